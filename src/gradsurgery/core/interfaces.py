@@ -1,0 +1,154 @@
+"""The contracts of the house. Notation, used everywhere and nowhere redefined:
+
+    K   number of tasks
+    P   number of shared parameters (a shared parameter is one that more than one task trains)
+    J   (K, P) Jacobian: row k is the gradient g_k of task k's loss on the shared parameters
+    G   (K, K) Gram matrix J J^T, in float64
+    w   (K,)   weights, so that the direction is d = J^T w
+    d   (P,)   the direction that stands in for the gradient: the optimiser steps along -d
+    g0  (P,)   the mean gradient, (1/K) sum_k g_k
+
+A method is a frozen dataclass whose fields are its hyper-parameters. It keeps nothing between calls: state goes in and
+comes out, `None` means first call, and whoever calls (`GradientSurgery`, a rule) stores and checkpoints it. State is a
+dictionary of arrays, tensors and numbers; every entry that is a plain `float` is logged as `method.<key>`.
+Randomness comes only from the generator that is handed in, never from a global one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+State = dict[str, Any]
+Metrics = dict[str, float]
+
+
+class Scalarization(ABC):
+    """A direction that is one constant times the summed gradient, so that a single backward pass gives it."""
+
+    @abstractmethod
+    def scale(self, num_tasks: int) -> float:
+        """The constant c of d = c * sum_k g_k."""
+
+
+class Weighting(ABC):
+    """A direction d = J^T w whose weights depend on the task gradients only through their Gram matrix."""
+
+    @abstractmethod
+    def __call__(
+        self, G: Float64[np.ndarray, "K K"], state: State | None, generator: np.random.Generator
+    ) -> tuple[Float64[np.ndarray, " K"], State]:
+        """Weights for the Gram matrix `G` (K, K), with the state for the next call."""
+
+
+class Aggregator(ABC):
+    """A direction computed from the whole Jacobian. Works in J's dtype and on J's device; must not change J."""
+
+    @abstractmethod
+    def __call__(
+        self, J: Float[Tensor, "K P"], state: State | None, generator: np.random.Generator
+    ) -> tuple[Float[Tensor, " P"], State]:
+        """Direction for the task gradients `J` (K, P), with the state for the next call."""
+
+
+Method = Scalarization | Weighting | Aggregator
+
+
+class Balancer(ABC):
+    """Turns the K task losses into the K losses that are differentiated: loss weighting, before any surgery.
+
+    It acts on whole losses, so task-specific parameters feel it too. That is what sets it apart from a `Weighting`.
+    """
+
+    @abstractmethod
+    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
+        """Trainable quantities (such as log-variances), by name; empty for most. The optimiser steps them with the rest."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        losses: Sequence[Float[Tensor, ""]],
+        parameters: Mapping[str, nn.Parameter],
+        state: State | None,
+        generator: np.random.Generator,
+    ) -> tuple[list[Float[Tensor, ""]], State]:
+        """Balanced losses (differentiable), with the state for the next call."""
+
+    @abstractmethod
+    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
+        """Told the mean training loss of each task after every epoch, for rules such as DWA that live on that scale."""
+
+
+class Network(nn.Module, ABC):
+    """A multi-task network: some parameters are shared by the tasks, the others belong to one task each."""
+
+    @abstractmethod
+    def forward(self, inputs: Tensor) -> tuple[Tensor, ...]:
+        """One output per task, in the problem's task order."""
+
+    @abstractmethod
+    def shared_parameters(self) -> list[nn.Parameter]:
+        """The parameters whose task gradients are the rows of J, in a fixed order."""
+
+
+class ModelTransform(ABC):
+    """Rewrites a network before training starts, from evidence that an earlier experiment left (Recon)."""
+
+    @abstractmethod
+    def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:
+        """The network to train; the one handed in is left as it was."""
+
+
+class Problem(ABC):
+    """What is held fixed when methods are compared: data, network, losses, metrics, optimiser, schedule, clipping.
+
+    Attributes:
+        tasks: names of the K tasks, in the order of the network's outputs and of J's rows.
+        metrics: `<task>.<metric>` -> True where higher is better; the order is the column order of every table.
+        epochs: number of epochs a run lasts.
+        clip: largest norm of the whole gradient, the same for every method, or None.
+    """
+
+    tasks: tuple[str, ...]
+    metrics: Mapping[str, bool]
+    epochs: int
+    clip: float | None
+
+    @abstractmethod
+    def network(self, generator: torch.Generator) -> Network:
+        """A freshly initialised network; `generator` ("init") is the only source of randomness."""
+
+    @abstractmethod
+    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer: ...
+
+    @abstractmethod
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
+        """Stepped once per epoch."""
+
+    @abstractmethod
+    def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Any]:
+        """One epoch of training batches. The sequence depends on the two generators alone."""
+
+    @abstractmethod
+    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
+        """The K task losses of one batch, from one forward pass."""
+
+    @abstractmethod
+    def evaluate(self, network: Network, split: str) -> Metrics:
+        """Every metric of `metrics`, and `<task>.loss`, on the split "val" or "test"."""
+
+
+class TrainingRule(ABC):
+    """How an epoch is run. `joint` is the ordinary loop; a rule may also own the network's extra parameters."""
+
+    @abstractmethod
+    def attach(self, network: Network) -> Network:
+        """Called once, before the optimiser is made; returns the network to train."""
+
+    @abstractmethod
+    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+        """Trains for one epoch and yields metrics, step by step."""
