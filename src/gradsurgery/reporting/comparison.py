@@ -1,0 +1,151 @@
+"""From runs to `metrics.json`: every experiment under its problem's selection rule, and against the others.
+
+Seeds are paired: seed s of two experiments shares split, initialisation, data order and augmentation, so differences,
+Delta-m and ranks are taken per seed and averaged afterwards. Delta-m is taken against the single-task runs of the same
+seed; its interval therefore carries their spread too. (The published Delta-m is the ratio of seed-averaged metrics.)
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
+from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.selection import RULES, select
+from gradsurgery.reporting.statistics import Summary, significant, summarise
+
+DEFAULT_RULE = "best-val"
+BASELINE = "sum"
+
+Seeds = dict[int, dict[str, float]]
+
+
+def evaluate(runs: Mapping[str, Sequence[Run]], selections: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The content of `metrics.json`.
+
+    Args:
+        runs: the runs of every experiment, by name.
+        selections: selection rule per problem; `best-val` where a problem is not named.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for problem in sorted({group[0].problem for group in runs.values()}):
+        members = {name: runs[name] for name in sorted(runs) if runs[name][0].problem == problem}
+        rule = selections.get(problem, DEFAULT_RULE)
+        if members and next(iter(members.values()))[0].trajectory is not None:
+            rule = "last"  # a landscape has no data to select on: where the descent stopped is the answer
+        result |= _problem(members, rule)
+    return result
+
+
+def _problem(members: Mapping[str, Sequence[Run]], rule: str) -> dict[str, dict[str, Any]]:
+    chosen = {name: {run.seed: select(run, rule) for run in group} for name, group in members.items()}
+    records = {name: _record(group, rule) for name, group in members.items()}
+    first = next(iter(members.values()))[0]
+    base = _single_task_base(members, chosen, first.metrics)
+    competitors = [name for name in members if set(members[name][0].own_metrics) == set(first.metrics)]
+    for name in competitors:
+        baseline = f"{first.problem}-{BASELINE}"
+        if baseline in chosen and name != baseline:
+            records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first.metrics)
+        records[name] |= _delta_m(chosen[name], base, first.metrics)
+    shared = set.intersection(*(set(chosen[name]) for name in competitors)) if competitors else set()
+    if len(competitors) > 1 and shared:
+        ranks = [mean_ranks({n: chosen[n][seed] for n in competitors}, first.metrics) for seed in sorted(shared)]
+        for name in competitors:
+            records[name]["mean_rank"] = summarise([rank[name] for rank in ranks]).as_record()
+            records[name]["competitors"] = len(competitors)
+    return records
+
+
+def _record(group: Sequence[Run], rule: str) -> dict[str, Any]:
+    run = group[0]
+    record: dict[str, Any] = {
+        "problem": run.problem, "method": run.method, "scale": run.scale, "track": run.track,
+        "n": len(group), "selection": rule, "epochs": len(run.epochs),
+        "skipped_steps": sum(r.skipped_steps for r in group),
+        "rules": {
+            name: {m: significant(float(np.mean([select(r, name)[m] for r in group]))) for m in run.own_metrics}
+            for name in RULES
+        },
+    }  # fmt: skip
+    record |= {m: summarise([select(r, rule)[m] for r in group]).as_record() for m in run.own_metrics}
+    losses = [f"train.{task}.loss" for task in run.tasks if any(m.startswith(f"{task}.") for m in run.own_metrics)]
+    if losses and all(loss in run.epochs[-1] for loss in losses):
+        final = [float(np.mean([r.epochs[-1][loss] for loss in losses])) for r in group]
+        record["final_train_loss"] = summarise(final).as_record()
+    if run.trajectory is not None:
+        record["landscape"] = landscape_end(run)
+    return record
+
+
+def landscape_end(run: Run) -> dict[str, Any]:
+    """Where a descent ended: starts, how many are solved, how many are stuck above zero, and the mean loss per start.
+
+    `solved` is the problem's own metric (its tolerance lies in `problems/landscape.py`). `stuck` counts starts whose
+    mean task loss is still positive, which is how cagrad.md 1.7(a) tells the valley from the optimum.
+    """
+    if run.trajectory is None:
+        raise ValueError("`run` must be a landscape run, found one without a trajectory.")
+    losses = np.array(run.trajectory["losses"][-1])
+    mean = losses.mean(axis=1)
+    return {
+        "starts": len(mean),
+        "solved": round(run.epochs[-1].get("test.all.solved", 0.0) * len(mean)),
+        "stuck": int((mean > 0).sum()),
+        "end_loss": [significant(float(v)) for v in mean],
+        "end_theta": [[significant(float(v)) for v in point] for point in run.trajectory["theta"][-1]],
+        "first_solved": run.trajectory["first_solved"],
+    }
+
+
+def _single_task_base(members: Mapping[str, Sequence[Run]], chosen: Mapping[str, Seeds], metrics: Mapping) -> Seeds:
+    """Per seed, the metrics of our own single-task runs, each giving its own task's; only seeds that have them all."""
+    singles = [name for name, group in members.items() if set(group[0].own_metrics) != set(group[0].metrics)]
+    merged: Seeds = {}
+    for name in singles:
+        for seed, row in chosen[name].items():
+            merged.setdefault(seed, {}).update(row)
+    return {seed: row for seed, row in merged.items() if set(row) == set(metrics)}
+
+
+def _delta_m(rows: Seeds, base: Seeds, metrics: Mapping[str, bool]) -> dict[str, Any]:
+    seeds = sorted(set(rows) & set(base))
+    if not seeds:
+        return {}
+    record: dict[str, Any] = {
+        "delta_m_metric": summarise([delta_m_metric(rows[s], base[s], metrics) for s in seeds]).as_record(),
+        "delta_m_task": summarise([delta_m_task(rows[s], base[s], metrics) for s in seeds]).as_record(),
+    }
+    mean_row, mean_base = _mean(rows, seeds), _mean(base, seeds)
+    largest = largest_contributor(mean_row, mean_base, metrics)
+    others = {name: higher for name, higher in metrics.items() if name != largest}
+    if others:
+        record["delta_m_without_largest"] = {
+            "left_out": largest,
+            **summarise([delta_m_metric(rows[s], base[s], others) for s in seeds]).as_record(),
+        }
+    return record
+
+
+def _paired(rows: Seeds, baseline: Seeds, metrics: Mapping[str, bool]) -> dict[str, Any]:
+    """Differences per metric, and under `all` their mean over tasks where every task has the same metric."""
+    if not set(rows) & set(baseline):
+        return {}
+    differences = {name: difference(rows, baseline, name).as_record() for name in metrics}
+    if len({(name.split(".", 1)[1], higher) for name, higher in metrics.items()}) == 1:
+        differences["all"] = difference(_task_mean(rows), _task_mean(baseline), "all").as_record()
+    return differences
+
+
+def _task_mean(rows: Seeds) -> Seeds:
+    return {seed: {"all": float(np.mean(list(row.values())))} for seed, row in rows.items()}
+
+
+def difference(rows: Seeds, others: Seeds, metric: str) -> Summary:
+    """Paired difference `rows - others` of one metric over the seeds that both have."""
+    return summarise([rows[s][metric] - others[s][metric] for s in sorted(set(rows) & set(others))])
+
+
+def _mean(rows: Seeds, seeds: Sequence[int]) -> dict[str, float]:
+    return {name: float(np.mean([rows[s][name] for s in seeds])) for name in rows[seeds[0]]}

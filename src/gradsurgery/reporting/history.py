@@ -1,0 +1,90 @@
+"""Histories as the report sees them: one `Run` per line, checked on the way in (the format: docs/architecture.md)."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "experiment": (str,), "problem": (str,), "seed": (int,), "scale": (str,), "track": (str,), "declaration": (dict,),
+    "tasks": (list,), "metrics": (dict,), "data_sha256": (str, dict), "epochs": (list,), "diagnostics": (list,),
+    "skipped_steps": (int,), "trajectory": (dict, type(None)),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One finished seed of one experiment."""
+
+    experiment: str
+    problem: str
+    seed: int
+    scale: str
+    track: str
+    declaration: Mapping[str, Any]
+    tasks: list[str]
+    metrics: Mapping[str, bool]
+    data_sha256: str | Mapping[str, str]
+    epochs: list[dict[str, Any]]
+    diagnostics: list[dict[str, Any]]
+    skipped_steps: int
+    trajectory: Mapping[str, Any] | None
+
+    @property
+    def method(self) -> str:
+        """The experiment's name without its problem: `pcgrad`, `cagrad-c05`, `single_task-left`."""
+        return self.experiment.removeprefix(self.problem + "-")
+
+    @property
+    def own_metrics(self) -> dict[str, bool]:
+        """The metrics the run answers for: all, or only its own task's for a single-task run."""
+        balancer = self.declaration.get("balancer", {})
+        if balancer.get("name") != "single_task":
+            return dict(self.metrics)
+        task = self.tasks[balancer["task"]]
+        return {name: higher for name, higher in self.metrics.items() if name.split(".")[0] == task}
+
+
+def parse(lines: Iterable[str], where: str) -> list[Run]:
+    """The runs of one history, in the order of its lines.
+
+    Raises:
+        ValueError: `<where>:<line>: ...` for a line that is no run, is cut off, repeats a seed or names another file.
+    """
+    runs: list[Run] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            runs.append(_run(line))
+            if runs[-1].experiment != runs[0].experiment:
+                raise ValueError(f"`experiment` must be {runs[0].experiment!r}, found {runs[-1].experiment!r}.")
+            if any(run.seed == runs[-1].seed for run in runs[:-1]):
+                raise ValueError(f"`seed` must appear once, found {runs[-1].seed} again.")
+        except ValueError as error:
+            raise ValueError(f"{where}:{number}: {error}") from None
+    if not runs:
+        raise ValueError(f"{where}:1: a history must hold at least one run, found an empty file.")
+    return runs
+
+
+def _run(line: str) -> Run:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"a line must be one JSON object, found {error.msg} at column {error.colno}.") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"a line must be one JSON object, found {type(record).__name__}.")
+    for field, types in _TYPES.items():
+        if field not in record:
+            raise ValueError(f"`{field}` must be given, found nothing.")
+        if not isinstance(record[field], types) or (types == (int,) and isinstance(record[field], bool)):
+            raise ValueError(f"`{field}` must be {types[0].__name__}, found {type(record[field]).__name__}.")
+    if not record["epochs"]:
+        raise ValueError("`epochs` must hold at least one epoch, found none.")
+    for entry in record["epochs"]:
+        for name in record["metrics"]:
+            for key in (f"val.{name}", f"test.{name}"):
+                value = entry.get(key)
+                if not isinstance(value, int | float) or not math.isfinite(value):
+                    raise ValueError(f"`epochs` must hold a finite {key} in epoch {entry.get('epoch')}, found {value}.")
+    return Run(**{field: record[field] for field in _TYPES})

@@ -1,0 +1,100 @@
+"""Made-up histories to develop and test the report against. Nothing here is a measured number."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Record = dict[str, Any]
+
+IMAGE_METHODS = {
+    "sum": 0.0, "mean": 0.0, "pcgrad": 0.002, "cagrad": 0.003, "sam_gs": -0.004, "static-0.3": -0.01,
+    "static-0.7": -0.012, "single_task-left": 0.01, "single_task-right": 0.01,
+}  # fmt: skip
+
+
+def image_run(problem: str, method: str, seed: int, shift: float, epochs: int = 4) -> Record:
+    """A run whose accuracy rises towards 0.9 + shift; seeds share their noise, so pairing has something to remove."""
+    shared, own = np.random.default_rng(seed), np.random.default_rng([seed, len(method)])
+    offset = 0.05 * shared.standard_normal()
+    rows = []
+    for epoch in range(1, epochs + 1):
+        level = 0.9 + shift + offset - 0.5 * 0.4**epoch
+        row: Record = {"epoch": epoch}
+        for task, gap in (("left", 0.01), ("right", -0.01)):
+            row[f"train.{task}.loss"] = 2.0 * 0.5**epoch + 0.01 * abs(own.standard_normal())
+            for split in ("val", "test"):
+                row[f"{split}.{task}.accuracy"] = float(level + gap + 0.001 * own.standard_normal())
+                row[f"{split}.{task}.loss"] = 1.0 - level
+        rows.append(row)
+    declaration: Record = {"balancer": {"name": "equal"}, "aggregator": {"name": method.split("-")[0]}}
+    if method.startswith("single_task"):
+        declaration["balancer"] = {"name": "single_task", "task": int(method.endswith("right"))}
+    if method.startswith("static"):
+        weight = float(method.split("-")[1])
+        declaration["balancer"] = {"name": "static", "weights": [weight, 1 - weight]}
+    cosines = own.uniform(-0.5, 0.7, 30)
+    return {
+        "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "smoke", "track": "controlled",
+        "declaration": declaration, "tasks": ["left", "right"],
+        "metrics": {"left.accuracy": True, "right.accuracy": True}, "data_sha256": "0" * 64, "epochs": rows,
+        "diagnostics": [
+            {"step": 10 * i, "conflict_share": float(c < 0), "mean_cosine": float(c),
+             "magnitude_similarity": float(0.5 + abs(c) / 2), "deviation": 0.1, "worst_alignment": float(c)}
+            for i, c in enumerate(cosines)
+        ],
+        "skipped_steps": 0, "trajectory": None,
+    }  # fmt: skip
+
+
+def landscape_run(problem: str, method: str, solved: list[bool]) -> Record:
+    """A descent from each start towards (0, -8.4) when solved, or to a point with positive loss when not."""
+    starts = np.array([[-8.5, 7.5], [-8.5, -5.0], [0.0, 0.0], [9.0, 9.0], [10.0, -8.0]])[: len(solved)]
+    ends = np.where(np.array(solved)[:, None], [0.0, -8.36], starts * 0.6 + [0.0, 1.0])
+    steps = [0, 10, 100, 1000]
+    theta = [((1 - f) * starts + f * ends).tolist() for f in np.linspace(0, 1, len(steps))]
+    last = np.where(np.array(solved)[:, None], -15.09, [2.0, 3.0])
+    losses = [((1 - f) * np.full((len(solved), 2), 8.0) + f * last).tolist() for f in np.linspace(0, 1, len(steps))]
+    row: Record = {"epoch": 1}
+    for split in ("val", "test"):
+        row |= {f"{split}.all.loss": float(last.mean()), f"{split}.all.solved": float(np.mean(solved))}
+    return {
+        "experiment": f"{problem}-{method}", "problem": problem, "seed": 0, "scale": "smoke", "track": "as-published",
+        "declaration": {"balancer": {"name": "equal"}, "aggregator": {"name": method}},
+        "tasks": ["first", "second"], "metrics": {"all.loss": False, "all.solved": True}, "data_sha256": "0" * 64,
+        "epochs": [row], "diagnostics": [], "skipped_steps": 0,
+        "trajectory": {"steps": steps, "theta": theta, "losses": losses,
+                       "first_solved": [900 if s else None for s in solved]},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with made-up histories and costs of one image problem and one landscape, as `train` would leave them."""
+    history, costs = tmp_path / "reports/history", tmp_path / "reports/costs"
+    history.mkdir(parents=True)
+    costs.mkdir()
+    problem = "multi_fashion_mnist"
+    groups = [[image_run(problem, m, seed, shift) for seed in range(3)] for m, shift in IMAGE_METHODS.items()]
+    groups += [[landscape_run("cagrad_toy", "mean", [False, True, True, False, True])],
+               [landscape_run("cagrad_toy", "cagrad-c05", [True] * 5)]]  # fmt: skip
+    for group in groups:
+        name = group[0]["experiment"]
+        lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) for run in group]
+        (history / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+        cost = {"seconds": 12.5, "step_ms": 4.0 + len(name) / 10, "steps": 300, "backward_passes_per_step": 2,
+                "peak_memory_mb": 512.0}  # fmt: skip
+        environment = {"python": "3.11.0", "torch": "2.13.0", "platform": "Linux", "processor": "made up", "cores": 2,
+                       "threads": 1, "device": "cpu"}  # fmt: skip
+        record = {"experiment": name, "environment": environment, "seeds": {str(run["seed"]): cost for run in group}}
+        (costs / f"{name}.json").write_text(json.dumps(record))
+    return tmp_path
+
+
+@pytest.fixture
+def made_up() -> Callable[..., Record]:
+    """The generator of one image run, for tests that need a particular one."""
+    return image_run

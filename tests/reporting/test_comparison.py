@@ -1,0 +1,71 @@
+"""metrics.json: what is compared with what."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.reporting.history import parse
+from pipelines.evaluate import main, read_histories
+
+
+def test_pairing_removes_what_the_seeds_share(checkout: Path) -> None:
+    record = evaluate(read_histories(checkout / "reports/history"), {})["multi_fashion_mnist-sam_gs"]
+    paired, alone = record["minus_sum"]["left.accuracy"], record["left.accuracy"]
+    assert paired["sd"] < alone["sd"] / 2
+    assert paired["mean"] == pytest.approx(-0.004, abs=0.002)
+    assert record["minus_sum"]["all"]["ci95"][1] < 0
+
+
+def test_delta_m_uses_our_single_task_runs_of_the_same_seed(checkout: Path) -> None:
+    records = evaluate(read_histories(checkout / "reports/history"), {})
+    expected = {"sum": 1.1, "sam_gs": 1.5}
+    for method, value in expected.items():
+        assert records[f"multi_fashion_mnist-{method}"]["delta_m_metric"]["mean"] == pytest.approx(value, abs=0.4)
+    assert "delta_m_metric" not in records["multi_fashion_mnist-single_task-left"]
+    assert list(records["multi_fashion_mnist-single_task-left"]["rules"]["last"]) == ["left.accuracy"]
+
+
+def test_single_task_runs_are_no_competitors(checkout: Path) -> None:
+    records = evaluate(read_histories(checkout / "reports/history"), {})
+    ranked = [r["mean_rank"]["mean"] for r in records.values() if r["problem"] != "cagrad_toy" and "mean_rank" in r]
+    assert len(ranked) == 7
+    assert sum(ranked) == pytest.approx(7 * 8 / 2, rel=1e-4)
+
+
+def test_a_seed_that_only_one_side_has_is_left_out(made_up: Callable[..., dict]) -> None:
+    runs = {
+        f"p-{m}": parse([json.dumps(made_up("p", m, s, 0.0)) for s in seeds], m)
+        for m, seeds in {"sum": (0, 1, 2), "pcgrad": (1, 2, 3)}.items()
+    }
+    assert evaluate(runs, {})["p-pcgrad"]["minus_sum"]["all"]["n"] == 2
+
+
+def test_landscapes_are_judged_where_they_end(checkout: Path) -> None:
+    record = evaluate(read_histories(checkout / "reports/history"), {"cagrad_toy": "best-val"})["cagrad_toy-mean"]
+    assert record["selection"] == "last"
+    assert (record["landscape"]["solved"], record["landscape"]["stuck"]) == (3, 2)
+
+
+def test_stage_writes_the_same_bytes_twice(checkout: Path) -> None:
+    assert main(["--root", str(checkout)]) == 0
+    first = {p.name: p.read_bytes() for p in (checkout / "reports").glob("*.*")}
+    assert main(["--root", str(checkout)]) == 0
+    assert first == {p.name: p.read_bytes() for p in (checkout / "reports").glob("*.*")}
+    assert set(first) == {"metrics.json", "results.csv"}
+
+
+def test_malformed_history_leaves_nothing_behind(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = checkout / "reports/history/multi_fashion_mnist-pcgrad.jsonl"
+    path.write_text(path.read_text()[:-500])
+    assert main(["--root", str(checkout)]) == 2
+    assert f"{path}:3: a line must be one JSON object" in capsys.readouterr().err
+    assert not (checkout / "reports/metrics.json").exists()
+
+
+def test_unknown_selection_rule_in_params_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "params.yaml").write_text("protocols: {multi_mnist: {selection: luckiest}}\n")
+    assert main(["--root", str(checkout)]) == 2
+    assert "`protocols.multi_mnist.selection` must be one of best-val, last, best-test" in capsys.readouterr().err

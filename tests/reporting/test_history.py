@@ -1,0 +1,51 @@
+"""What is malformed is refused with its file and line."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from gradsurgery.reporting.history import parse
+
+
+def test_good_lines_become_runs(made_up: Callable[..., dict]) -> None:
+    runs = parse([json.dumps(made_up("p", "pcgrad", s, 0.0)) for s in (0, 1)], "h.jsonl")
+    assert [(run.method, run.seed) for run in runs] == [("pcgrad", 0), ("pcgrad", 1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 0}, r"h.jsonl:2: `seed` must appear once, found 0 again"),
+        ({"experiment": "p-other"}, r"h.jsonl:2: `experiment` must be 'p-pcgrad', found 'p-other'"),
+        ({"epochs": []}, r"h.jsonl:2: `epochs` must hold at least one epoch"),
+        (
+            {"epochs": [{"epoch": 1}]},
+            r"h.jsonl:2: `epochs` must hold a finite val.left.accuracy in epoch 1, found None",
+        ),
+        ({"tasks": "left"}, r"h.jsonl:2: `tasks` must be list, found str"),
+        ({"scale": None}, r"h.jsonl:2: `scale` must be str, found NoneType"),
+    ],
+)
+def test_malformed_field_is_named(made_up: Callable[..., dict], change: dict, message: str) -> None:
+    first, second = made_up("p", "pcgrad", 0, 0.0), made_up("p", "pcgrad", 1, 0.0) | change
+    with pytest.raises(ValueError, match=message):
+        parse([json.dumps(first), json.dumps(second)], "h.jsonl")
+
+
+def test_missing_field_is_named(made_up: Callable[..., dict]) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0)
+    del record["track"]
+    with pytest.raises(ValueError, match=r"h.jsonl:1: `track` must be given, found nothing"):
+        parse([json.dumps(record)], "h.jsonl")
+
+
+def test_cut_off_line_is_named(made_up: Callable[..., dict]) -> None:
+    line = json.dumps(made_up("p", "pcgrad", 0, 0.0))
+    with pytest.raises(ValueError, match=r"h.jsonl:1: a line must be one JSON object"):
+        parse([line[:200]], "h.jsonl")
+
+
+def test_empty_file_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"h.jsonl:1: a history must hold at least one run"):
+        parse([], "h.jsonl")
