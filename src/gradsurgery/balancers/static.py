@@ -1,0 +1,54 @@
+"""Static weights: one constant per task."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from gradsurgery.core.interfaces import Balancer, State
+
+
+@dataclass(frozen=True)
+class Static(Balancer):
+    """Multiplies each loss by a constant of its own, the same throughout training.
+
+    Source: linear scalarisation with tuned weights, the baseline that Xin et al. (2022, arXiv 2209.11379) and Kurin et
+    al. (2022, arXiv 2201.04122) ask for.
+
+        L_k -> K w_k / (sum_j w_j) L_k
+
+    Args:
+        weights: one per task; only their ratios matter. They are scaled to sum to K, so that equal weights are the
+            `equal` balancer and a front over ratios does not move the learning rate of the sum.
+
+    Departures: none known.
+    """
+
+    weights: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not all(w >= 0.0 and math.isfinite(w) for w in self.weights) or not sum(self.weights) > 0.0:
+            raise ValueError(
+                f"`weights` must be non-negative with at least one above 0, found weights = {self.weights}."
+            )
+
+    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
+        if num_tasks != len(self.weights):
+            raise ValueError(f"`weights` must have one entry for each of {num_tasks} tasks, found {self.weights}.")
+        return {}
+
+    def __call__(
+        self,
+        losses: Sequence[Float[Tensor, ""]],
+        parameters: Mapping[str, nn.Parameter],
+        state: State | None,
+        generator: np.random.Generator,
+    ) -> tuple[list[Float[Tensor, ""]], State]:
+        unit = len(self.weights) / sum(self.weights)
+        return [unit * w * loss for w, loss in zip(self.weights, losses, strict=True)], {}
+
+    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
+        return {}

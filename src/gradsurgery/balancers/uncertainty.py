@@ -1,0 +1,47 @@
+"""UW: uncertainty weighting."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from gradsurgery.core.interfaces import Balancer, State
+
+
+@dataclass(frozen=True)
+class Uncertainty(Balancer):
+    """Learns one log-variance per task together with the network, and divides the loss by the variance.
+
+    Source: Kendall et al., "Multi-Task Learning Using Uncertainty to Weigh Losses", 2017, arXiv 1705.07115 (v3),
+    section 3.2.
+
+        L_k -> L_k / (2 exp(s_k)) + s_k / 2,  s_k trained
+
+    Args:
+        initial: where every s_k starts; 0 is a weight of 1/2.
+
+    Departures:
+        1. One form for all losses, as in the official MTAN and CAGrad code; the paper drops the 1/2 of the first term
+           for classification.
+    """
+
+    initial: float = 0.0
+
+    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
+        return {"log_variances": nn.Parameter(torch.full((num_tasks,), float(self.initial)))}
+
+    def __call__(
+        self,
+        losses: Sequence[Float[Tensor, ""]],
+        parameters: Mapping[str, nn.Parameter],
+        state: State | None,
+        generator: np.random.Generator,
+    ) -> tuple[list[Float[Tensor, ""]], State]:
+        s = parameters["log_variances"]
+        return [loss * (0.5 * torch.exp(-s[k])) + 0.5 * s[k] for k, loss in enumerate(losses)], {}
+
+    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
+        return {}
