@@ -1,0 +1,78 @@
+"""Measures time per step, time of aggregation alone, and peak memory, ours against the peers, and says which targets hold.
+
+  python -m benchmarks                      quick: about four minutes, fewer cases and rounds
+  python -m benchmarks --full               every case, up to K = 40 on ResNet-18; twenty minutes or more
+  python -m benchmarks --only aggregation   one of step_time, aggregation, memory
+  python -m benchmarks --libmtl PATH        with LibMTL: pip download --no-deps --no-binary :all: LibMTL==1.1.5, then tar xzf
+
+TorchJD takes part where it is installed (pip install -e '.[peers]'). Variants run interleaved in one process and ratios
+are medians of ratios within a round, so that a busy machine blurs the figures but does not favour anyone; CPU time and
+wall time are both shown. Results go to benchmarks/results/<part>-<quick|full>.json with the machine they were taken on.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import aggregation, memory, peers, step_time, targets
+from benchmarks.measure import environment
+
+PARTS = ("step_time", "aggregation", "memory")
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--full", action="store_true", help="every case and more rounds")
+    parser.add_argument("--only", choices=PARTS, help="one part instead of all three")
+    parser.add_argument("--threads", type=int, default=1, help="torch's threads (default 1: what training uses per seed)")
+    parser.add_argument("--seconds", type=float, help="time per case and number of tasks (default 5, with --full 20)")
+    parser.add_argument("--libmtl", type=Path, metavar="PATH", help="folder of an unpacked LibMTL sdist")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON files")
+    chosen = parser.parse_args()
+    if chosen.libmtl and peers.libmtl_missing(chosen.libmtl):
+        parser.error(f"`--libmtl` must be an unpacked LibMTL sdist, found no LibMTL/weighting in {chosen.libmtl}.")
+    torch.set_num_threads(chosen.threads)
+    mode, seconds = "full" if chosen.full else "quick", chosen.seconds or (20.0 if chosen.full else 5.0)
+    machine = environment()
+    print(", ".join(f"{k} {v}" for k, v in machine.items()))
+    for missing in (peers.torchjd_missing(), peers.libmtl_missing(chosen.libmtl)):
+        if missing:
+            print(f"Left out: {missing}")
+
+    found: dict[str, list[Any]] = {part: [] for part in PARTS}
+    for part in [chosen.only] if chosen.only else PARTS:
+        if part == "step_time":
+            found[part] = step_time.run(not chosen.full, seconds, chosen.libmtl)
+        elif part == "aggregation":
+            found[part] = aggregation.run(seconds, chosen.libmtl)
+        else:
+            found[part] = memory.run(not chosen.full, chosen.libmtl)
+        chosen.out.mkdir(parents=True, exist_ok=True)
+        record = {"mode": mode, "environment": machine, "rows": [asdict(row) for row in found[part]]}
+        if part == "aggregation":
+            record["earlier"] = aggregation.EARLIER
+        (chosen.out / f"{part}-{mode}.json").write_text(_lines(record), encoding="utf-8")
+
+    print("\nTargets")
+    for line in targets.judge(found["step_time"], found["aggregation"], found["memory"]):
+        print(f"  {line}")
+    return 0
+
+
+def _lines(record: dict[str, Any]) -> str:
+    """JSON with one row per line, so that a diff shows which row moved."""
+    head = {k: v for k, v in record.items() if k != "rows"}
+    rows = ",\n    ".join(json.dumps(row) for row in record["rows"])
+    return json.dumps(head, indent=2)[:-2] + f',\n  "rows": [\n    {rows}\n  ]\n}}\n'
+
+
+if __name__ == "__main__":
+    sys.exit(main())
