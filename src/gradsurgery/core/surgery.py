@@ -33,7 +33,7 @@ class GradientSurgery:
     The columns of J follow the order of `shared`, each parameter in the order of its own memory (a channels_last weight
     stays channels_last). State and checkpoints of methods that keep a (P,) vector hold for that layout.
 
-    - *Micro-batches*: `accumulate` several times, then `aggregate`. J sums over calls, as `.grad` does: divide the losses.
+    - *Micro-batches*: `accumulate` several times, then `aggregate`. J sums over calls as `.grad` does: divide losses.
     - *GradScaler*: `backward(scaler.scale(losses), scale=scaler.get_scale())`. The method sees unscaled gradients,
       `.grad` is scaled again, so that `unscale_`, `step` and `update` work as they always do.
     - *Several processes* (`torch.distributed` initialised): J and the gradients of `heads` are averaged over processes,

@@ -1,0 +1,255 @@
+"""One run: everything that changes while a network is trained, in one place that can be saved and loaded."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+
+from gradsurgery.core.conflict import diagnose
+from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
+from gradsurgery.core.jacobian import products
+from gradsurgery.core.seeding import Generators
+from gradsurgery.core.surgery import GradientSurgery
+
+_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Learner:
+    """Network, optimiser, schedule, method state and generators of one run.
+
+    Under `torch.distributed` give each process its own shard of every batch (equally many examples) and the same seed:
+    the engine averages gradients over processes, BatchNorm's statistics stay local.
+
+    Args:
+        problem: data, losses, metrics, optimiser, schedule, clipping.
+        network: the network after the transform; the rule may still add to it.
+        rule: how an epoch is run.
+        balancer: turns task losses into balanced losses. Its parameters form an optimiser group without weight decay.
+        method: turns task gradients into the direction.
+        generators: the run's random streams; balancer and method share "method".
+        device: where the network lives; tensors of a batch are moved there.
+        precision: float32, or autocast to bfloat16 or float16 (the latter with a `GradScaler`).
+        diagnose_every: conflict diagnostics are taken at step 0 and then every so many steps.
+
+    Attributes:
+        surgery: the engine; used by `step` only.
+        epochs: one row of metrics per finished epoch.
+        diagnostics: one row per diagnosed step.
+        trajectory: what a landscape rule records, or None.
+        rule_state: what a rule keeps between epochs.
+        step_count: optimiser steps taken or skipped.
+        skipped_steps: steps not taken because a gradient was not finite.
+        backward_passes: backward passes of the last step; diagnosed steps of a `Scalarization` are not counted.
+        step_times: seconds of every step that took no diagnostics.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        network: Network,
+        rule: TrainingRule,
+        balancer: Balancer,
+        method: Method,
+        generators: Generators,
+        *,
+        device: str | torch.device = "cpu",
+        precision: Literal["float32", "bfloat16", "float16"] = "float32",
+        diagnose_every: int = 50,
+    ) -> None:
+        if precision not in _PRECISIONS:
+            raise ValueError(f"`precision` must be one of {', '.join(_PRECISIONS)}, found {precision!r}.")
+        if diagnose_every < 1:
+            raise ValueError(f"`diagnose_every` must be at least 1, found diagnose_every = {diagnose_every}.")
+        for module in network.modules():
+            if isinstance(module, DistributedDataParallel | DataParallel | FullyShardedDataParallel):
+                raise TypeError(
+                    f"`network` must not be wrapped, found {type(module).__name__}: gradient surgery averages the task "
+                    "gradients over processes itself, and wrappers average what comes after it. Pass the bare network."
+                )
+        self.problem = problem
+        self.rule = rule
+        self.balancer = balancer
+        self.method = method
+        self.generators = generators
+        self.device = torch.device(device)
+        self.diagnose_every = diagnose_every
+        self.network = rule.attach(network).to(self.device)
+        self.balancer_parameters = {
+            name: nn.Parameter(parameter.detach().to(self.device))
+            for name, parameter in balancer.parameters(len(problem.tasks)).items()
+        }
+        self.optimizer = problem.optimizer(list(self.network.parameters()))
+        if self.balancer_parameters:
+            group = {"params": list(self.balancer_parameters.values()), "weight_decay": 0.0}
+            self.optimizer.add_param_group(group)
+        self.scheduler = problem.scheduler(self.optimizer)
+        shared = self.network.shared_parameters()
+        known = {id(p) for p in shared}
+        self._heads = [p for p in self.network.parameters() if id(p) not in known]
+        self.surgery = GradientSurgery(shared, method, heads=[*self._heads, *self.balancer_parameters.values()])
+        self.surgery.generator = generators.method
+        self._autocast = _PRECISIONS[precision]
+        self.scaler = torch.amp.GradScaler(self.device.type) if precision == "float16" else None
+        self.balancer_state: State | None = None
+        self.rule_state: State = {}
+        self.trajectory: dict[str, Any] | None = None
+        self.epochs: list[Metrics] = []
+        self.diagnostics: list[Metrics] = []
+        self.step_count = 0
+        self.skipped_steps = 0
+        self.backward_passes = 0
+        self.step_times: list[float] = []
+
+    def step(self, *batches: Any) -> Metrics:
+        """One optimiser step on one batch, or on several micro-batches whose gradients are averaged.
+
+        Returns:
+            `train.<task>.loss`, before balancing, averaged over the micro-batches.
+        """
+        start = time.perf_counter()
+        diagnosed = self.step_count % self.diagnose_every == 0
+        self.optimizer.zero_grad()
+        seen = []
+        for batch in batches:
+            with self._cast():
+                losses = self.problem.losses(self.network, _move(batch, self.device))
+            balanced, self.balancer_state = self.balancer(
+                losses, self.balancer_parameters, self.balancer_state, self.generators.method
+            )
+            shares = [loss / len(batches) for loss in balanced]
+            self.surgery.accumulate(shares if self.scaler is None else self.scaler.scale(shares), diagnosed)
+            seen.append(torch.stack([loss.detach() for loss in losses]))
+        finite = self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
+        if finite and diagnosed:
+            self.diagnostics.append({"step": self.step_count, **self._diagnose()})
+        if not self._update(finite):
+            self.skipped_steps += 1
+        self.backward_passes = 1 if isinstance(self.method, Scalarization) else len(balanced)
+        self.step_count += 1
+        means = torch.stack(seen).double().mean(0).tolist()
+        if not diagnosed:
+            self.step_times.append(time.perf_counter() - start)
+        return {f"train.{task}.loss": mean for task, mean in zip(self.problem.tasks, means, strict=True)}
+
+    def epoch(self, progress: Callable[[Metrics], None] | None = None) -> Metrics:
+        """Trains for one epoch and evaluates on val and test.
+
+        Every `train.` number that the rule yields is averaged over the yields that hold it.
+
+        Args:
+            progress: called with what the rule yields, after every step.
+
+        Returns:
+            The row that was appended to `epochs`.
+        """
+        values = defaultdict(list)
+        self.network.train()
+        batches = self.problem.batches(self.generators.order, self.generators.augmentation)
+        for metrics in self.rule.epoch(self, batches):
+            for name, value in metrics.items():
+                if name.startswith("train."):
+                    values[name].append(value)
+            if progress is not None:
+                progress(metrics)
+        if self.scheduler is not None:
+            self.scheduler.step()
+        row: Metrics = {"epoch": len(self.epochs) + 1, **{name: float(np.mean(v)) for name, v in values.items()}}
+        losses = np.array([row[f"train.{task}.loss"] for task in self.problem.tasks])
+        self.balancer_state = self.balancer.end_epoch(losses, self.balancer_state)
+        self.network.eval()
+        with torch.no_grad():
+            for split in ("val", "test"):
+                evaluated = self.problem.evaluate(self.network, split)
+                row |= {f"{split}.{name}": value for name, value in evaluated.items()}
+        self.epochs.append(row)
+        return row
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the rest of the run depends on; tensors are not copied."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scaler": None if self.scaler is None else self.scaler.state_dict(),
+            "surgery": self.surgery.state_dict(),
+            "generators": self.generators.state_dict(),
+            "balancer": self.balancer_state,
+            "balancer_parameters": {name: p.detach() for name, p in self.balancer_parameters.items()},
+            "rule": self.rule_state,
+            "trajectory": self.trajectory,
+            "epochs": self.epochs,
+            "diagnostics": self.diagnostics,
+            "counters": [self.step_count, self.skipped_steps, self.backward_passes],
+            "step_times": self.step_times,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues where `state_dict` stood, to the bit. Takes the state over: load each one once."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+        if self.scaler is not None:
+            self.scaler.load_state_dict(state["scaler"])
+        self.surgery.load_state_dict(state["surgery"])
+        self.generators.load_state_dict(state["generators"])
+        self.balancer_state = state["balancer"]
+        for name, parameter in self.balancer_parameters.items():
+            parameter.detach().copy_(state["balancer_parameters"][name])
+        self.rule_state = state["rule"]
+        self.trajectory = state["trajectory"]
+        self.epochs = state["epochs"]
+        self.diagnostics = state["diagnostics"]
+        self.step_count, self.skipped_steps, self.backward_passes = state["counters"]
+        self.step_times = state["step_times"]
+
+    def _cast(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._autocast is None else torch.autocast(self.device.type, self._autocast)
+
+    def _diagnose(self) -> Metrics:
+        G, w = self.surgery.gram, self.surgery.weights
+        assert G is not None
+        if w is None:
+            d = self.surgery.direction
+            numbers = diagnose(G, products(self.surgery.jacobian, d), float(torch.linalg.vector_norm(d.double())))
+        else:
+            # Exact, and free: J d = G w and |d|^2 = w^T G w.
+            numbers = diagnose(G, G @ w, float(np.sqrt(max(w @ G @ w, 0.0))))
+        state = self.surgery.state or {}
+        return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
+
+    def _update(self, finite: bool) -> bool:
+        """Clips and steps. False if the step was left out."""
+        if self.scaler is not None:
+            self.scaler.unscale_(self.optimizer)
+        if finite:
+            # Without clipping only the heads are still unchecked.
+            parameters = self._heads if self.problem.clip is None else list(self.network.parameters())
+            norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+            finite = bool(norm.isfinite())
+            if finite and self.problem.clip is not None:
+                clip_grads_with_norm_(parameters, self.problem.clip, norm)
+        if self.scaler is not None:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        elif finite:
+            self.optimizer.step()
+        return finite
+
+
+def _move(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, torch.Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, tuple | list):
+        return type(batch)(_move(part, device) for part in batch)
+    if isinstance(batch, dict):
+        return {name: _move(part, device) for name, part in batch.items()}
+    return batch
