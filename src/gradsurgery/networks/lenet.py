@@ -50,7 +50,7 @@ class LeNet(Network):
         else:
             raise ValueError(f"`variant` must be 'lenet' or 'cagrad', found variant = {variant!r}.")
         # Convolutions run about a third faster on channels-last weights, and the function is the same.
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from the stubs
 
     def forward(self, inputs: Float[Tensor, "batch 1 36 36"]) -> tuple[Tensor, ...]:
         shared = self.trunk(inputs)

@@ -43,7 +43,7 @@ class ResNet(Network):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from the stubs
 
     def forward(self, inputs: Float[Tensor, "batch 1 height width"]) -> tuple[Tensor, ...]:
         shared = self.trunk(inputs)

@@ -17,8 +17,8 @@ Two 28 x 28 pictures on a 36 x 36 canvas, one in the top left corner and one in 
 brighter pixel shows. This is the papers' construction (Sabour et al. 2017; Sener and Koltun 2018; Lin et al. 2019),
 rebuilt from the original pictures. It is not the papers' bytes: the pairs they drew are not published with a checksum.
 From the 60,000 training pictures of each set, every one used twice in its corner, 120,000 are built; from the 10,000
-test pictures, 20,000. The validation split is 12,000 of the 120,000, built from 6,000 pictures of each set that no training
-picture shows, so that it measures what the test set measures."""
+test pictures, 20,000. The validation split is 12,000 of the 120,000, built from 6,000 pictures of each set that no
+training picture shows, so that it measures what the test set measures."""
 
 # Mean and s.d. that loaders of MNIST commonly use. One pair for all three problems: it only sets the inputs' scale.
 _MEAN, _SD = 0.1307, 0.3081
