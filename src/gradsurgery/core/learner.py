@@ -64,10 +64,7 @@ class Learner:
         precision: Literal["float32", "bfloat16", "float16"] = "float32",
         diagnose_every: int = 50,
     ) -> None:
-        if precision not in _PRECISIONS:
-            raise ValueError(f"`precision` must be one of {', '.join(_PRECISIONS)}, found {precision!r}.")
-        if diagnose_every < 1:
-            raise ValueError(f"`diagnose_every` must be at least 1, found diagnose_every = {diagnose_every}.")
+        check_options(precision, diagnose_every)
         for module in network.modules():
             if isinstance(module, DistributedDataParallel | DataParallel | FullyShardedDataParallel):
                 raise TypeError(
@@ -243,6 +240,14 @@ class Learner:
         elif finite:
             self.optimizer.step()
         return finite
+
+
+def check_options(precision: object = "float32", diagnose_every: object = 50) -> None:
+    """Refuses what a `Learner` cannot run with; apart from it so that a declaration is checked before any work."""
+    if precision not in _PRECISIONS:
+        raise ValueError(f"`precision` must be one of {', '.join(_PRECISIONS)}, found {precision!r}.")
+    if type(diagnose_every) is not int or diagnose_every < 1:
+        raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
 
 
 def _move(batch: Any, device: torch.device) -> Any:

@@ -1,0 +1,141 @@
+"""From a declaration (a plain dictionary) to a run, and from a run to its history: the only place that joins the parts.
+
+    {"problem": "multi_mnist", "module": "overlay", "settings": {"network": {"name": "lenet"}, "epochs": 3, ...},
+     "transform": {"name": "identity"}, "balancer": {"name": "equal"}, "rule": {"name": "joint"},
+     "aggregator": {"name": "pcgrad", "order": "fixed"}}
+
+`learner` may be added: {"precision": "bfloat16", "diagnose_every": 100}.
+
+Numbers are the same to the bit on one machine because everything that could change them is fixed here, for the whole
+process: torch runs on a stated number of threads (sums depend on how they are split) and on deterministic kernels, with
+cuDNN's search for the fastest one off. On the CPU this costs nothing that could be measured; on a GPU it costs speed and
+makes torch refuse what it cannot do deterministically. Other machines may differ in the last bits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradsurgery.core.discovery import build
+from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Problem, TrainingRule
+from gradsurgery.core.learner import Learner, check_options
+from gradsurgery.core.seeding import Generators
+
+_SLOTS = ("transform", "balancer", "rule", "aggregator")
+_KEYS = ("problem", "module", "settings", *_SLOTS)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    problem: Problem
+    transform: ModelTransform
+    balancer: Balancer
+    rule: TrainingRule
+    method: Method
+    options: Mapping[str, Any]
+
+
+def validate(declaration: Mapping[str, Any]) -> None:
+    """Checks the whole declaration, without data and before any work.
+
+    Raises:
+        ValueError: with one line that names the entry, what it must be and what was found.
+    """
+    _parts(declaration, {})
+
+
+def build_learner(
+    declaration: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    seed: int,
+    device: str | torch.device = "cpu",
+    threads: int = 1,
+) -> Learner:
+    """A run, ready for its first epoch or for `load_state_dict`.
+
+    Args:
+        declaration: what is run; see the module.
+        arrays: what the problem's `prepare` returned.
+        seed: of all generators.
+        device: where the network lives.
+        threads: threads of torch, for the whole process; part of what makes two runs equal.
+    """
+    parts = _parts(declaration, arrays)
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # every buffer of ours is written before it is read
+    torch.backends.cudnn.benchmark = False
+    generators = Generators(seed)
+    network = parts.transform(parts.problem.network(generators.init), None)
+    return Learner(
+        parts.problem,
+        network,
+        parts.rule,
+        parts.balancer,
+        parts.method,
+        generators,
+        device=device,
+        **parts.options,
+    )
+
+
+def history(
+    learner: Learner,
+    declaration: Mapping[str, Any],
+    *,
+    experiment: str,
+    seed: int,
+    scale: str,
+    track: str,
+    data_sha256: str | Mapping[str, str],
+) -> dict[str, Any]:
+    """The line that a finished run leaves in `reports/history`: see docs/architecture.md. Free of clock and machine."""
+    return {
+        "experiment": experiment,
+        "problem": declaration["problem"],
+        "seed": seed,
+        "scale": scale,
+        "track": track,
+        "declaration": dict(declaration),
+        "tasks": list(learner.problem.tasks),
+        "metrics": dict(learner.problem.metrics),
+        "data_sha256": data_sha256,
+        "epochs": learner.epochs,
+        "diagnostics": learner.diagnostics,
+        "skipped_steps": learner.skipped_steps,
+        "trajectory": learner.trajectory,
+    }
+
+
+def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> _Parts:
+    for key in _KEYS:
+        if key not in declaration:
+            raise ValueError(f"`{key}` must be declared, found only {', '.join(sorted(declaration)) or 'nothing'}.")
+    for key, value in declaration.items():
+        if key not in (*_KEYS, "learner"):
+            raise ValueError(f"`{key}` is no entry of a declaration; its entries are: {', '.join(_KEYS)}, learner.")
+        if key in (*_SLOTS, "settings", "learner") and not isinstance(value, Mapping):
+            raise ValueError(f"`{key}` must be a mapping, found {value!r}.")
+        if key in _SLOTS and not isinstance(value.get("name"), str):
+            raise ValueError(f"`{key}.name` must name one, found {dict(value)!r}.")
+    problem = build("problems", declaration["module"], arrays=arrays, **declaration["settings"])
+    slots = {}
+    for slot in _SLOTS:
+        fields = dict(declaration[slot])
+        slots[slot] = build(f"{slot}s", fields.pop("name"), **fields)
+    slots["balancer"].parameters(len(problem.tasks))  # refuses what does not fit the number of tasks
+    return _Parts(
+        problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], _options(declaration)
+    )
+
+
+def _options(declaration: Mapping[str, Any]) -> dict[str, Any]:
+    options = dict(declaration.get("learner", {}))
+    for name in options:
+        if name not in ("precision", "diagnose_every"):
+            raise ValueError(f"`learner.{name}` is no field of the learner; its fields are: precision, diagnose_every.")
+    check_options(**options)
+    return options
