@@ -8,8 +8,8 @@
 
 Numbers are the same to the bit on one machine because everything that could change them is fixed here, for the whole
 process: torch runs on a stated number of threads (sums depend on how they are split) and on deterministic kernels, with
-cuDNN's search for the fastest one off. On the CPU this costs nothing that could be measured; on a GPU it costs speed and
-makes torch refuse what it cannot do deterministically. Other machines may differ in the last bits.
+cuDNN's search for the fastest one off. On a GPU this costs speed, and torch refuses what it cannot do
+deterministically. Other machines may differ in the last bits.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,8 @@ def build_learner(
     parts = _parts(declaration, arrays)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # every buffer of ours is written before it is read
+    # Every buffer of ours is written before it is read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     generators = Generators(seed)
     network = parts.transform(parts.problem.network(generators.init), None)
