@@ -1,0 +1,195 @@
+"""params.yaml, read whole and checked whole before any stage does anything.
+
+A wrong line anywhere ends every stage with one sentence on stderr and exit code 2, so that a typing error in the last
+experiment is found in the first second and not after an hour. Values are handed on as plain, typed sections.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gradsurgery.core.discovery import available
+from gradsurgery.experiment import validate
+
+SCALES = ("smoke", "laptop", "paper")
+TRACKS = ("controlled", "as-published")
+SELECTIONS = ("best-val", "last", "best-test")
+SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
+         "aggregator": "aggregators"}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What `prepare` and, at the scale in force, `train` read of one problem."""
+
+    module: str
+    prepare: Mapping[str, Any]
+    sha256: Mapping[str, str]
+    seeds: tuple[int, ...]
+    settings: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One line of the table; `declaration` is what `gradsurgery.experiment.build_learner` takes."""
+
+    name: str
+    problem: str
+    track: str
+    seeds: tuple[int, ...]
+    declaration: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Params:
+    scale: str
+    datasets: Mapping[str, Any]
+    problems: Mapping[str, Problem]
+    experiments: Mapping[str, Experiment]
+    protocols: Mapping[str, Any]
+    regression: Mapping[str, Any]
+
+    def experiment(self, name: str) -> Experiment:
+        """Raises ValueError, with the nearest names, for an experiment that is not in the table."""
+        if name not in self.experiments:
+            problem = name.split("-")[0]
+            near = [e for e in self.experiments if e.startswith(problem)] or sorted(self.problems)
+            raise ValueError(
+                f"`experiments` must hold the experiment asked for, found no {name!r} among {', '.join(near)}."
+            )
+        return self.experiments[name]
+
+
+def load_or_exit(path: Path = Path("params.yaml")) -> Params:
+    """`load`, for entry points: a wrong file ends the process with its one sentence and exit code 2."""
+    try:
+        return load(path)
+    except ValueError as error:
+        sys.exit(complain(error))
+
+
+def complain(error: Exception) -> int:
+    """Prints a wrong input's one sentence on stderr; the exit code to leave with."""
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """The checked contents of `path`. Raises ValueError for anything missing, unknown or of the wrong kind."""
+    if not path.is_file():
+        raise ValueError(f"{path} must exist in the current folder, found none: run from the repository's root.")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} must be valid YAML, found: {' '.join(str(error).split())}.") from None
+    top = _fields(
+        str(path), document, {"scale", "datasets", "problems", "experiments", "protocols", "regression"}, {"rows"}
+    )
+    if top["scale"] not in SCALES:
+        raise ValueError(f"`scale` must be one of {', '.join(SCALES)}, found {top['scale']!r}.")
+    datasets = _mapping("datasets", top["datasets"])
+    problems = {n: _problem(n, b, top["scale"], datasets) for n, b in _mapping("problems", top["problems"]).items()}
+    experiments = {
+        n: _experiment(n, b, problems) for n, b in _mapping("experiments", top["experiments"]).items()
+    }  # fmt: skip
+    _check_judging(top["protocols"], top["regression"], problems)
+    return Params(top["scale"], datasets, problems, experiments, top["protocols"], top["regression"])
+
+
+def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> Problem:
+    where = f"problems.{name}"
+    block = _fields(where, block, {"module", "inputs", "prepare", "sha256", *SCALES})
+    if block["module"] not in available("problems"):
+        known = ", ".join(available("problems"))
+        raise ValueError(f"`{where}.module` must name one of {known}, found {block['module']!r}.")
+    prepare = _mapping(f"{where}.prepare", block["prepare"])
+    sources = {side: prepare[side] for side in ("left", "right") if side in prepare}
+    for side, dataset in sources.items():
+        if dataset not in datasets:
+            raise ValueError(
+                f"`{where}.prepare.{side}` must name one of datasets {', '.join(datasets)}, found {dataset!r}."
+            )
+    # dvc.yaml reads `inputs`, prepare.py reads `prepare`: were they to differ, a changed data set would go unnoticed
+    module = f"src/gradsurgery/problems/{block['module']}.py"
+    wanted = {side: f"data/raw/{sources[side]}" if side in sources else module for side in ("left", "right")}
+    if block["inputs"] != wanted:
+        raise ValueError(f"`{where}.inputs` must agree with `prepare` and be {wanted}, found {block['inputs']!r}.")
+    seeds: list[int] = []
+    settings: dict[str, Any] = {}
+    for each in SCALES:
+        values = dict(_mapping(f"{where}.{each}", block[each]))
+        found = values.pop("seeds", None)
+        if not isinstance(found, list) or not found or not all(type(s) is int and s >= 0 for s in found):
+            raise ValueError(f"`{where}.{each}.seeds` must be a list of whole numbers from 0 on, found {found!r}.")
+        if each == scale:
+            seeds, settings = sorted(set(found)), values
+    return Problem(block["module"], prepare, _mapping(f"{where}.sha256", block["sha256"]), tuple(seeds), settings)
+
+
+def _experiment(name: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
+    where = f"experiments.{name}"
+    block = _fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings"})
+    if block["problem"] not in problems:
+        raise ValueError(f"`{where}.problem` must name one of {', '.join(problems)}, found {block['problem']!r}.")
+    problem = problems[block["problem"]]
+    if not name.startswith(f"{block['problem']}-"):
+        raise ValueError(f"`{where}` must be named <problem>-<method>[-<variant>], found problem {block['problem']!r}.")
+    if block["module"] != problem.module:
+        raise ValueError(f"`{where}.module` must be its problem's {problem.module!r}, found {block['module']!r}.")
+    if block["track"] not in TRACKS:
+        raise ValueError(f"`{where}.track` must be one of {', '.join(TRACKS)}, found {block['track']!r}.")
+    for slot in SLOTS:
+        if "name" not in _mapping(f"{where}.{slot}", block[slot]):
+            raise ValueError(f"`{where}.{slot}` must hold a `name`, found {block[slot]!r}.")
+    settings = {**problem.settings, **_mapping(f"{where}.settings", block.get("settings", {}))}
+    declaration = {
+        "problem": block["problem"],
+        "module": problem.module,
+        "settings": {**settings, "network": dict(block["network"])},
+        **{slot: dict(block[slot]) for slot in SLOTS if slot != "network"},
+    }
+    try:
+        validate(declaration)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{where}: {error}") from None
+    return Experiment(name, block["problem"], block["track"], problem.seeds, declaration)
+
+
+def _check_judging(protocols: Any, regression: Any, problems: Mapping[str, Problem]) -> None:
+    for problem, block in _mapping("protocols", protocols).items():
+        if problem not in problems:
+            raise ValueError(f"`protocols` must name problems among {', '.join(problems)}, found {problem!r}.")
+        selection = _fields(f"protocols.{problem}", block, {"selection"})["selection"]
+        if selection not in SELECTIONS:
+            known = ", ".join(SELECTIONS)
+            raise ValueError(f"`protocols.{problem}.selection` must be one of {known}, found {selection!r}.")
+    blocks = _fields("regression", regression, {"bands", "exceptions"})
+    bands = dict(_mapping("regression.bands", blocks["bands"]))
+    for owner, metrics in _mapping("regression.exceptions", blocks["exceptions"]).items():
+        for metric, entry in _mapping(f"regression.exceptions.{owner}", metrics).items():
+            bands[f"{owner}.{metric}"] = _fields(f"regression.exceptions.{owner}.{metric}", entry, {"band", "reason"})[
+                "band"
+            ]
+    for metric, band in bands.items():
+        if isinstance(band, bool) or not isinstance(band, int | float) or band < 0:
+            raise ValueError(f"`regression` band of {metric} must be a non-negative number, found {band!r}.")
+
+
+def _mapping(where: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ValueError(f"`{where}` must be a block of named values, found {value!r}.")
+    return value
+
+
+def _fields(where: str, value: Any, required: set[str], optional: frozenset[str] | set[str] = frozenset()) -> Any:
+    value = _mapping(where, value)
+    if missing := sorted(required - set(value)):
+        raise ValueError(f"`{where}` must hold `{missing[0]}`, found only {', '.join(value)}.")
+    if unknown := sorted(set(value) - required - set(optional)):
+        known = ", ".join(sorted(required | set(optional)))
+        raise ValueError(f"`{where}.{unknown[0]}` is no field of it; its fields are: {known}.")
+    return value

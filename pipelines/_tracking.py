@@ -1,0 +1,249 @@
+"""The only module that imports MLflow. Training hands events over and goes on; somebody else sends them.
+
+A tracker that is slow, read-only or unreachable costs one warning and nothing else: the first failure drops the rest,
+and a process waits only a bounded time for what is still to be sent. Nothing ever reads back from MLflow: it receives
+what `reports/history` receives. The default store is `mlflow.db` (SQLite) in the repository's root, with artifacts in
+`mlartifacts/`; `MLFLOW_TRACKING_URI` names another.
+
+Who sends: a thread of the training process; or, where `GRADSURGERY_EVENTS` names a folder, nobody there: events are
+appended to a file in that folder, and one `--follow` process sends those of all trainers. `make repro` does so because
+importing MLflow and opening its store takes seconds of processor time, which seventy short stages should not pay each.
+
+    python -m pipelines._tracking                    creates the store, once, before anything runs in parallel
+    python -m pipelines._tracking --follow FOLDER    sends events appended in FOLDER until standard input ends
+"""
+
+import argparse
+import fcntl
+import json
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+EXPERIMENT = "gradsurgery"
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    # An unreachable server must be given up within seconds; MLflow's own defaults try for several minutes.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+PATIENCE = 30.0  # seconds a finished process waits for its last events to be sent
+Event = dict[str, Any]
+
+
+class Tracker:
+    """What training talks to. Every method but `close` returns at once, and none raises."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._file: Path | None = None
+        if folder := os.environ.get("GRADSURGERY_EVENTS"):
+            self._file = Path(folder) / f"{time.time_ns()}-{os.getpid()}.jsonl"
+        else:
+            self._events: queue.Queue[Event | None] = queue.Queue()
+            self._thread = threading.Thread(target=self._work, daemon=True, name="tracker")
+            self._thread.start()
+
+    def begin(self, experiment: str, seed: int, tags: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
+        """Opens the flat run of one seed, or goes on with the one that an interrupted process left open."""
+        self._put("begin", experiment, seed, {"tags": dict(tags), "parameters": dict(parameters)})
+
+    def log(self, experiment: str, seed: int, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
+        """Metrics by step; all rows go in one batch."""
+        self._put("log", experiment, seed, {"rows": [[step, dict(row)] for step, row in rows]})
+
+    def end(self, experiment: str, seed: int, artifacts: Mapping[str, Any]) -> None:
+        """Closes the run with its artifacts, each a JSON document under its file name."""
+        self._put("end", experiment, seed, {"artifacts": dict(artifacts)})
+
+    def close(self, patience: float = PATIENCE) -> None:
+        """Waits until everything is sent, but no longer than `patience` seconds."""
+        if self._file is not None:
+            self._append({"event": "close"})
+            return
+        self._events.put(None)
+        self._thread.join(patience)
+        if self._thread.is_alive():
+            warn(f"it took more than {patience:g} s")
+
+    def _put(self, event: str, experiment: str, seed: int, content: Event) -> None:
+        whole = {"event": event, "experiment": experiment, "seed": seed, **content}
+        if self._file is not None:
+            self._append(whole)
+        else:
+            self._events.put(whole)
+
+    def _append(self, event: Event) -> None:
+        try:
+            with open(self._file, "a", encoding="utf-8") as file:  # type: ignore[arg-type]
+                file.write(json.dumps(event) + "\n")
+        except OSError:
+            pass  # the follower is gone and has said so
+
+    def _work(self) -> None:
+        sender = Sender(self._root)
+        while (event := self._events.get()) is not None:
+            sender.send(event)
+
+
+class Sender:
+    """Turns events into MLflow calls; the first that fails is the last that is tried."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._client: Any = None
+        self._commit = ""
+        self._ids: dict[tuple[str, int], str] = {}
+        self._broken = False
+
+    def send(self, event: Event) -> None:
+        if self._broken:
+            return
+        try:
+            if self._client is None:
+                self._client, self._commit = store(self._root), commit(self._root)
+            {"begin": self._begin, "log": self._log, "end": self._end}[event["event"]](event)
+        except Exception as error:  # whatever a tracker does wrong, training goes on
+            self._broken = True
+            warn(f"{type(error).__name__}: {error}")
+
+    def _begin(self, event: Event) -> None:
+        from mlflow.entities import Param
+
+        experiment, seed, tags = event["experiment"], event["seed"], event["tags"]
+        own = self._client.get_experiment_by_name(EXPERIMENT).experiment_id
+        where = (
+            f"tags.experiment = '{experiment}' and tags.seed = '{seed}' and tags.fingerprint = '{tags['fingerprint']}'"
+        )
+        left_open = self._client.search_runs([own], f"{where} and attributes.status = 'RUNNING'", max_results=1)
+        if left_open:
+            self._ids[experiment, seed] = left_open[0].info.run_id
+            return
+        tags = {**tags, "experiment": experiment, "seed": str(seed), "git_commit": self._commit}
+        run_id = self._client.create_run(own, run_name=f"{experiment} seed {seed}", tags=tags).info.run_id
+        self._ids[experiment, seed] = run_id
+        parameters = flatten(event["parameters"])
+        self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+
+    def _log(self, event: Event) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, float(value), now, step) for step, row in event["rows"] for name, value in row.items()]
+        for start in range(0, len(metrics), 1000):  # MLflow's limit for one batch
+            self._client.log_batch(self._ids[event["experiment"], event["seed"]], metrics=metrics[start : start + 1000])
+
+    def _end(self, event: Event) -> None:
+        run_id = self._ids[event["experiment"], event["seed"]]
+        for name, document in event["artifacts"].items():
+            self._client.log_text(run_id, json.dumps(document, indent=1, sort_keys=True) + "\n", name)
+        self._client.set_terminated(run_id)
+
+
+def follow(folder: Path, root: Path) -> None:
+    """Sends what trainers append in `folder` until standard input ends, then what is left, and removes what was sent.
+
+    Whoever started this holds the other end of standard input, so that the follower ends with it, however it ends.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ended = threading.Event()
+    threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
+    sender, read = Sender(root), dict[Path, int]()
+    while True:
+        last = ended.is_set()
+        for path in sorted(folder.glob("*.jsonl")):
+            with open(path, "rb") as file:
+                file.seek(read.get(path, 0))
+                lines = [line for line in file if line.endswith(b"\n")]
+            read[path] = read.get(path, 0) + sum(map(len, lines))
+            events = [json.loads(line) for line in lines]
+            for event in events:
+                if event["event"] != "close":
+                    sender.send(event)
+            if last or (events and events[-1]["event"] == "close"):
+                path.unlink()
+                del read[path]
+        if last:
+            return
+        ended.wait(1.0)
+
+
+def store(root: Path) -> Any:
+    """A client of the tracking store, which is created first where there is none.
+
+    The lock keeps two processes from creating one SQLite store at once: MLflow's migrations would both fail.
+    """
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    for noisy in ("alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+    if not uri.startswith("sqlite:///"):
+        return _with_experiment(MlflowClient(uri), None)
+    database = Path(uri.removeprefix("sqlite:///"))
+    with open(f"{database}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _with_experiment(MlflowClient(uri), (database.parent / "mlartifacts").resolve().as_uri())
+
+
+def _with_experiment(client: Any, artifacts: str | None) -> Any:
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+    return client
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested blocks as `outer.inner` names, which is how MLflow shows parameters."""
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def commit(root: Path) -> str:
+    """The commit checked out, with a mark when the tree differs from it."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+def warn(reason: str) -> None:
+    """The one warning; a reason of several lines is cut to its first."""
+    first = reason.strip().splitlines()[0][:200]
+    print(f"warning: the tracker does not answer, training goes on without it ({first})", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 in any case: a tracker that cannot be had must not keep anybody from training."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines._tracking",
+        description="Creates the tracking store (mlflow.db here, or MLFLOW_TRACKING_URI). Harmless when it exists.",
+    )
+    parser.add_argument("--follow", type=Path, metavar="FOLDER", help="send the events in FOLDER until stdin ends")
+    arguments = parser.parse_args(argv)
+    if arguments.follow is not None:
+        follow(arguments.follow, Path.cwd())
+        return 0
+    try:
+        store(Path.cwd())
+    except Exception as error:
+        warn(f"{type(error).__name__}: {error}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
