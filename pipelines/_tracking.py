@@ -156,7 +156,12 @@ def follow(folder: Path, root: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        ended.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     sender, read = Sender(root), dict[Path, int]()
     while True:
         last = ended.is_set()

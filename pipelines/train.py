@@ -1,0 +1,242 @@
+"""Stage `train`: all seeds of one experiment -> reports/history/<experiment>.jsonl, reports/costs/<experiment>.json.
+
+Seeds run in parallel, one torch thread each, which is 8 to 22 % faster than several threads on one seed. After every
+epoch a seed writes a checkpoint into runs/<experiment>/, and a finished seed its result; both appear by atomic rename
+and carry a fingerprint of everything that can change a number: the declaration, the source files it uses, the data.
+A killed training therefore goes on where it was and ends in the same bytes, and a changed one starts anew.
+
+Examples:
+    python -m pipelines.train multi_mnist-pcgrad              all seeds at the scale that params.yaml names
+    python -m pipelines.train cagrad_toy-cagrad-c0_5 --jobs 1  one after another, in this process
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import psutil
+import torch
+
+import gradsurgery
+from gradsurgery.core.learner import Learner
+from gradsurgery.experiment import build_learner, history
+from pipelines._costs import cost_of, environment
+from pipelines._params import Experiment, complain, load_or_exit
+from pipelines._progress import Progress
+from pipelines._tracking import Tracker
+from pipelines._watchdog import drivers, end_with
+
+Result = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What all seeds of one experiment have in common."""
+
+    experiment: Experiment
+    scale: str
+    hashes: Mapping[str, str]
+    fingerprint: str
+    device: str
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 when the history is written, 2 for a wrong input."""
+    arguments = _arguments(argv)
+    params = load_or_exit()
+    try:
+        experiment = params.experiment(arguments.experiment)
+        hashes = data_hashes(Path("data/processed") / experiment.problem, params.problems[experiment.problem].sha256)
+    except ValueError as error:
+        return complain(error)
+    end_with(drivers())
+    run = Path("runs") / experiment.name
+    run.mkdir(parents=True, exist_ok=True)
+    fingerprint = fingerprint_of(experiment, params.scale, hashes)
+    device = arguments.device or ("cuda" if params.scale == "paper" and torch.cuda.is_available() else "cpu")
+    left = [seed for seed in experiment.seeds if finished(run, seed, fingerprint) is None]
+    jobs = min(len(left), arguments.jobs or _jobs(device))
+    job = Job(experiment, params.scale, hashes, fingerprint, device)
+    if jobs > 1:
+        trainer = os.getpid()
+        tasks = [joblib.delayed(train_in_worker)(trainer, place, seed, job) for place, seed in enumerate(left)]
+        joblib.Parallel(n_jobs=jobs, backend="loky")(tasks)
+    elif left:
+        tracker = Tracker(Path.cwd())
+        for seed in left:
+            train(0, seed, job, tracker)
+        tracker.close()
+    results = {seed: finished(run, seed, fingerprint) for seed in experiment.seeds}
+    write_reports(experiment, {seed: result for seed, result in results.items() if result is not None})
+    return 0
+
+
+def train_in_worker(trainer: int, place: int, seed: int, job: Job) -> None:
+    """`train` in a process of its own, which ends when the process that started it does."""
+    end_with([psutil.Process(trainer), *drivers()])
+    tracker = Tracker(Path.cwd())
+    train(place, seed, job, tracker)
+    tracker.close()
+
+
+def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
+    """Trains one seed to its end, from its checkpoint if there is one, and leaves its result in runs/<experiment>/."""
+    experiment, hashes = job.experiment, job.hashes
+    run = Path("runs") / experiment.name
+    folder = Path("data/processed") / experiment.problem
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in hashes}
+    learner = build_learner(experiment.declaration, arrays, seed, job.device)
+    spent = restore(run / f"seed-{seed}.pt", job.fingerprint, learner)
+    tags = {
+        "problem": experiment.problem,
+        "method": experiment.name.removeprefix(f"{experiment.problem}-"),
+        "scale": job.scale,
+        "track": experiment.track,
+        "stage": "train",
+        "fingerprint": job.fingerprint,
+    }
+    facts = {"data_sha256": joined(hashes), "environment": environment(job.device)}
+    tracker.begin(experiment.name, seed, tags, {**experiment.declaration, "seed": seed, **facts})
+    logged = len(learner.diagnostics)
+    with Progress(f"{experiment.name} seed {seed}", learner.problem.epochs, len(learner.epochs), place) as progress:
+        while len(learner.epochs) < learner.problem.epochs:
+            started = time.perf_counter()
+            row = learner.epoch(progress.step)
+            spent += time.perf_counter() - started
+            save(
+                run / f"seed-{seed}.pt",
+                {"fingerprint": job.fingerprint, "spent": spent, "learner": learner.state_dict()},
+            )
+            progress.epoch(row)
+            numbers = {name: value for name, value in row.items() if name != "epoch"}
+            conflict = [
+                (int(r["step"]), {n: v for n, v in r.items() if n != "step"}) for r in learner.diagnostics[logged:]
+            ]
+            tracker.log(experiment.name, seed, [(int(row["epoch"]), numbers), *conflict])
+            logged = len(learner.diagnostics)
+    line = history(
+        learner, experiment.declaration, experiment=experiment.name, seed=seed, scale=job.scale, track=experiment.track,
+        data_sha256=joined(hashes),
+    )  # fmt: skip
+    cost = cost_of(learner, spent)
+    replace(
+        run / f"seed-{seed}.json",
+        as_json(
+            {"fingerprint": job.fingerprint, "history": line, "cost": cost, "environment": environment(job.device)}
+        ),
+    )
+    tracker.log(experiment.name, seed, [(learner.problem.epochs, {f"cost.{name}": v for name, v in cost.items()})])
+    tracker.end(experiment.name, seed, {"history.json": line, "config.json": experiment.declaration})
+
+
+def fingerprint_of(experiment: Experiment, scale: str, hashes: Mapping[str, str]) -> str:
+    """One hash of all that can change a number of this experiment: declaration, scale, data, and the sources it uses.
+
+    The sources are those that dvc.yaml lists for the stage, so that both agree on what is stale.
+    """
+    declared = experiment.declaration
+    library = Path(gradsurgery.__file__).parent
+    slots = [("problems", declared["module"]), ("networks", declared["settings"]["network"]["name"])]
+    slots += [(f"{slot}s", declared[slot]["name"]) for slot in ("transform", "balancer", "rule", "aggregator")]
+    sources = [Path(__file__), library / "experiment.py", *sorted((library / "core").glob("*.py"))]
+    sources += [library / kind / f"{name}.py" for kind, name in slots]
+    digest = hashlib.sha256(as_json([declared, scale, dict(hashes)]).encode())
+    for source in sources:
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def data_hashes(folder: Path, pinned: Mapping[str, str]) -> dict[str, str]:
+    """sha256 of every array of a problem, by its pin if there is one (`prepare` checked it), else by reading it."""
+    files = sorted(folder.glob("*.npy"))
+    if not files:
+        raise ValueError(
+            f"{folder} must hold the problem's arrays, found none: run `dvc repro prepare@{folder.name}` first."
+        )
+    return {f.stem: pinned.get(f.stem) or hashlib.sha256(np.load(f).tobytes()).hexdigest() for f in files}
+
+
+def joined(hashes: Mapping[str, str]) -> str:
+    """One hash for a set of arrays."""
+    return hashlib.sha256(as_json(dict(hashes)).encode()).hexdigest()
+
+
+def finished(run: Path, seed: int, fingerprint: str) -> Result | None:
+    """What a finished seed left, unless something that can change its numbers has changed since."""
+    path = run / f"seed-{seed}.json"
+    if not path.exists():
+        return None
+    result: Result = json.loads(path.read_text(encoding="utf-8"))
+    return result if result["fingerprint"] == fingerprint else None
+
+
+def restore(path: Path, fingerprint: str, learner: Learner) -> float:
+    """Loads the checkpoint into `learner` if it is of this very run; the seconds already spent on it."""
+    if not path.exists():
+        return 0.0
+    checkpoint = torch.load(path, weights_only=False, map_location=learner.device)
+    if checkpoint["fingerprint"] != fingerprint:
+        return 0.0
+    learner.load_state_dict(checkpoint["learner"])
+    return float(checkpoint["spent"])
+
+
+def save(path: Path, checkpoint: Mapping[str, Any]) -> None:
+    """A checkpoint appears whole or not at all."""
+    beside = path.with_suffix(".part")
+    torch.save(checkpoint, beside)
+    os.replace(beside, path)
+
+
+def replace(path: Path, text: str) -> None:
+    """A text file appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(text + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def write_reports(experiment: Experiment, results: Mapping[int, Result]) -> None:
+    """History and costs of all seeds; the history last, as it is what the next stage waits for."""
+    costs = {
+        "experiment": experiment.name,
+        "environment": next(iter(results.values()))["environment"],
+        "seeds": {str(seed): result["cost"] for seed, result in results.items()},
+    }
+    replace(Path("reports/costs") / f"{experiment.name}.json", json.dumps(costs, indent=1, sort_keys=True))
+    lines = [as_json(results[seed]["history"]) for seed in sorted(results)]
+    replace(Path("reports/history") / f"{experiment.name}.jsonl", "\n".join(lines))
+
+
+def as_json(document: Any) -> str:
+    """Compact, with sorted keys: the same content gives the same bytes."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def _jobs(device: str) -> int:
+    if device != "cpu":
+        return 1
+    return int(os.environ.get("GRADSURGERY_JOBS") or psutil.cpu_count(logical=True) or 1)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("experiment", help="a line of `experiments` in params.yaml")
+    parser.add_argument("--jobs", type=int, help="seeds at once (GRADSURGERY_JOBS; default: one per core, 1 on a GPU)")
+    parser.add_argument("--device", help="cpu, cuda, ... (default: cpu; a GPU at scale paper, where there is one)")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
