@@ -1,0 +1,266 @@
+"""GCond: gradients that remember their past, and let the steadier of two opposed tasks keep its way."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from gradsurgery.core.interfaces import Aggregator, State
+from gradsurgery.core.jacobian import combine, gram, products
+
+_HALF = (torch.float16, torch.bfloat16)
+Past = Callable[[int], tuple[Float64[np.ndarray, " K"], float]]
+
+
+@dataclass(frozen=True)
+class GCond(Aggregator):
+    """Resolves opposed pairs of gradients, the worst first and in favour of the steadier task, and smooths their sum.
+
+    Source: equations 3-10 and tables 1 and 7 of the Gradient Conductor, 2025, arXiv 2509.07252 (v2), and the official
+    code at 1b0518a.
+
+        for the pair of smallest cosine c < theta_weak, at most max_iters times, with winner v and loser u:
+            alpha = pi                                                              c <= theta_crit
+                    pi/2 + pi/2 ((c - theta_main) / (theta_crit - theta_main))^p    theta_crit < c < theta_main
+                    pi/2 (1 - (c - theta_main) / (theta_weak - theta_main))         theta_main <= c < theta_weak
+            v, u <- v - sin(alpha) <v,u>/|u|^2 u,   u - sin(min(alpha, pi/2)) <v,u>/|v|^2 v      both from the old v, u
+        the winner has the larger  tie_s max(0, cos(g_k, previous g_k)) + tie_n r_k / (r_i + r_j),  r_k = |g_k| / ema_k
+        g = sum_k g_k,   m <- beta m + (1 - beta) g,   d = m / (1 - beta^t)
+
+    The rows stay combinations of J's rows, so that all but `previous`, g and m is K x K algebra. J must be the
+    gradients of a large batch: the authors average 24 micro-batches and say nothing of small ones. Their optimiser is
+    AdamW with beta1 = 0 for "momentum", AdamW with beta1 = 0.9 for "raw".
+
+    The class defaults of the official code are `beta=0.85, dominance_window=3, max_iters=None, trust_coef=1e-4,
+    trust_clip=100, buffers="bfloat16"`, all else as here.
+
+    State: `previous` (K, P), `m` (P,), `ema` (K,), `history` (at most W winners), `t`, `decisions` (R, 2: winner and
+    loser of each resolution of the last step), and for the log `resolutions` (R). Nothing in it is shared with the
+    state that went in. "lion" needs two more entries, which the caller writes before every call: `sizes`, how many
+    columns of J each parameter tensor has, and `norms`, the tensors' lengths (state may be just these on first call).
+
+    Args:
+        thresholds: theta_crit, theta_main, theta_weak: where a conflict of cosine c is critical, moderate, mild.
+        remap_power: p, the curvature of the moderate zone.
+        mode: "smooth" as above; "zones": critical loser set to zero, moderate loser projected, mild both projected.
+        tie_weights: what steadiness and strength count in arbitration.
+        ema_beta: decay of the average length of each task's gradient, which starts at 1.
+        dominance_window: W: a task that won W times running loses its next conflict; 0 for never.
+        max_iters: resolutions per step; null for 2 K, 0 for none (the summed gradient, smoothed: the control arm).
+        norm_cap: length to which each task's gradient is cut first; null for no cut.
+        previous: the last step's gradient in arbitration: "resolved" (the code), or "raw" (the paper's equation 8).
+        beta: decay of the momentum.
+        output: "momentum": d as above; "raw": g; "lion": per parameter tensor sign(d) min(|theta| / |d|, clip) coef.
+        trust_coef: coef of "lion"; 1 leaves the step length to the optimiser's schedule.
+        trust_clip: clip of "lion".
+        conflict_tol: cosines above theta_weak - conflict_tol are left alone.
+        buffers: "full" keeps J's precision (float32 for half precision); "bfloat16" rounds J, its rows and m, as the
+            official code does.
+        eps: added to denominators; rows with a smaller squared length are in no conflict.
+
+    Departures:
+        1. Defaults are those of the paper's experiments, and where paper and code compute differently, of the code:
+           `previous="resolved"`. Appendix A and figure 9 of the paper still describe "zones"; table 1 and the
+           equations are "smooth".
+        2. Accumulation of micro-batches, exact or stochastic, is the training rule's; heads are never ours to touch
+           (the official J holds all parameters), and an evaluation-mode network is the problem's choice.
+        3. `max_iters=0` means none; in the official code 2 K.
+        4. After a full projection eps leaves a cosine of about -1e-9, which the official loop resolves again until
+           max_iters, filling the dominance window. So does ours; `conflict_tol=1e-6` prevents it.
+        5. "bfloat16" rounds each resolved row once, the official code after every resolution.
+        6. J is averaged over processes before the resolution (the engine's rule); the official code averages d.
+        7. The README of the official code has a dominating task win; code and paper have it lose, as do we.
+    """
+
+    thresholds: tuple[float, float, float] = (-0.8, -0.5, 0.0)
+    remap_power: float = 2.0
+    mode: Literal["smooth", "zones"] = "smooth"
+    tie_weights: tuple[float, float] = (0.8, 0.2)
+    ema_beta: float = 0.95
+    dominance_window: int = 0
+    max_iters: int | None = 3
+    norm_cap: float | None = None
+    previous: Literal["resolved", "raw"] = "resolved"
+    beta: float = 0.9
+    output: Literal["momentum", "raw", "lion"] = "momentum"
+    trust_coef: float = 1.0
+    trust_clip: float = 50.0
+    conflict_tol: float = 0.0
+    buffers: Literal["full", "bfloat16"] = "full"
+    eps: float = 1e-8
+
+    def __post_init__(self) -> None:
+        bounds = (-1.0, *self.thresholds, 1.0)
+        if len(bounds) != 5 or not all(a <= b for a, b in pairwise(bounds)):
+            known = "three numbers from -1 to 1 that do not fall"
+            raise ValueError(f"`thresholds` must be {known}, found thresholds = {self.thresholds}.")
+        if len(self.tie_weights) != 2 or not all(0.0 <= w < math.inf for w in self.tie_weights):
+            raise ValueError(f"`tie_weights` must be two non-negative numbers, found tie_weights = {self.tie_weights}.")
+        cap = math.inf if self.norm_cap is None else self.norm_cap
+        iterations = 0 if self.max_iters is None else self.max_iters
+        for name, met, known in (
+            ("ema_beta", 0.0 <= self.ema_beta < 1.0, "at least 0 and less than 1"),
+            ("beta", 0.0 <= self.beta < 1.0, "at least 0 and less than 1"),
+            ("remap_power", 0.0 < self.remap_power < math.inf, "positive"),
+            ("trust_coef", 0.0 < self.trust_coef < math.inf, "positive"),
+            ("trust_clip", self.trust_clip > 0.0, "positive"),
+            ("eps", 0.0 < self.eps < math.inf, "positive"),
+            ("norm_cap", cap > 0.0, "positive or null"),
+            ("dominance_window", self.dominance_window >= 0, "non-negative"),
+            ("max_iters", iterations >= 0, "non-negative or null"),
+            ("conflict_tol", self.conflict_tol >= 0.0, "non-negative"),
+            ("mode", self.mode in ("smooth", "zones"), "'smooth' or 'zones'"),
+            ("previous", self.previous in ("resolved", "raw"), "'resolved' or 'raw'"),
+            ("output", self.output in ("momentum", "raw", "lion"), "'momentum', 'raw' or 'lion'"),
+            ("buffers", self.buffers in ("full", "bfloat16"), "'full' or 'bfloat16'"),
+        ):
+            if not met:
+                raise ValueError(f"`{name}` must be {known}, found {name} = {getattr(self, name)!r}.")
+
+    def __call__(
+        self, J: Float[Tensor, "K P"], state: State | None, generator: np.random.Generator
+    ) -> tuple[Float[Tensor, " P"], State]:
+        K, P = J.shape
+        before = {} if state is None else state
+        if "m" in before and len(before["m"]) != P:
+            raise ValueError(f"`J` must keep the {len(before['m'])} columns the state was made for, found {P}.")
+        rows = J.bfloat16() if self.buffers == "bfloat16" else J
+        g = torch.empty(P, dtype=torch.float32 if rows.dtype in _HALF else rows.dtype, device=J.device)
+        after: State = {"t": before.get("t", 0) + 1}
+        if K == 1 or self.max_iters == 0:
+            combine(rows, np.ones(K), g)
+        else:
+            after |= self._resolve(rows, before, g)
+
+        m = g * (1.0 - self.beta)
+        if "m" in before:
+            m += before["m"] * self.beta
+        after["m"] = m.to(rows.dtype) if self.buffers == "bfloat16" else m
+        d = g
+        if self.output != "raw":
+            d = after["m"] / (1.0 - self.beta ** after["t"])
+        if self.output == "lion":
+            d = self._trust(d, before)
+            after |= {"sizes": before["sizes"], "norms": before["norms"]}
+        return d.to(rows.dtype).to(J.dtype), after
+
+    def _resolve(self, J: Float[Tensor, "K P"], before: State, g: Float[Tensor, " P"]) -> State:
+        """Writes the sum of the resolved rows into `g` and returns the state that belongs to them."""
+        K = len(J)
+        if "previous" in before and len(before["previous"]) != K:
+            raise ValueError(f"`J` must keep the {len(before['previous'])} rows the state was made for, found {K}.")
+
+        @cache  # needed for tasks in conflict only, and each costs a pass over J
+        def past(k: int) -> tuple[Float64[np.ndarray, " K"], float]:
+            if "previous" not in before:
+                return np.zeros(K), 0.0
+            row = before["previous"][k]
+            return products(J, row), float(torch.linalg.vector_norm(row, dtype=torch.float64))
+
+        G = gram(J)
+        ema = self.ema_beta * before.get("ema", np.ones(K)) + (1.0 - self.ema_beta) * np.sqrt(G.diagonal())
+        ema = np.maximum(ema, self.eps)
+        C, history, decisions = self._coefficients(G, ema, before.get("history", ()), past)
+        kept = J.clone(memory_format=torch.contiguous_format)
+        if self.previous == "resolved":
+            for k in np.flatnonzero((np.eye(K) != C).any(axis=1)):
+                combine(J, C[k], kept[k])
+            C = np.eye(K)
+        combine(kept, C.sum(axis=0), g)
+        return {
+            "previous": kept,
+            "ema": ema,
+            "history": np.array(history, dtype=np.int64),
+            "decisions": np.array(decisions, dtype=np.int64).reshape(-1, 2),
+            "resolutions": float(len(decisions)),
+        }
+
+    def _coefficients(
+        self, G: Float64[np.ndarray, "K K"], ema: Float64[np.ndarray, " K"], history: np.ndarray | tuple, past: Past
+    ) -> tuple[Float64[np.ndarray, "K K"], list[int], list[tuple[int, int]]]:
+        """C, such that the resolved rows are C J; the last W winners; winner and loser of each resolution."""
+        K = len(G)
+        C, winners, decisions = np.eye(K), list(map(int, history)), []
+        if self.norm_cap is not None:
+            norms = np.sqrt(G.diagonal())
+            np.fill_diagonal(C, np.where(norms > self.norm_cap, self.norm_cap / (norms + self.eps), 1.0))
+        upper = np.triu(np.ones((K, K), dtype=bool), 1)
+        for _ in range(2 * K if self.max_iters is None else self.max_iters):
+            A = C @ G @ C.T
+            squares = np.maximum(A.diagonal(), 0.0)
+            large = squares >= self.eps
+            cosines = A / (np.sqrt(np.outer(squares, squares)) + self.eps)
+            cosines = np.where(upper & np.outer(large, large), cosines, np.inf)
+            i, j = map(int, np.unravel_index(cosines.argmin(), (K, K)))
+            c = max(float(cosines[i, j]), -1.0)
+            if not c < self.thresholds[2] - self.conflict_tol:
+                break
+            winner, loser = i, j
+            if self.mode == "smooth" or c < self.thresholds[1]:
+                winner, loser = self._arbitrate(i, j, C, np.sqrt(squares), ema, winners, past)
+                winners = [*winners, winner][-self.dominance_window :] if self.dominance_window else []
+            decisions.append((winner, loser))
+            s_winner, s_loser = self._shares(c)
+            v, u = C[winner].copy(), C[loser].copy()
+            C[winner] = v - s_winner * A[i, j] / (squares[loser] + self.eps) * u
+            C[loser] = u - s_loser * A[i, j] / (squares[winner] + self.eps) * v
+            if self.mode == "zones" and c < self.thresholds[0]:
+                C[loser] = 0.0
+        return C, winners, decisions
+
+    def _arbitrate(
+        self,
+        i: int,
+        j: int,
+        C: Float64[np.ndarray, "K K"],
+        norms: Float64[np.ndarray, " K"],
+        ema: Float64[np.ndarray, " K"],
+        winners: list[int],
+        past: Past,
+    ) -> tuple[int, int]:
+        """Winner and loser of the conflict between tasks i < j."""
+        if self.dominance_window and len(winners) == self.dominance_window and set(winners) in ({i}, {j}):
+            return (j, i) if winners[0] == i else (i, j)
+        strength = norms / (ema + self.eps)
+        total = strength[i] + strength[j] + self.eps
+
+        def score(k: int) -> float:
+            inner, length = past(k)
+            steadiness = C[k] @ inner / (norms[k] * length + self.eps)
+            return float(self.tie_weights[0] * max(0.0, steadiness) + self.tie_weights[1] * strength[k] / total)
+
+        return (j, i) if score(j) > score(i) else (i, j)
+
+    def _shares(self, c: float) -> tuple[float, float]:
+        """How much of the other's direction winner and loser give up at the cosine c < theta_weak."""
+        critical, main, weak = self.thresholds
+        if self.mode == "zones":
+            return (0.0 if c < main else 1.0), 1.0
+        if c <= critical:
+            return math.sin(math.pi), 1.0
+        if c < main:
+            angle = math.pi / 2 * (1.0 + ((c - main) / (critical - main)) ** self.remap_power)
+        else:
+            angle = math.pi / 2 * (1.0 - (c - main) / (weak - main))
+        return math.sin(angle), math.sin(min(angle, math.pi / 2))
+
+    def _trust(self, d: Float[Tensor, " P"], before: State) -> Float[Tensor, " P"]:
+        """The sign of d, tensor by tensor as long as the trust ratio says (equation 10)."""
+        if "sizes" not in before or "norms" not in before:
+            raise ValueError("`state` must hold `sizes` and `norms` for output = 'lion', found one of them missing.")
+        sizes = [int(n) for n in before["sizes"]]
+        if sum(sizes) != len(d) or len(sizes) != len(before["norms"]):
+            raise ValueError(f"`sizes` must add up to the {len(d)} columns of `J`, found {sum(sizes)}.")
+        parts = []
+        for part, length in zip(d.split(sizes), before["norms"], strict=True):
+            own = float(torch.linalg.vector_norm(part, dtype=torch.float64))
+            ratio = 1.0 if min(length, own) < self.eps else float(length) / own
+            parts.append(part.sign() * (min(ratio, self.trust_clip) * self.trust_coef))
+        return torch.cat(parts)
