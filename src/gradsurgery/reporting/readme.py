@@ -1,0 +1,38 @@
+"""The README's generated block: `published vs ours`, headline claims only. Numbers are never typed into Markdown."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from gradsurgery.reporting.findings import Finding, published_value
+from gradsurgery.reporting.tables import markdown
+
+START, END = "<!-- generated:published-vs-ours -->", "<!-- /generated -->"
+
+
+def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
+    """Paper, claim, published value, ours with its interval, scale and track, verdict."""
+    return pd.DataFrame(
+        [
+            {
+                "paper": f.record.paper,
+                "claim": f"{f.record.statement} ({f.record.cell})",
+                "measure": f.record.metric,
+                "published": published_value(f.record) + (" (doubtful)" if f.record.doubtful else ""),
+                "ours [95 % interval]": f.ours,
+                "scale, track": f.where,
+                "verdict": f.verdict,
+            }
+            for f in findings
+        ]
+    )
+
+
+def with_block(text: str, findings: Sequence[Finding]) -> str:
+    """`text` with the block between the markers replaced. Raises ValueError unless each marker stands there once."""
+    for marker in (START, END):
+        if text.count(marker) != 1:
+            raise ValueError(f"`{marker}` must appear once in the README, found {text.count(marker)} times.")
+    before, rest = text.split(START)
+    after = rest.split(END)[1]
+    return f"{before}{START}\n\n{markdown(findings_table(findings))}\n{END}{after}"
