@@ -32,14 +32,16 @@ class CAGrad(Weighting):
         solver: "exact" (closed form for two tasks, active set beyond), or "official": scipy with the constants of the
             official code, to reproduce its tables. Its tolerance is absolute, so that it fails for small gradients.
         zero_task: "drop" takes tasks without a gradient out of the maximin (they still count in g0 and K), which is
-            a maximiser of the full problem too; "keep" leaves them in, and then d = g0 unless some task loses.
+            a maximiser of the full problem too; "keep" leaves them in: the task that cannot move is then the worst
+            off, and d = g0 unless every d makes some task lose, which is where the official code comes out.
 
     Departures:
         1. The paper has no rescaling; the official code has four. The defaults are those of its image experiments.
         2. The official code adds 1e-8 (landscape 1e-4) under the roots; the exact solver needs nothing of the kind
            and gives the same weights from 1e-6 to 1e6 times the gradients.
-        3. Zero is in the convex hull of the gradients (no d helps every task): for c >= 1 d = 0, a fixed point, as
-           Theorem 3.2 has it. For c < 1 d is the part of g0 that is orthogonal to the tasks in that hull.
+        3. Where no d helps every task (zero is in the convex hull of the gradients), the paper's formula divides by
+           |g_w| = 0. For c >= 1 d = 0, a fixed point, as Theorem 3.2 has it. For c < 1 d leaves the tasks of that hull
+           unchanged and does for the others, orthogonally to them, what the method does.
         4. The official reinforcement-learning solvers (softmax descent, CAGrad-Fast) are left out.
     """
 
@@ -81,47 +83,45 @@ class CAGrad(Weighting):
         if unit == 0.0:
             return 0.5, 0.5, 0.0
         a, h, b = a / unit, h / unit, b / unit
+        if a == 0.0 or b == 0.0:
+            alone = 0.5 * (1.0 + self.c) if self.zero_task == "drop" else 0.5
+            return alone, alone, 0.0
         s = 0.5 * self.c * math.sqrt(max(a + b + 2.0 * h, 0.0))
-        A, B, slope = a + b - 2.0 * h, b - h, 0.5 * (a - b)
-        if self.zero_task == "drop" and (a == 0.0 or b == 0.0):
-            x = 1.0 if b == 0.0 else 0.0
-        elif A <= 0.0:
+        A, slope = a + b - 2.0 * h, 0.5 * (a - b)
+        if A <= 0.0 or slope == 0.0:
             x = 0.5
         elif s * math.sqrt(A) <= abs(slope):
-            x = 0.5 if slope == 0.0 else 0.0 if slope > 0.0 else 1.0
+            x = 0.0 if slope > 0.0 else 1.0
         else:
             D = max(a * b - h * h, 0.0)
-            x = B / A - slope * math.sqrt(D) / (A * math.sqrt(s * s * A - slope * slope))
+            x = (b - h - slope * math.sqrt(D / (s * s * A - slope * slope))) / A
             x = min(max(x, 0.0), 1.0)
         y = 1.0 - x
         square = x * (x * a + y * h) + y * (x * h + y * b)
-        value = 0.5 * (x * (a + h) + y * (b + h))
-        if square > 1e-15:
+        value, first, second = 0.5 * (x * (a + h) + y * (b + h)), 0.5, 0.5
+        if square > 1e-14 * (x * math.sqrt(a) + y * math.sqrt(b)) ** 2:
             lam = s / math.sqrt(square)
-            value += lam * square
-            first, second = 0.5 + lam * x, 0.5 + lam * y
-        else:
-            first = second = 0.5 if self.c < 1.0 else 0.0
-        dots = [a * first + h * second, h * first + b * second]
-        if self.zero_task == "drop" and (a == 0.0 or b == 0.0):
-            dots = [dots[0] if b == 0.0 else dots[1]]
-        return first, second, value - min(dots)
+            value, first, second = value + lam * square, 0.5 + lam * x, 0.5 + lam * y
+        worst = min(a * first + h * second, h * first + b * second)
+        if self.c >= 1.0 and worst <= 0.0:
+            return 0.0, 0.0, value
+        return first, second, value - worst
 
     def _exact(self, G: Float64[np.ndarray, "K K"]) -> tuple[Float64[np.ndarray, " K"], float]:
-        """Weights of g0 + beta-combination, and the gap; `G` has mean diagonal 1."""
+        """The weights of d before rescaling, and the gap; `G` has mean diagonal 1."""
         K = len(G)
-        kept = np.flatnonzero(np.diag(G) > 0.0) if self.zero_task == "drop" else np.arange(K)
+        moving = np.flatnonzero(np.diag(G) > 0.0)
         m = G.mean(axis=1)
         s = self.c * math.sqrt(max(float(m.mean()), 0.0))
-        GS = G[np.ix_(kept, kept)]
-        best = minimise(GS, m[kept], s)
+        best = minimise(G[np.ix_(moving, moving)], m[moving], s, floor=0.0 if self.c >= 1.0 else -math.inf)
         alpha = np.full(K, 1.0 / K)
-        if best.norm == 0.0 and self.c >= 1.0:
-            alpha[:] = 0.0
-        else:
-            alpha[kept] += best.beta
-        gap = float(best.w @ m[kept]) + s * best.norm - float((G @ alpha)[kept].min())
-        return alpha, gap
+        if self.zero_task == "keep" and len(moving) < K and best.value >= 0.0:
+            return alpha, max(0.0, -float((G @ alpha).min()))
+        alpha[moving] += best.beta
+        worst = float((G @ alpha)[moving].min())
+        if self.c >= 1.0 and (best.norm == 0.0 or worst <= 0.0):
+            return np.zeros(K), best.value
+        return alpha, best.value - worst
 
     def _official(self, G: Float64[np.ndarray, "K K"], unit: float) -> tuple[Float64[np.ndarray, " K"], float]:
         """What the official image code computes: the same dual, its constants, its solvers, G not normalised."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -13,10 +12,10 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gradsurgery.core.interfaces import Aggregator, State
-from gradsurgery.core.jacobian import combine, gram, products
+from gradsurgery.core.jacobian import combine, gram
 
 _HALF = (torch.float16, torch.bfloat16)
-Past = Callable[[int], tuple[Float64[np.ndarray, " K"], float]]
+Past = Callable[[int, Float64[np.ndarray, " K"]], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -139,13 +138,14 @@ class GCond(Aggregator):
         else:
             after |= self._resolve(rows, before, g)
 
-        m = g * (1.0 - self.beta)
-        if "m" in before:
-            m += before["m"] * self.beta
+        # The decayed momentum is the one new vector here; in bfloat16 it is rounded before g is added, as is the sum.
+        m = (
+            (before["m"] * self.beta).to(g.dtype).add_(g, alpha=1.0 - self.beta)
+            if "m" in before
+            else g * (1.0 - self.beta)
+        )
         after["m"] = m.to(rows.dtype) if self.buffers == "bfloat16" else m
-        d = g
-        if self.output != "raw":
-            d = after["m"] / (1.0 - self.beta ** after["t"])
+        d = g if self.output == "raw" else torch.div(after["m"], 1.0 - self.beta ** after["t"], out=g)
         if self.output == "lion":
             d = self._trust(d, before)
             after |= {"sizes": before["sizes"], "norms": before["norms"]}
@@ -157,12 +157,13 @@ class GCond(Aggregator):
         if "previous" in before and len(before["previous"]) != K:
             raise ValueError(f"`J` must keep the {len(before['previous'])} rows the state was made for, found {K}.")
 
-        @cache  # needed for tasks in conflict only, and each costs a pass over J
-        def past(k: int) -> tuple[Float64[np.ndarray, " K"], float]:
+        def past(k: int, coefficients: Float64[np.ndarray, " K"]) -> tuple[float, float]:
             if "previous" not in before:
-                return np.zeros(K), 0.0
-            row = before["previous"][k]
-            return products(J, row), float(torch.linalg.vector_norm(row, dtype=torch.float64))
+                return 0.0, 0.0
+            row = before["previous"][k].to(g.dtype)
+            used = np.flatnonzero(coefficients).tolist()  # one, mostly: two dot products per conflict, not two passes
+            inner = sum(float(coefficients[j]) * float(torch.dot(J[j].to(g.dtype), row)) for j in used)
+            return inner, float(torch.linalg.vector_norm(row))
 
         G = gram(J)
         ema = self.ema_beta * before.get("ema", np.ones(K)) + (1.0 - self.ema_beta) * np.sqrt(G.diagonal())
@@ -185,7 +186,10 @@ class GCond(Aggregator):
     def _coefficients(
         self, G: Float64[np.ndarray, "K K"], ema: Float64[np.ndarray, " K"], history: np.ndarray | tuple, past: Past
     ) -> tuple[Float64[np.ndarray, "K K"], list[int], list[tuple[int, int]]]:
-        """C, such that the resolved rows are C J; the last W winners; winner and loser of each resolution."""
+        """C, such that the resolved rows are C J; the last W winners; winner and loser of each resolution.
+
+        `past(k, c)` is the inner product of c J with the previous row k, and the length of the latter.
+        """
         K = len(G)
         C, winners, decisions = np.eye(K), list(map(int, history)), []
         if self.norm_cap is not None:
@@ -232,9 +236,9 @@ class GCond(Aggregator):
         total = strength[i] + strength[j] + self.eps
 
         def score(k: int) -> float:
-            inner, length = past(k)
-            steadiness = C[k] @ inner / (norms[k] * length + self.eps)
-            return float(self.tie_weights[0] * max(0.0, steadiness) + self.tie_weights[1] * strength[k] / total)
+            inner, length = past(k, C[k])
+            steadiness = inner / (float(norms[k]) * length + self.eps)
+            return self.tie_weights[0] * max(0.0, steadiness) + self.tie_weights[1] * float(strength[k] / total)
 
         return (j, i) if score(j) > score(i) else (i, j)
 

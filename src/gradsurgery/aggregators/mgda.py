@@ -38,4 +38,4 @@ class MGDA(Weighting):
         unit = float(np.trace(G)) / K
         if unit == 0.0:
             return np.full(K, 1.0 / K), {}
-        return minimise(G / unit, np.zeros(K), 1.0).w, {}
+        return minimise(G / unit, np.zeros(K), 1.0, floor=0.0).w, {}

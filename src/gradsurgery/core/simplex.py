@@ -1,6 +1,6 @@
 """The one convex problem behind CAGrad and MGDA, solved exactly on K x K numbers.
 
-    minimise  F(w) = m^T w + s sqrt(w^T G w)  over the simplex  {w >= 0, sum w = 1}
+    minimise  F(w) = m^T w + s |g_w|  over the simplex  {w >= 0, sum w = 1},  |g_w| = sqrt(w^T G w)
 
 An active-set method in the manner of Wolfe's minimum-norm-point algorithm (Mathematical Programming 11, 1976): on the
 affine hull of a few tasks the minimiser has a closed form; walk to it until a weight turns zero (drop that task), and
@@ -13,7 +13,10 @@ import numpy as np
 from jaxtyping import Float64
 
 _OPEN = 1e-12  # a task enters when it lowers F by more than this per unit of weight (G is scaled to mean diagonal 1)
-_NOTHING = 1e-15  # |g_w|^2 below this is zero: float64 holds no more of it
+_NOTHING = 1e-14  # |g_w|^2 below this share of (sum_k w_k |g_k|)^2 is zero: float64 holds no more of it
+
+Vector = Float64[np.ndarray, " K"]
+Matrix = Float64[np.ndarray, "K K"]
 
 
 class Minimum(NamedTuple):
@@ -21,70 +24,97 @@ class Minimum(NamedTuple):
 
     Attributes:
         w: the minimiser.
-        norm: |g_w| = sqrt(w^T G w), exactly 0 where float64 cannot tell it from 0.
-        beta: (m + G beta)_k >= F(w) for every task, with equality on the support. It is s w / |g_w|; where g_w is
-            zero F has a kink, and beta is the smallest vector on the support that gives the equalities.
+        value: F(w).
+        norm: |g_w|, exactly 0 where float64 cannot tell it from 0.
+        beta: (m + G beta)_k >= F(w) for every task, with equality on the support. It is s w / |g_w| where that exists.
     """
 
-    w: Float64[np.ndarray, " K"]
+    w: Vector
+    value: float
     norm: float
-    beta: Float64[np.ndarray, " K"]
+    beta: Vector
 
 
-def minimise(G: Float64[np.ndarray, "K K"], m: Float64[np.ndarray, " K"], s: float) -> Minimum:
+def minimise(G: Matrix, m: Vector, s: float, floor: float = -np.inf) -> Minimum:
     """Minimises F over the simplex.
 
     Args:
         G: Gram matrix, scaled so that its mean diagonal is about 1.
         m: linear term.
         s: weight of the norm, non-negative.
+        floor: what F is known not to fall below; once there, the search ends.
     """
     K = len(G)
-    start = int(np.argmin(m + s * np.sqrt(np.diag(G))))
-    support = [start]
+    lengths = np.sqrt(np.maximum(np.diag(G), 0.0))
+    first = int(np.argmin(m + s * lengths))
+    support = [first]
     w = np.zeros(K)
-    w[start] = 1.0
-    norm, beta = _multipliers(G, m, s, w, support)
+    w[first] = 1.0
     for _ in range(20 * K):
-        slope = m + G @ beta
-        entering = int(np.argmin(slope))
-        if entering in support or slope[entering] >= m @ w + s * norm - _OPEN:
+        square = float(w @ G @ w)
+        if square > _NOTHING * float(w @ lengths) ** 2:
+            norm = float(np.sqrt(square))
+            beta = s / norm * w
+            lowest = int(np.argmin(m + G @ beta))
+            entering = [lowest]
+        else:
+            norm = 0.0
+            beta, entering = _at_kink(G, m, s, w, support) if floor < 0.0 else (np.zeros(K), [])
+        value = float(m @ w) + s * norm
+        gain = value - float((m + G @ beta)[entering].min(initial=np.inf))
+        entering = [k for k in entering if k not in support]
+        if value <= floor or gain <= _OPEN or not entering:
             break
-        support.append(entering)
-        before = w
+        support += entering
         w = _descend(G, m, s, w, support)
-        norm, beta = _multipliers(G, m, s, w, support)
-        if np.array_equal(w, before):
-            break
-    return Minimum(w, norm, beta)
+    return Minimum(w, value, norm, beta)
 
 
-def _descend(
-    G: Float64[np.ndarray, "K K"], m: Float64[np.ndarray, " K"], s: float, w: Float64[np.ndarray, " K"], S: list[int]
-) -> Float64[np.ndarray, " K"]:
+def _at_kink(G: Matrix, m: Vector, s: float, w: Vector, S: list[int]) -> tuple[Vector, list[int]]:
+    """beta where g_w = 0, and the tasks that would lower F.
+
+    Nothing can improve on the tasks of the support, whose hull holds zero. What moves them is spent (beta on S makes
+    their slopes equal); the others are minimised over in the same way, orthogonally to the span of the support.
+    """
+    others = [k for k in range(len(G)) if k not in S]
+    GS, cross = G[np.ix_(S, S)], G[np.ix_(S, others)]
+    unit = 1.0 / np.sqrt(np.where(np.diag(GS) > 0.0, np.diag(GS), 1.0))[:, None]  # gradients may differ much in length
+    sides = unit * np.column_stack([cross, m[S] - m @ w])
+    share = unit * np.linalg.lstsq(unit * GS * unit.T, sides, rcond=1e-12)[0]
+    onto, spent = share[:, :-1], share[:, -1]
+    beta = np.zeros_like(w)
+    beta[S] = -spent
+    entering: list[int] = []
+    left = s * s - float(spent @ GS @ spent)
+    if others and left > 0.0:
+        rest = minimise(G[np.ix_(others, others)] - cross.T @ onto, m[others] - cross.T @ spent, float(np.sqrt(left)))
+        beta[others] = rest.beta
+        beta[S] -= onto @ rest.beta
+        entering = [k for k, share in zip(others, rest.w, strict=True) if share > 0.0]
+    return beta, entering
+
+
+def _descend(G: Matrix, m: Vector, s: float, w: Vector, S: list[int]) -> Vector:
     """Walks to the minimiser over the hull of `S`, dropping the tasks (in place) whose weight turns zero on the way."""
-    while len(S) > 1:
-        step, reach = _towards_minimiser(G, m, s, w, S)
+    arrived = False
+    while not arrived and len(S) > 1:
+        step, arrives_at = _towards_minimiser(G, m, s, w, S)
         weights = w[S]
         falling = step < 0.0
-        ratios = np.full(len(S), np.inf)
-        ratios[falling] = weights[falling] / -step[falling]
-        length = min(reach, float(ratios.min()))
-        moved = np.maximum(weights + length * step, 0.0)
-        if length < reach:
-            moved[int(np.argmin(ratios))] = 0.0
+        ends = np.full(len(S), np.inf)
+        ends[falling] = weights[falling] / -step[falling]
+        arrived = arrives_at <= ends.min()
+        moved = np.maximum(weights + min(arrives_at, float(ends.min())) * step, 0.0)
+        if not arrived:
+            moved[int(np.argmin(ends))] = 0.0
         w = np.zeros_like(w)
         w[S] = moved / moved.sum()
         S[:] = [k for k in S if w[k] > 0.0]
-        if length == reach:
-            break
     return w
 
 
-def _towards_minimiser(
-    G: Float64[np.ndarray, "K K"], m: Float64[np.ndarray, " K"], s: float, w: Float64[np.ndarray, " K"], S: list[int]
-) -> tuple[np.ndarray, float]:
-    """A direction in the weights of `S` that sums to zero, and how far to follow it: 1 to the minimiser, or no end.
+def _towards_minimiser(G: Matrix, m: Vector, s: float, w: Vector, S: list[int]) -> tuple[np.ndarray, float]:
+    """A direction in the weights of `S` that sums to zero, and how far along it the minimiser is: 1, or no end.
 
     With u the weights of all but the last task, F = const + b^T u + s sqrt((u - c)^T H (u - c) + rest^2). If
     R^2 = b^T H^-1 b < s^2 the minimum is at c - (rest / sqrt(s^2 - R^2)) H^-1 b; else F falls for ever along -H^-1 b.
@@ -93,28 +123,15 @@ def _towards_minimiser(
     last = GS[-1]
     H = GS[:-1, :-1] - last[:-1, None] - last[None, :-1] + last[-1]
     b = mS[:-1] - mS[-1]
+    sides = np.column_stack([last[-1] - last[:-1], b])
     try:
-        solved = np.linalg.solve(H, np.column_stack([last[-1] - last[:-1], b]))
-    except np.linalg.LinAlgError:
-        solved = np.linalg.pinv(H) @ np.column_stack([last[-1] - last[:-1], b])
-    centre, fall = solved.T
+        centre, fall = np.linalg.solve(H, sides).T
+    except np.linalg.LinAlgError:  # tasks that differ by less than float64 can tell
+        centre, fall = np.linalg.lstsq(H, sides, rcond=1e-10)[0].T
     R2 = float(b @ fall)
-    if R2 >= s * s:
+    if s * s <= R2:
         return np.append(-fall, fall.sum()), np.inf
     nearest = np.append(centre, 1.0 - centre.sum())
     rest = np.sqrt(max(float(nearest @ GS @ nearest), 0.0))
-    target = centre - rest / np.sqrt(s * s - R2) * fall
-    step = target - weights[:-1]
+    step = centre - rest / np.sqrt(s * s - R2) * fall - weights[:-1]
     return np.append(step, -step.sum()), 1.0
-
-
-def _multipliers(
-    G: Float64[np.ndarray, "K K"], m: Float64[np.ndarray, " K"], s: float, w: Float64[np.ndarray, " K"], S: list[int]
-) -> tuple[float, Float64[np.ndarray, " K"]]:
-    square = float(w @ G @ w)
-    if square > _NOTHING:
-        norm = float(np.sqrt(square))
-        return norm, s / norm * w
-    beta = np.zeros_like(w)
-    beta[S] = np.linalg.lstsq(G[np.ix_(S, S)], m @ w - m[S], rcond=1e-10)[0]
-    return 0.0, beta
