@@ -1,9 +1,11 @@
-"""Measures time per step, time of aggregation alone, and peak memory, ours against the peers, and says which targets hold.
+"""Time per step, time of aggregation alone and peak memory, ours against the peers, and which targets hold.
 
   python -m benchmarks                      quick: about four minutes, fewer cases and rounds
   python -m benchmarks --full               every case, up to K = 40 on ResNet-18; twenty minutes or more
   python -m benchmarks --only aggregation   one of step_time, aggregation, memory
-  python -m benchmarks --libmtl PATH        with LibMTL: pip download --no-deps --no-binary :all: LibMTL==1.1.5, then tar xzf
+  python -m benchmarks --case lenet --tasks 2 10   these alone
+  python -m benchmarks --libmtl PATH        with LibMTL, from its unpacked sdist (it is never installed):
+                                            pip download --no-deps --no-binary :all: LibMTL==1.1.5, then tar xzf
 
 TorchJD takes part where it is installed (pip install -e '.[peers]'). Variants run interleaved in one process and ratios
 are medians of ratios within a round, so that a busy machine blurs the figures but does not favour anyone; CPU time and
@@ -13,6 +15,7 @@ wall time are both shown. Results go to benchmarks/results/<part>-<quick|full>.j
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from typing import Any
 import torch
 
 from benchmarks import aggregation, memory, peers, step_time, targets
+from benchmarks.cases import CASES, TASKS
 from benchmarks.measure import environment
 
 PARTS = ("step_time", "aggregation", "memory")
@@ -32,7 +36,13 @@ def main() -> int:
     )
     parser.add_argument("--full", action="store_true", help="every case and more rounds")
     parser.add_argument("--only", choices=PARTS, help="one part instead of all three")
-    parser.add_argument("--threads", type=int, default=1, help="torch's threads (default 1: what training uses per seed)")
+    parser.add_argument("--case", nargs="+", choices=list(CASES), help="networks (default: as the mode says)")
+    parser.add_argument(
+        "--tasks", nargs="+", type=int, metavar="K", help="numbers of tasks (default: as the mode says)"
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, help="torch's threads (default 1: what training uses per seed)"
+    )
     parser.add_argument("--seconds", type=float, help="time per case and number of tasks (default 5, with --full 20)")
     parser.add_argument("--libmtl", type=Path, metavar="PATH", help="folder of an unpacked LibMTL sdist")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the JSON files")
@@ -50,13 +60,14 @@ def main() -> int:
     found: dict[str, list[Any]] = {part: [] for part in PARTS}
     for part in [chosen.only] if chosen.only else PARTS:
         if part == "step_time":
-            found[part] = step_time.run(not chosen.full, seconds, chosen.libmtl)
+            plan = {name: TASKS if chosen.full else case.quick_tasks for name, case in CASES.items()}
+            found[part] = step_time.run(_narrow(plan, chosen), seconds, chosen.libmtl)
         elif part == "aggregation":
-            found[part] = aggregation.run(seconds, chosen.libmtl)
+            found[part] = aggregation.run(chosen.tasks or TASKS, seconds, chosen.libmtl)
         else:
-            found[part] = memory.run(not chosen.full, chosen.libmtl)
+            found[part] = memory.run(_narrow(memory.FULL if chosen.full else memory.QUICK, chosen), chosen.libmtl)
         chosen.out.mkdir(parents=True, exist_ok=True)
-        record = {"mode": mode, "environment": machine, "rows": [asdict(row) for row in found[part]]}
+        record: dict[str, Any] = {"mode": mode, "environment": machine, "rows": [asdict(row) for row in found[part]]}
         if part == "aggregation":
             record["earlier"] = aggregation.EARLIER
         (chosen.out / f"{part}-{mode}.json").write_text(_lines(record), encoding="utf-8")
@@ -65,6 +76,11 @@ def main() -> int:
     for line in targets.judge(found["step_time"], found["aggregation"], found["memory"]):
         print(f"  {line}")
     return 0
+
+
+def _narrow(plan: Mapping[str, tuple[int, ...]], chosen: argparse.Namespace) -> dict[str, Sequence[int]]:
+    cases = chosen.case or list(plan)
+    return {case: chosen.tasks or plan.get(case, TASKS) for case in cases}
 
 
 def _lines(record: dict[str, Any]) -> str:

@@ -5,8 +5,9 @@ form of the official vision code (gradients as columns, SLSQP with a numeric Jac
 from its description, because the code itself has its own licence; `EARLIER` holds what that code itself took.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +17,6 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from benchmarks import peers
-from benchmarks.cases import TASKS
 from benchmarks.measure import interleave, table
 from benchmarks.step_time import OURS
 from gradsurgery import build
@@ -43,7 +43,7 @@ class Row:
 
 
 def conflicting(tasks: int, size: int) -> Tensor:
-    """Task gradients (K, P) in float32 that clearly point against each other: all for two tasks, at least half the pairs."""
+    """Task gradients (K, P) in float32, at least half of whose pairs clearly point against each other."""
     draws = torch.Generator().manual_seed(tasks)
     common = torch.randn(8, size, generator=draws)
     mix = torch.randn(tasks, 8, generator=draws)
@@ -83,18 +83,18 @@ def restated_cagrad(columns: Tensor, c: float = 0.5) -> Tensor:
     return (columns.mean(1) + radius / (mixed.norm() + 1e-8) * mixed) / (1 + c**2)
 
 
-def run(seconds: float, libmtl: Path | None, size: int = 10**6, say: Callable[[str], None] = print) -> list[Row]:
-    """Measures every variant for every K; `seconds` is the time of one K."""
+def run(numbers: Sequence[int], seconds: float, libmtl: Path | None, size: int = 10**6) -> list[Row]:
+    """Measures every variant for each number of tasks; `seconds` is the time of one table."""
     rows: list[Row] = []
-    for tasks in TASKS:
+    for tasks in numbers:
         J = conflicting(tasks, size)
         columns = J.T.contiguous()
         steps: dict[str, Callable[[], object]] = {f"ours {name}": ours(name, J) for name in OURS}
-        steps["restated CAGrad"] = lambda columns=columns: restated_cagrad(columns)
+        steps["restated CAGrad"] = partial(restated_cagrad, columns)
         if peers.torchjd_missing() is None:
-            for name in ("PCGrad", "CAGrad", "UPGrad"):
-                steps[f"torchjd {name}"] = lambda f=peers.torchjd_aggregator(name), J=J: f(J)
-        for name in ("PCGrad", "CAGrad"):
+            for name in peers.TORCHJD_ARGUMENTS:
+                steps[f"torchjd {name}"] = partial(peers.torchjd_aggregator(name), J)
+        for name in peers.LIBMTL_ARGUMENTS:
             if peers.libmtl_missing(libmtl) is None and peers.libmtl_limit(name, tasks) is None:
                 steps[f"libmtl {name}"] = peers.libmtl_aggregator(libmtl, name, J)
         samples = interleave(steps, seconds)
@@ -102,7 +102,9 @@ def run(seconds: float, libmtl: Path | None, size: int = 10**6, say: Callable[[s
             Row(tasks, size, name, round(median(s.cpu), 3), round(median(s.wall), 3), len(s.cpu))
             for name, s in samples.items()
         ]
-        say(f"\naggregation alone, K = {tasks}, P = {size:,}, {fresh[0].rounds} rounds")
-        say(table(["variant", "cpu ms", "wall ms"], [[r.variant, f"{r.cpu_ms:.2f}", f"{r.wall_ms:.2f}"] for r in fresh]))
+        print(f"\naggregation alone, K = {tasks}, P = {size:,}, {fresh[0].rounds} rounds")
+        print(
+            table(["variant", "cpu ms", "wall ms"], [[r.variant, f"{r.cpu_ms:.2f}", f"{r.wall_ms:.2f}"] for r in fresh])
+        )
         rows += fresh
     return rows

@@ -26,13 +26,14 @@ class Samples:
         return median(a / b for a, b in zip(self.cpu, other.cpu, strict=True))
 
 
-def interleave(steps: Steps, seconds: float, least: int = 3, most: int = 60, shortest_ms: float = 4.0) -> dict[str, Samples]:
+def interleave(
+    steps: Steps, seconds: float, least: int = 3, most: int = 60, shortest_ms: float = 4.0
+) -> dict[str, Samples]:
     """Times every step for about `seconds` in all, at least `least` rounds.
 
     A first round warms up and shows what a step costs; steps shorter than `shortest_ms` are repeated within a sample.
     """
-    cost = {name: _once(step, 1)[1] for name, step in steps.items()}
-    cost = {name: min(cost[name], _once(step, 1)[1]) for name, step in steps.items()}
+    cost = {name: _cost(step) for name, step in steps.items()}
     repeats = {name: max(1, round(shortest_ms / cost[name])) for name in steps}
     round_ms = sum(repeats[name] * cost[name] for name in steps)
     rounds = max(least, min(most, round(1000 * seconds / round_ms)))
@@ -53,6 +54,11 @@ def interleave(steps: Steps, seconds: float, least: int = 3, most: int = 60, sho
     return samples
 
 
+def _cost(step: Callable[[], object]) -> float:
+    first = _once(step, 1)[1]
+    return first if first > 100 else _once(step, 3)[1]  # a slow step's first call is no longer mostly warming up
+
+
 def _once(step: Callable[[], object], repeats: int) -> tuple[float, float]:
     cpu, wall = time.process_time(), time.perf_counter()
     for _ in range(repeats):
@@ -70,7 +76,9 @@ def environment() -> dict[str, object]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": "cpu",
-        "load_1min": round(os.getloadavg()[0], 2),  # of the machine when measuring began: above 1 the figures are coarse
+        "load_1min": round(
+            os.getloadavg()[0], 2
+        ),  # of the machine when measuring began: above 1 the figures are coarse
     }
 
 
@@ -86,4 +94,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """Plain columns, the first to the left and the others to the right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     ruled = [header, ["-" * w for w in widths], *rows]
-    return "\n".join("  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))) for r in ruled)
+    return "\n".join(
+        "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True)))
+        for r in ruled
+    )

@@ -1,4 +1,4 @@
-"""Peak memory of training steps, each variant in a fresh process: what its steps add to a process that is ready to train.
+"""Peak memory of training steps, each variant in a fresh process: what they add to a process that is ready to train.
 
 Ready means: everything imported, network, data and optimiser made, and one plain step taken on a second network. The
 row `sum` shows what ordinary training adds to that; what a variant takes beyond it are its task gradients and copies.
@@ -8,7 +8,7 @@ import argparse
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from benchmarks import step_time
 from benchmarks.cases import CASES, Training
 from benchmarks.measure import table
 
-QUICK = (("mlp-large", 10),)
-FULL = (("lenet", 10), ("mlp-large", 2), ("mlp-large", 10), ("mlp-large", 40), ("resnet18", 10))
+QUICK = {"mlp-large": (10,)}
+FULL = {"lenet": (10,), "mlp-large": (2, 10, 40), "resnet18": (10,)}
 STEPS = 3
 
 
@@ -35,20 +35,30 @@ class Row:
     jacobians: float  # the same in units of one (K, P) matrix
 
 
-def run(quick: bool, libmtl: Path | None, say: Callable[[str], None] = print) -> list[Row]:
+def run(plan: Mapping[str, Sequence[int]], libmtl: Path | None) -> list[Row]:
     """Starts one process per variant, one after the other."""
     rows: list[Row] = []
-    for case, tasks in QUICK if quick else FULL:
+    for case, tasks in [(case, tasks) for case, numbers in plan.items() for tasks in numbers]:
         size = Training(CASES[case], tasks).size
         fresh: list[Row] = []
         for variant in step_time.variants(libmtl):
-            command = [sys.executable, "-m", "benchmarks.memory", case, str(tasks), variant, *([str(libmtl)] if libmtl else [])]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.memory",
+                case,
+                str(tasks),
+                variant,
+                *([str(libmtl)] if libmtl else []),
+            ]
             out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
             if out != "skipped":
                 peak = float(out)
                 fresh.append(Row(case, tasks, size, variant, round(peak, 1), round(peak * 1e6 / (4 * tasks * size), 2)))
-        say(f"\npeak memory, {case}, K = {tasks}, P = {size:,}: one (K, P) matrix is {4 * tasks * size / 1e6:.1f} MB")
-        say(table(["variant", "MB", "x (K, P)"], [[r.variant, f"{r.peak_mb:.1f}", f"{r.jacobians:.2f}"] for r in fresh]))
+        print(f"\npeak memory, {case}, K = {tasks}, P = {size:,}: one (K, P) matrix is {4 * tasks * size / 1e6:.1f} MB")
+        print(
+            table(["variant", "MB", "x (K, P)"], [[r.variant, f"{r.peak_mb:.1f}", f"{r.jacobians:.2f}"] for r in fresh])
+        )
         rows += fresh
     return rows
 

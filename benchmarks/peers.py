@@ -20,8 +20,10 @@ LIBMTL_ARGUMENTS: dict[str, dict[str, Any]] = {"PCGrad": {}, "CAGrad": {"calpha"
 TORCHJD_ARGUMENTS: dict[str, dict[str, Any]] = {"PCGrad": {}, "CAGrad": {"c": 0.5}, "UPGrad": {}}
 
 
-def torchjd_backward(name: str, shared: list[nn.Parameter], chunk: int | None, gramian: bool) -> Callable[[Tensor, list[Tensor]], None]:
-    """TorchJD's two calls. `chunk` 1 is its loop over tasks, None its default (vmap); `gramian` skips its joint Jacobian."""
+def torchjd_backward(
+    name: str, shared: list[nn.Parameter], chunk: int | None, gramian: bool
+) -> Callable[[Tensor, list[Tensor]], None]:
+    """TorchJD's two calls. `chunk` 1 loops over tasks, None is its vmap; `gramian` skips the joint Jacobian."""
     from torchjd import aggregation, autojac
 
     aggregator = getattr(aggregation, name)(**TORCHJD_ARGUMENTS[name])
@@ -50,16 +52,20 @@ def torchjd_missing() -> str | None:
 def libmtl_missing(path: Path | None) -> str | None:
     """Why LibMTL cannot be compared with, or None."""
     if _libmtl_folder(path) is None:
-        return f"LibMTL is not {'under ' + str(path) if path else 'importable; unpack its sdist and pass --libmtl PATH'}"
+        return (
+            f"LibMTL is not {'under ' + str(path) if path else 'importable; unpack its sdist and pass --libmtl PATH'}"
+        )
     return None
 
 
 def libmtl_limit(name: str, tasks: int) -> str | None:
-    """Why a method of LibMTL cannot run with so many tasks, or None: its CAGrad has the number 3 written into the solver."""
+    """Why a method cannot run with so many tasks, or None: LibMTL's CAGrad has the number 3 written into the solver."""
     return "LibMTL 1.1.5's CAGrad runs with 3 tasks only" if name == "CAGrad" and tasks != 3 else None
 
 
-def libmtl_backward(path: Path | None, name: str, shared: list[nn.Parameter], tasks: int) -> Callable[[list[Tensor]], None]:
+def libmtl_backward(
+    path: Path | None, name: str, shared: list[nn.Parameter], tasks: int
+) -> Callable[[list[Tensor]], None]:
     """LibMTL's `backward(losses)`, with the attributes its trainer would set."""
     method = _libmtl_method(path, name, tasks)
 
@@ -75,7 +81,11 @@ def libmtl_backward(path: Path | None, name: str, shared: list[nn.Parameter], ta
 def libmtl_aggregator(path: Path | None, name: str, J: Tensor) -> Callable[[], None]:
     """LibMTL's method from given task gradients to its new gradient; computing and writing back are left out."""
     method = _libmtl_method(path, name, J.shape[0])
-    method._compute_grad_dim, method._compute_grad, method._reset_grad = lambda: None, lambda losses, mode: J, lambda new: None
+    method._compute_grad_dim, method._compute_grad, method._reset_grad = (
+        lambda: None,
+        lambda losses, mode: J,
+        lambda new: None,
+    )
     losses = [None] * J.shape[0]
     return lambda: method.backward(losses, **LIBMTL_ARGUMENTS[name])
 

@@ -6,7 +6,7 @@ their results, and the optimiser step (which plain training pays as well). What 
 share of its own step, is its overhead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -14,7 +14,7 @@ from statistics import median
 import torch
 
 from benchmarks import peers
-from benchmarks.cases import CASES, TASKS, Training
+from benchmarks.cases import CASES, Training
 from benchmarks.measure import Samples, interleave, table
 from gradsurgery import GradientSurgery, build
 
@@ -41,8 +41,8 @@ def variants(libmtl: Path | None) -> list[str]:
     """Names of all variants that can run here, `sum` and `floor` first."""
     names = ["sum", "floor", *(f"ours {name}" for name in OURS)]
     if peers.torchjd_missing() is None:
-        for how in ("torchjd", "torchjd-chunk1", "torchjd-chunk1-gram"):
-            names += [f"{how} {name}" for name in ("PCGrad", "CAGrad", "UPGrad")]
+        names += [f"{how} {name}" for how in ("torchjd", "torchjd-chunk1") for name in peers.TORCHJD_ARGUMENTS]
+        names += [f"torchjd-chunk1-gram {name}" for name in ("PCGrad", "CAGrad")]
     if peers.libmtl_missing(libmtl) is None:
         names += ["libmtl PCGrad", "libmtl CAGrad"]
     return names
@@ -92,17 +92,17 @@ def _floor(training: Training) -> Step:
     return one
 
 
-def run(quick: bool, seconds: float, libmtl: Path | None, say: Callable[[str], None] = print) -> list[Row]:
-    """Measures every case; `seconds` is the time of one case and number of tasks."""
+def run(plan: Mapping[str, Sequence[int]], seconds: float, libmtl: Path | None) -> list[Row]:
+    """Measures each case of the plan for the numbers of tasks it names; `seconds` is the time of one table."""
     rows: list[Row] = []
-    for case in CASES:
-        for tasks in CASES[case].quick_tasks if quick else TASKS:
+    for case, numbers in plan.items():
+        for tasks in numbers:
             found = {name: step(name, case, tasks, libmtl) for name in variants(libmtl)}
             samples = interleave({name: one for name, one in found.items() if one}, seconds)
             size = Training(CASES[case], tasks).size
             fresh = [_row(case, tasks, size, name, samples) for name in samples]
-            say(f"\n{case}, K = {tasks}, P = {size:,}, batch {CASES[case].batch}, {fresh[0].rounds} rounds")
-            say(_table(fresh))
+            print(f"\n{case}, K = {tasks}, P = {size:,}, batch {CASES[case].batch}, {fresh[0].rounds} rounds")
+            print(_table(fresh))
             rows += fresh
     return rows
 

@@ -8,9 +8,7 @@ NOISE = 1.03  # two medians closer than this are called equal
 SAME = {"PCGrad": "pcgrad", "CAGrad": "cagrad"}  # a peer's name of a method -> ours
 
 
-def judge(
-    steps: Sequence[step_time.Row], alone: Sequence[aggregation.Row], peaks: Sequence[memory.Row]
-) -> list[str]:
+def judge(steps: Sequence[step_time.Row], alone: Sequence[aggregation.Row], peaks: Sequence[memory.Row]) -> list[str]:
     """One line per target: met or missed, with the case that came closest to missing it."""
     lines: list[str] = []
     time = {(r.case, r.tasks, r.variant): r.over_sum for r in steps}
@@ -18,7 +16,14 @@ def judge(
     if big:
         worst = max(big, key=lambda r: r.overhead)
         where = f"{worst.variant}, {worst.case}, K = {worst.tasks}"
-        lines.append(_say(worst.overhead < 0.05, "overhead below 5 % of the step for P >= 1e6", f"{100 * worst.overhead:.1f} %", where))
+        lines.append(
+            _say(
+                worst.overhead < 0.05,
+                "overhead below 5 % of the step for P >= 1e6",
+                f"{100 * worst.overhead:.1f} %",
+                where,
+            )
+        )
     for peer, text in (
         ("torchjd-chunk1", "no slower than TorchJD, parallel_chunk_size=1"),
         ("torchjd-chunk1-gram", "no slower than TorchJD, parallel_chunk_size=1 and its Gramian option"),
@@ -33,13 +38,22 @@ def judge(
         ]
         if pairs:
             (low, case, tasks, name), high = min(pairs), max(pairs)[0]
-            lines.append(_say(low * NOISE >= 1, text, f"{low:.2f} to {high:.2f} times our step", f"{name}, {case}, K = {tasks}"))
+            lines.append(
+                _say(low * NOISE >= 1, text, f"{low:.2f} to {high:.2f} times our step", f"{name}, {case}, K = {tasks}")
+            )
     cpu = {(r.tasks, r.variant): r.cpu_ms for r in alone}
     for peer, mine, factor in (("libmtl PCGrad", "ours pcgrad", 5), ("restated CAGrad", "ours cagrad", 3)):
         ratios = [(ms / cpu[tasks, mine], tasks) for (tasks, variant), ms in cpu.items() if variant == peer]
         if ratios:
             low, tasks = min(ratios)
-            lines.append(_say(low >= factor, f"aggregation alone {factor} times faster than {peer}", f"{low:.1f} times", f"K = {tasks}"))
+            lines.append(
+                _say(
+                    low >= factor,
+                    f"aggregation alone {factor} times faster than {peer}",
+                    f"{low:.1f} times",
+                    f"K = {tasks}",
+                )
+            )
     if peaks:
         mb = {(r.case, r.tasks, r.variant): r.peak_mb for r in peaks}
         shares = [
@@ -50,7 +64,14 @@ def judge(
         ]
         if shares:
             share, case, tasks, variant = max(shares)
-            lines.append(_say(share < 1, "peak memory below every peer's", f"{100 * share:.0f} % of it", f"{variant}, {case}, K = {tasks}"))
+            lines.append(
+                _say(
+                    share < 1,
+                    "peak memory below every peer's",
+                    f"{100 * share:.0f} % of it",
+                    f"{variant}, {case}, K = {tasks}",
+                )
+            )
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Writes `docs/methods/`: one page per slot filler from its docstring, and an index. `--check` compares and writes nothing.
+"""Writes `docs/methods/`: one page per slot filler from its docstring, and an index. `--check` only compares.
 
 A docstring is the only place where a method is described; its page adds the fields with their defaults and the lines
 of `params.yaml` that select it. A page whose method is gone is removed.
@@ -20,7 +20,7 @@ SLOTS = {  # folder of the package -> (slot in params.yaml, what fills it)
     "transforms": ("transform", "rewrites the network before training"),
     "rules": ("rule", "how an epoch is run"),
 }
-SECTION = re.compile(r"\*{0,2}(Source|Sources|Update|Args|Departures|Raises)\*{0,2}\s*(?:\([^)]*\))?\s*[:.]\*{0,2}\s*(.*)")
+SECTION = re.compile(r"(Source|Args|Departures): ?(.*)")
 FIELD = re.compile(r" {0,4}`?(\w+)`?: (.*)")
 WARNING = "<!-- Written by docs/generate.py from the docstring; edit that. -->"
 
@@ -37,7 +37,7 @@ def pages() -> dict[str, str]:
                 raise ValueError(f"`{kind}/{name}` must have a name of its own, found another slot's page {file}.")
             cls = discovery.find(kind, name)
             texts[file] = page(kind, slot, name, cls)
-            index.append(f"| [`{name}`]({file}) | {docstring(cls)[0]} |")
+            index.append(f"| [`{name}`]({file}) | {docstring(cls)[0].replace('|', chr(92) + '|')} |")
         index.append("")
     texts["README.md"] = "\n".join(index)
     return texts
@@ -47,13 +47,13 @@ def page(kind: str, slot: str, name: str, cls: type) -> str:
     """The page of one filler: what it does, its fields, how to ask for it, then the rest of the docstring."""
     first, *rest = docstring(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    plain = f"{{name: {name}}}"
-    lines = [WARNING, "", f"# {name}", "", first, "", "```yaml", f"{slot}: {plain}"]
-    shown = {k: _yaml(f.default) for k, f in fields.items() if f.default is not dataclasses.MISSING}
-    if shown:
-        lines.append(f"{slot}: {{name: {name}, {', '.join(f'{k}: {v}' for k, v in shown.items())}}}  # the defaults")
-    lines += ["```", "", f"Source: [`{kind}/{name}.py`](../../src/gradsurgery/{kind}/{name}.py)", ""]
-    return "\n".join(lines) + "\n".join(_body(rest)).strip("\n") + "\n"
+    defaults = {k: _yaml(f.default) for k, f in fields.items() if f.default is not dataclasses.MISSING}
+    chosen = {"name": name, **{k: "..." for k in fields if k not in defaults}}
+    lines = [WARNING, "", f"# {name}", "", first, "", "```yaml", f"{slot}: {_entry(chosen)}"]
+    if defaults:
+        lines.append(f"{slot}: {_entry({**chosen, **defaults})}  # the defaults")
+    lines += ["```", "", f"Code: [`{kind}/{name}.py`](../../src/gradsurgery/{kind}/{name}.py)", ""]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join([*lines, *_body(rest)])).rstrip("\n") + "\n"
 
 
 def docstring(cls: type) -> list[str]:
@@ -82,17 +82,22 @@ def _body(lines: list[str]) -> list[str]:
             out.append(f"- `{field[1]}`: {field[2]}")
         elif section == "Args" and line.strip():
             out.append(f"  {line.strip()}")
-        elif section and not section.startswith("Update"):
-            out.append(line[4:] if line.startswith("    ") else line)
+        elif section == "Departures":
+            out.append(line.removeprefix("    "))
         else:
             out.append(line)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(out)).split("\n")
+    return out
+
+
+def _entry(fields: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{k}: {v}" for k, v in fields.items()) + "}"
 
 
 def _yaml(value: object) -> str:
-    words = {True: "true", False: "false", None: "null"}
     if value is None or isinstance(value, bool):
-        return words[value]
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, float) and "." not in str(value):
+        return str(value).replace("e", ".0e")  # without the point YAML 1.1 reads a text
     return f"[{', '.join(_yaml(v) for v in value)}]" if isinstance(value, tuple) else str(value)
 
 
@@ -105,11 +110,17 @@ def stale() -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 and name the pages that are not up to date")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 and name the pages that are not up to date"
+    )
     check = parser.parse_args().check
     names = stale()
     if check:
-        print(f"Not up to date, run `python docs/generate.py`: {', '.join(names)}" if names else "All pages are up to date.")
+        print(
+            f"Not up to date, run `python docs/generate.py`: {', '.join(names)}"
+            if names
+            else "All pages are up to date."
+        )
         return 1 if names else 0
     wanted = pages()
     PAGES.mkdir(exist_ok=True)
