@@ -135,15 +135,16 @@ def _ways(dataset: Mapping[str, Any]) -> list[Way]:
 
 
 def _mirror(mirror: Path | None, name: str) -> Way:
-    def link(folder: Path) -> None:
+    def copy(folder: Path) -> None:
         if mirror is None:
             raise SourceError("not set")
         if not (mirror / name).is_dir():
             raise SourceError(f"no folder {mirror / name}")
         for path in (mirror / name).iterdir():
-            shutil.copy(path, folder / path.name)
+            if path.is_file():
+                shutil.copy(path, folder / path.name)
 
-    return Way(MIRROR if mirror is None else f"{MIRROR}={mirror}", link)
+    return Way(MIRROR if mirror is None else f"{MIRROR}={mirror}", copy)
 
 
 def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dict[str, np.ndarray]:
@@ -271,7 +272,7 @@ def _command(*command: str) -> Way:
             lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
             raise SourceError(f"exit code {process.returncode}: {lines[-1]}")
 
-    return Way(" ".join(command), run)
+    return Way(" ".join(command[:3]), run)
 
 
 def _download_all(urls: list[str], folder: Path) -> None:

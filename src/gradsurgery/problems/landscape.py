@@ -152,14 +152,15 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     Args:
         raw: not looked at.
         settings: `landscape`, and where it has a single start `perturbed_starts`, how many copies of it to make, moved
-            by normal noise of s.d. 1e-7 drawn from `seed`. The first copy is not moved.
+            by up to 1e-7 in each coordinate as `seed` decides. The first copy is not moved.
     """
     starts = np.array(STARTS[settings["landscape"]])
     copies = settings.get("perturbed_starts", 1)
     if copies > 1:
         if len(starts) > 1:
             raise ValueError(f"`perturbed_starts` must be 1 where there are several starts, found {copies}.")
-        noise = np.random.Generator(np.random.Philox(settings["seed"])).normal(0.0, 1e-7, (copies, 2))
+        # Words of the bit generator, because numpy promises only these never to change.
+        noise = 1e-7 * (np.random.Philox(settings["seed"]).random_raw((copies, 2)) * 2.0**-63 - 1.0)
         noise[0] = 0.0
         starts = starts + noise
     return {"starts": starts}
