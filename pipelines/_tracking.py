@@ -190,11 +190,11 @@ def store(root: Path) -> Any:
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
+    for noisy in ("alembic", "mlflow"):  # importing MLflow has just set both to report every migration
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     if not uri.startswith("sqlite:///"):
         return _with_experiment(MlflowClient(uri), None)
     database = Path(uri.removeprefix("sqlite:///"))

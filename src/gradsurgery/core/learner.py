@@ -9,8 +9,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.distributed.fsdp import FullyShardedDataParallel
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from gradsurgery.core.conflict import diagnose
@@ -19,6 +17,8 @@ from gradsurgery.core.jacobian import products
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
 
+# By name: importing torch.distributed.fsdp only to ask would take seconds at the start of every process.
+_WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -66,7 +66,7 @@ class Learner:
     ) -> None:
         check_options(precision, diagnose_every)
         for module in network.modules():
-            if isinstance(module, DistributedDataParallel | DataParallel | FullyShardedDataParallel):
+            if type(module).__name__ in _WRAPPERS:
                 raise TypeError(
                     f"`network` must not be wrapped, found {type(module).__name__}: gradient surgery averages the task "
                     "gradients over processes itself, and wrappers average what comes after it. Pass the bare network."
