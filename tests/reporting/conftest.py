@@ -11,8 +11,8 @@ import pytest
 Record = dict[str, Any]
 
 IMAGE_METHODS = {
-    "sum": 0.0, "mean": 0.0, "pcgrad": 0.002, "cagrad": 0.003, "sam_gs": -0.004, "static-0.3": -0.01,
-    "static-0.7": -0.012, "single_task-left": 0.01, "single_task-right": 0.01,
+    "sum": 0.0, "mean": 0.0, "pcgrad": 0.002, "cagrad-c0_5": 0.003, "sam_gs": -0.004, "static-30": -0.01,
+    "static-70": -0.012, "single_task-left": 0.01, "single_task-right": 0.01,
 }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def image_run(problem: str, method: str, seed: int, shift: float, epochs: int = 
     if method.startswith("single_task"):
         declaration["balancer"] = {"name": "single_task", "task": int(method.endswith("right"))}
     if method.startswith("static"):
-        weight = float(method.split("-")[1])
+        weight = int(method.split("-")[1]) / 100
         declaration["balancer"] = {"name": "static", "weights": [weight, 1 - weight]}
     cosines = own.uniform(-0.5, 0.7, 30)
     return {
@@ -80,7 +80,7 @@ def checkout(tmp_path: Path) -> Path:
     problem = "multi_fashion_mnist"
     groups = [[image_run(problem, m, seed, shift) for seed in range(3)] for m, shift in IMAGE_METHODS.items()]
     groups += [[landscape_run("cagrad_toy", "mean", [False, True, True, False, True])],
-               [landscape_run("cagrad_toy", "cagrad-c05", [True] * 5)]]  # fmt: skip
+               [landscape_run("cagrad_toy", "cagrad-c0_5", [True] * 5)]]  # fmt: skip
     for group in groups:
         name = group[0]["experiment"]
         lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) for run in group]

@@ -63,7 +63,8 @@ def assemble(sources: Sources) -> Report:
             "what": _what(sources, images, toys),
             "facts": _facts(sources, problems),
             "shows": [f"{_name(p.key)}: {paper_sentence(findings[p.key])}" for p in sources.papers]
-            + [f"{TITLES.get(problem, problem)}: {image_sentence(problem, sources.metrics)}" for problem in images],
+            + [f"Landscape {TITLES.get(p, p)}. {landscape_sentence(p, sources.metrics)}" for p in toys]
+            + [f"{TITLES.get(p, p)}. {image_sentence(p, sources.metrics)}" for p in images],
             "table": findings_table(headlines),
         },
         "papers": [_paper(p, findings[p.key], toy_entries, sources.groups, out) for p in sources.papers],

@@ -129,7 +129,7 @@ def conflict(groups: Groups) -> Figure:
                 for method in methods:
                     values = _third([run.diagnostics for run in groups[method]], key, third)
                     axes.hist(
-                        values, bins=np.linspace(low, 1.0, 31), histtype="step", density=True, color=colour(method),
+                        values, bins=np.linspace(low, 1.0, 21), histtype="step", density=True, color=colour(method),
                         linestyle=line(method, methods), linewidth=1.3, label=label(method),
                     )  # fmt: skip
                 if key == "mean_cosine":

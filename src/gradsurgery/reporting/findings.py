@@ -120,19 +120,18 @@ def paper_sentence(findings: Sequence[Finding]) -> str:
     words = ["reproduced", "direction only", "no difference detected", "not reproduced", "not run"]
     claims = [f for f in findings if f.record.answered_by]
     counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in words}
-    parts = [f"{count} {word}" for word, count in counts.items() if count]
-    total = "1 claim was" if len(claims) == 1 else f"{len(claims)} claims were"
-    return f"{total} tested: {', '.join(parts)}." if parts else "No claim was tested."
+    parts = [f"{word} {count}" for word, count in counts.items() if count]
+    return f"Of {len(claims)} testable claims and controls: {', '.join(parts)}." if parts else "No claim can be tested."
 
 
 def landscape_sentence(problem: str, metrics: Metrics) -> str:
     """How many starts each method solves, and which are stuck."""
     rows = {r["method"]: r["landscape"] for r in metrics.values() if r["problem"] == problem}
     starts = next(iter(rows.values()))["starts"]
-    parts = [f"{label(m)} {row['solved']}" for m, row in sorted(rows.items(), key=lambda i: (-i[1]["solved"], i[0]))]
-    sentence = f"Starts solved, of {starts}: {', '.join(parts)}."
-    stuck = [f"{label(m)} from {row['stuck']}" for m, row in sorted(rows.items()) if row["stuck"]]
-    return f"{sentence} Stuck above zero loss: {', '.join(stuck)}." if stuck else sentence
+    parts = [f"{label(m)}: {row['solved']}" for m, row in sorted(rows.items(), key=lambda i: (-i[1]["solved"], i[0]))]
+    sentence = f"Starts solved, of {starts} - {'; '.join(parts)}."
+    stuck = [f"{label(m)}: {row['stuck']}" for m, row in sorted(rows.items()) if row["stuck"]]
+    return f"{sentence} Starts stuck above zero loss - {'; '.join(stuck)}." if stuck else sentence
 
 
 def image_sentence(problem: str, metrics: Metrics) -> str:

@@ -1,7 +1,7 @@
 """The report page: everything on one self-contained HTML page, figures inline, nothing fetched from anywhere."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -39,20 +39,26 @@ def inline(svg: bytes, name: str, caption: str) -> Markup:
 
 
 def table(frame: pd.DataFrame) -> Markup:
-    """A data frame as an HTML table; numbers line up on the right, verdicts get a mark and their word."""
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(column) for column in frame.columns)
-    rows = [_row(list(frame.columns), list(row)) for row in frame.itertuples(index=False, name=None)]
+    """A data frame as an HTML table; columns of numbers line up on the right, verdicts get a mark and their word."""
+    columns = {str(name): ["-" if cell is None else str(cell) for cell in frame[name]] for name in frame.columns}
+    numeric = {name: all(_NUMBER.fullmatch(cell) for cell in cells) for name, cells in columns.items()}
+    head = [Markup('<th scope="col" class="{}">{}</th>').format(_kind(n, "", numeric[n]), n) for n in columns]
+    rows = [
+        Markup("").join(Markup('<td class="{}">{}</td>').format(_kind(n, c, numeric[n]), c) for n, c in row)
+        for row in ([(name, cells[i]) for name, cells in columns.items()] for i in range(len(frame)))
+    ]
+    body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
     return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        head, Markup("").join(rows)
+        Markup("").join(head), body
     )
 
 
-def _row(columns: Sequence[str], cells: Sequence[Any]) -> Markup:
-    parts = []
-    for column, cell in zip(columns, cells, strict=True):
-        text = "-" if cell is None else str(cell)
-        kind = "verdict " + anchor(text.split("(")[0]) if column == "verdict" else ""
-        if not kind and re.fullmatch(r"[-+−]?\d[\d.,]*( .*)?", text):
-            kind = "number"
-        parts.append(Markup('<td class="{}">{}</td>').format(kind, text))
-    return Markup("<tr>{}</tr>").format(Markup("").join(parts))
+_NUMBER = re.compile(r"-|[-+]?\d[\d.,]*( \[.*\])?|-?\d[\d.]* to -?\d[\d.]*")
+
+
+def _kind(column: str, cell: str, numeric: bool) -> str:
+    if column == "verdict":
+        return "verdict " + anchor(cell.split("(")[0])
+    if column in ("method", "paper", "experiment"):
+        return "name"
+    return "number" if numeric else ""

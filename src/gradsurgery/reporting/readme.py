@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from gradsurgery.reporting.findings import Finding, published_value
+from gradsurgery.reporting.style import NAMES
 from gradsurgery.reporting.tables import markdown
 
 START, END = "<!-- generated:published-vs-ours -->", "<!-- /generated -->"
@@ -15,7 +16,7 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "paper": f.record.paper,
+                "paper": NAMES.get(f.record.paper, f.record.paper),
                 "claim": f"{f.record.statement} ({f.record.cell})",
                 "measure": f.record.metric,
                 "published": published_value(f.record) + (" (doubtful)" if f.record.doubtful else ""),

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from gradsurgery.reporting.style import label
+
 Metrics = Mapping[str, Mapping[str, Any]]
 
 
@@ -51,11 +53,13 @@ def problem_table(metrics: Metrics, problem: str) -> pd.DataFrame:
     """One row per method of an image problem: per cent, both Delta-m, mean rank, difference to the sum."""
     rows = []
     for record in (metrics[name] for name in sorted(metrics) if metrics[name]["problem"] == problem):
-        row: dict[str, Any] = {"method": record["method"]}
+        row: dict[str, Any] = {"method": label(record["method"])}
         names = sorted({m for r in metrics.values() if r["problem"] == problem for m in task_metrics(r)})
         for name in names:
-            row[f"{name} (%)"] = spread(record.get(name), factor=100)
-        row["minus sum, mean of tasks (points)"] = _mean_difference(record, names)
+            row[f"{name} (%)"] = spread(record.get(name), factor=100.0)
+        row["minus sum, mean of tasks (points)"] = spread(
+            record.get("minus_sum", {}).get("all"), factor=100.0, signed=True
+        )
         row["Delta-m, metrics (%)"] = spread(record.get("delta_m_metric"), signed=True)
         row["Delta-m, tasks (%)"] = spread(record.get("delta_m_task"), signed=True)
         row["mean rank"] = spread(record.get("mean_rank"))
@@ -64,18 +68,13 @@ def problem_table(metrics: Metrics, problem: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _mean_difference(record: Mapping[str, Any], names: list[str]) -> str:
-    entry = record.get("minus_sum", {}).get("all")
-    return spread(entry, factor=100, signed=True) if names else "-"
-
-
 def rules_table(metrics: Metrics, problem: str) -> pd.DataFrame:
     """The same runs under the three selection rules; the last column is what choosing on test would have added."""
     rows = []
     for record in (metrics[name] for name in sorted(metrics) if metrics[name]["problem"] == problem):
         means = {rule: 100 * sum(r.values()) / len(r) for rule, r in record["rules"].items()}
         rows.append({
-            "method": record["method"],
+            "method": label(record["method"]),
             **{f"{rule} (%)": f"{means[rule]:.2f}" for rule in ("best-val", "last", "best-test")},
             "optimism of best-test (points)": f"{means['best-test'] - means['best-val']:+.2f}",
         })  # fmt: skip
@@ -89,7 +88,7 @@ def landscape_table(metrics: Metrics, problem: str) -> pd.DataFrame:
         end = record["landscape"]
         reached = [step for step in end["first_solved"] if step is not None]
         rows.append({
-            "method": record["method"],
+            "method": label(record["method"]),
             "starts": end["starts"],
             "solved": end["solved"],
             "stuck above zero": end["stuck"],

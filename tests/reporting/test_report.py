@@ -1,0 +1,123 @@
+"""The stage `report` on made-up histories: one self-contained page, the same bytes twice, clear refusals."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from gradsurgery.reporting.readme import END, START
+from pipelines import evaluate, report
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def judged(checkout: Path) -> Path:
+    """The made-up checkout with the real published records, a README with markers, and `evaluate` done."""
+    shutil.copytree(REPOSITORY / "data/published", checkout / "data/published")
+    (checkout / "README.md").write_text(f"before\n\n{START}\nold\n{END}\n\nafter\n")
+    assert evaluate.main(["--root", str(checkout)]) == 0
+    return checkout
+
+
+def outputs(root: Path) -> dict[str, bytes]:
+    names = ("README.md", "reports/index.html", "reports/tables/*", "reports/figures/*", "reports/plots/*")
+    return {str(p.relative_to(root)): p.read_bytes() for name in names for p in root.glob(name)}
+
+
+class Page(HTMLParser):
+    """Collects what a browser would resolve: ids, local links and outside references."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.outside: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name in ("href", "xlink:href") and (value or "").startswith("#"):
+                self.links.append((value or "")[1:])
+            elif name in ("src", "href", "xlink:href", "data", "poster"):
+                self.outside.append(value or "")
+
+
+def test_report_is_whole_self_contained_and_repeats_to_the_byte(judged: Path) -> None:
+    assert report.main(["--root", str(judged)]) == 0
+    first = outputs(judged)
+    assert report.main(["--root", str(judged)]) == 0
+    assert outputs(judged) == first
+
+    text = first["reports/index.html"].decode()
+    page = Page(text)
+    assert not page.outside, "the page must fetch nothing"
+    assert "@import" not in text
+    assert len(page.ids) == len(set(page.ids)), "ids are one namespace per page"
+    assert set(page.links) <= set(page.ids)
+    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(page.ids), "every clip path of an inlined figure exists"
+    for section in ("summary", "pcgrad", "cagrad", "sam-gs", "controlled", "conflict", "costs", "data", "environment"):
+        assert section.replace("-", "_") in page.ids
+    drawn = [name for name in first if name.endswith(".svg")]
+    assert len(drawn) == 7
+    assert text.count("<figure") == len(drawn)
+    assert all(first[name].count(b"<path") > 20 for name in drawn), "no figure is empty"
+    assert b"<dc:date>" not in b"".join(first.values())
+
+    readme = first["README.md"].decode()
+    assert readme.startswith(f"before\n\n{START}\n\n| paper |")
+    assert readme.endswith(f"{END}\n\nafter\n")
+    assert "old" not in readme
+    assert str(judged) not in text, "no path of this machine"
+
+
+@pytest.fixture
+def stale(judged: Path) -> Path:
+    """A figure that an earlier report left for an experiment that is no more."""
+    path = judged / "reports/figures/gone.svg"
+    path.parent.mkdir(parents=True)
+    path.write_text("<svg/>")
+    return path
+
+
+def test_files_of_experiments_that_are_gone_are_removed(judged: Path, stale: Path) -> None:
+    assert report.main(["--root", str(judged)]) == 0
+    assert not stale.exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (
+            lambda root: (root / "reports/metrics.json").unlink(),
+            "metrics.json must exist, found nothing: run `evaluate`",
+        ),
+        (lambda root: (root / "reports/metrics.json").write_text('{\n "a": '), "metrics.json:2: must be JSON"),
+        (lambda root: (root / "reports/metrics.json").write_text("{}"), "must hold the experiments of reports/history"),
+        (lambda root: (root / "README.md").write_text("nothing"), "must appear once in the README, found 0 times"),
+        (lambda root: (root / "data/published/cagrad.yaml").write_text("paper: {key: c}\n"), "cagrad.yaml: 'claims'"),
+        (lambda root: (root / "reports/costs/cagrad_toy-mean.json").write_text("{"), "cagrad_toy-mean.json:1: must be"),
+    ],
+    ids=["no metrics", "cut metrics", "foreign metrics", "no markers", "no claims", "cut costs"],
+)
+def test_what_is_malformed_is_named_and_nothing_is_written(
+    judged: Path, capsys: pytest.CaptureFixture[str], damage, message: str
+) -> None:
+    damage(judged)
+    before = outputs(judged)
+    assert report.main(["--root", str(judged)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert outputs(judged) == before
+
+
+@pytest.mark.parametrize("stage", [evaluate, report])
+def test_help_teaches(stage, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        stage.main(["--help"])
+    assert "Example: python -m pipelines." in capsys.readouterr().out
