@@ -1,0 +1,52 @@
+"""What `make repro` says at its end: where everything is, what it cost, and whether it reproduced."""
+
+import json
+import os
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines._params import Params
+from pipelines._regression import Moved, compare
+
+
+def summary(root: Path, here: Path, params: Params, trained: Sequence[str], seconds: float) -> list[Moved]:
+    """Prints where everything is and whether it reproduced; the numbers outside their bands."""
+    print(f"\nscale {params.scale}: {len(params.experiments)} experiments, {len(trained)} trained now, {seconds:.0f} s")
+    if trained:
+        print(_time_split(here, params, trained))
+    for what, where in (
+        ("report", "reports/index.html"), ("tables", "reports/tables"), ("figures", "reports/figures"),
+    ):  # fmt: skip
+        print(f"  {what:8} {here / where}")
+    print(f"  {'tracker':8} make ui ({os.environ.get('MLFLOW_TRACKING_URI') or root / 'mlflow.db'})")
+    reference, source = _reference(root, here, params.scale)
+    if reference is None:
+        print(f"nothing to compare with: {source} holds no committed numbers at this scale.")
+        return []
+    fresh = json.loads((here / "reports/metrics.json").read_text(encoding="utf-8"))
+    compared, moved = compare(fresh, reference, params.regression)
+    print(f"{compared - len(moved)} of {compared} numbers lie within their regression bands of {source}.")
+    for one in moved[:20]:
+        print(f"  outside: {one}")
+    if len(moved) > 20:
+        print(f"  and {len(moved) - 20} more")
+    return moved
+
+
+def _time_split(here: Path, params: Params, trained: Sequence[str]) -> str:
+    """Processor seconds of training by problem, as the costs record them."""
+    split: dict[str, float] = defaultdict(float)
+    for name in trained:
+        costs = json.loads((here / "reports/costs" / f"{name}.json").read_text(encoding="utf-8"))
+        split[params.experiments[name].problem] += sum(seed["seconds"] for seed in costs["seeds"].values())
+    return "  seconds  " + ", ".join(f"{problem} {spent:.0f}" for problem, spent in sorted(split.items()))
+
+
+def _reference(root: Path, here: Path, scale: str) -> tuple[Mapping[str, Any] | None, str]:
+    """The committed numbers of this scale, and where they are: HEAD's report, or the small record of another scale."""
+    path = "reports/metrics.json" if here == root else f"tests/regression/{scale}.json"
+    shown = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=root, capture_output=True)
+    return (json.loads(shown.stdout), f"HEAD:{path}") if shown.returncode == 0 else (None, f"HEAD:{path}")

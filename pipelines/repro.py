@@ -1,0 +1,216 @@
+"""The whole pipeline over all cores, with one bar and a summary: what `make repro` runs.
+
+Fetch and prepare run first, then the stale experiments, shared out among one `dvc repro` per core, then a plain
+`dvc repro`, which evaluates, reports, and proves that nothing was left out. A plain `dvc repro` alone gives the same.
+
+At another scale than the one in params.yaml everything happens in workspaces/<scale>/, a copy of the tree that shares
+DVC's cache, so that params.yaml and reports/ here stay as they are.
+
+Examples:
+    python -m pipelines.repro                 at the scale of params.yaml
+    python -m pipelines.repro --scale smoke   every experiment end to end in minutes, in workspaces/smoke/
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+from tqdm import tqdm
+
+from pipelines._params import SCALES, complain, load
+from pipelines._summary import summary
+from pipelines._workspace import restore_lock, workspace
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNNING = re.compile(r"^Running stage '(?:[^':]*:)?train@([^']+)'")
+CHUNK = 4  # experiments per `dvc repro`: starting DVC costs about a second
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 when everything is up to date at the end, 2 for a wrong input, 1 when a stage failed."""
+    arguments = _arguments(argv)
+    try:
+        params = load(ROOT / "params.yaml")
+    except ValueError as error:
+        return complain(error)
+    scale = arguments.scale or params.scale
+    here = ROOT if scale == params.scale else workspace(ROOT, scale)
+    reproduction = Reproduction(here, arguments.jobs or psutil.cpu_count() or 1)
+    signal.signal(signal.SIGTERM, _interrupt)
+    started = time.monotonic()
+    try:
+        trained = reproduction.run()
+    except KeyboardInterrupt:
+        reproduction.kill()
+        print("\ninterrupted: the same command goes on where this one was.", file=sys.stderr)
+        return 130
+    except subprocess.CalledProcessError as error:
+        reproduction.kill()
+        print(f"error: `{' '.join(error.cmd)}` failed with exit code {error.returncode}.", file=sys.stderr)
+        return 1
+    outside = summary(ROOT, here, load(here / "params.yaml"), trained, time.monotonic() - started)
+    return 1 if arguments.strict and outside else 0
+
+
+class Reproduction:
+    """One run of the pipeline in one folder, with all the processes it has started."""
+
+    def __init__(self, root: Path, jobs: int) -> None:
+        self._root, self._jobs = root, jobs
+        self._processes: list[subprocess.Popen[Any]] = []
+        self._environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            # the sources of this folder, not those of the checkout that the package was installed from
+            "PYTHONPATH": str(root / "src"),
+            "GRADSURGERY_DRIVER_PID": str(os.getpid()),
+            "GRADSURGERY_EVENTS": str(root / "mlflow.db.events"),
+            "GRADSURGERY_JOBS": "1",
+            "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}",
+            "OMP_NUM_THREADS": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "DO_NOT_TRACK": "true",
+            "MPLBACKEND": "Agg",
+        }
+
+    def run(self) -> list[str]:
+        """Brings everything up to date; the experiments that had to be trained."""
+        restore_lock(self._root)
+        stale = self._stale()
+        if stale is None:
+            self._dvc(["repro", "-q", "prepare"], "fetch and prepare")
+            stale = self._stale() or []
+        if stale:
+            with self._tracker():
+                self._train(longest_first(self._root, stale))
+        self._dvc(["repro", "-q"], "evaluate and report")
+        return stale
+
+    def kill(self) -> None:
+        """Ends every process group that is still there."""
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGINT)  # DVC leaves its locks in order on this one
+        _, stubborn = psutil.wait_procs([psutil.Process(p.pid) for p in self._processes if p.poll() is None], 10)
+        for left in stubborn:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(left.pid, signal.SIGKILL)
+
+    def _stale(self) -> list[str] | None:
+        """Experiments that DVC would train; None while data has to be fetched or prepared first."""
+        command = ["dvc", "status", "--json"]
+        answer = subprocess.run(command, cwd=self._root, env=self._environment, capture_output=True, text=True)
+        if answer.returncode:
+            print(answer.stderr, file=sys.stderr)
+            raise subprocess.CalledProcessError(answer.returncode, command)
+        stages = [name.split(":")[-1] for name in json.loads(answer.stdout)]
+        if any(name.startswith(("fetch@", "prepare@")) for name in stages):
+            return None
+        return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
+
+    def _train(self, experiments: list[str]) -> None:
+        """`dvc --wait-for-lock repro -s` on disjoint chunks: the one way to run DVC stages at once that holds."""
+        size = max(1, min(CHUNK, len(experiments) // (2 * self._jobs)))
+        # dealt out like cards, so that a chunk does not hold the four longest
+        count = -(-len(experiments) // size)
+        chunks = [experiments[start::count] for start in range(count)]
+        failures: list[subprocess.CalledProcessError] = []
+        with tqdm(total=len(experiments), desc="train", unit="experiment", smoothing=0) as bar:
+            workers = [threading.Thread(target=self._work, args=(chunks, bar, failures)) for _ in range(self._jobs)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+        if failures:
+            raise failures[0]
+
+    def _work(self, chunks: list[list[str]], bar: Any, failures: list[subprocess.CalledProcessError]) -> None:
+        while not failures:
+            try:
+                chunk = chunks.pop(0)
+            except IndexError:
+                return
+            command = ["dvc", "--wait-for-lock", "repro", "-s", *(f"train@{name}" for name in chunk)]
+            process = self._start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            lines, seen = [], 0
+            for line in process.stdout or ():
+                lines.append(line)
+                if match := RUNNING.match(line):
+                    bar.update(seen)
+                    seen = 1
+                    bar.set_postfix_str(match[1])
+                elif " epoch " in line:
+                    bar.set_postfix_str(line.strip())
+            bar.update(seen)
+            if process.wait():
+                bar.write("".join(lines[-20:]), file=sys.stderr)
+                failures.append(subprocess.CalledProcessError(process.returncode, command))
+
+    def _dvc(self, arguments: list[str], doing: str) -> None:
+        print(doing, flush=True)
+        process = self._start(["dvc", *arguments])
+        if process.wait():
+            raise subprocess.CalledProcessError(process.returncode, ["dvc", *arguments])
+
+    @contextlib.contextmanager
+    def _tracker(self) -> Iterator[None]:
+        """One process that sends all trainers' events; it ends when its standard input does."""
+        command = [sys.executable, "-m", "pipelines._tracking", "--follow", self._environment["GRADSURGERY_EVENTS"]]
+        Path(self._environment["GRADSURGERY_EVENTS"]).mkdir(exist_ok=True)
+        process = self._start(command, stdin=subprocess.PIPE)
+        yield
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            print("warning: the tracker did not take all events in time; training is not affected.", file=sys.stderr)
+            process.kill()
+
+    def _start(self, command: list[str], **streams: Any) -> subprocess.Popen[Any]:
+        process = subprocess.Popen(
+            command, cwd=self._root, env=self._environment, start_new_session=True, text=True, **streams
+        )
+        self._processes.append(process)
+        return process
+
+
+def longest_first(root: Path, experiments: Sequence[str]) -> list[str]:
+    """By the recorded costs, so that no core is left alone with a long one at the end; unknown ones come first."""
+
+    def seconds(name: str) -> float:
+        path = root / "reports/costs" / f"{name}.json"
+        if not path.exists():
+            return float("inf")
+        return sum(seed["seconds"] for seed in json.loads(path.read_text(encoding="utf-8"))["seeds"].values())
+
+    return sorted(experiments, key=lambda name: (-seconds(name), name))
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.repro", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scale", choices=SCALES, help="default: the scale in params.yaml")
+    parser.add_argument("--jobs", type=int, help="experiments at once (default: one per core)")
+    parser.add_argument("--strict", action="store_true", help="exit code 1 when a number lies outside its band")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
