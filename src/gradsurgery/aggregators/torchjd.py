@@ -85,7 +85,7 @@ def as_torchjd(method: Method, seed: int = 0) -> Any:
     The method's state and its generator live in the object: `state_dict` holds both, `reset` forgets them.
     """
 
-    class Adapted(_package().Aggregator):  # type: ignore[name-defined, misc]
+    class Adapted(_package().Aggregator):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.reset()
@@ -154,7 +154,7 @@ def _restore(method: str, aggregator: Any, state: State | None) -> None:
 def _remember(method: str, aggregator: Any) -> State:
     if method == "nash_mtl":
         w = aggregator.weighting
-        return {"step": w.step, "alpha": w.prvs_alpha.copy(), "normalization": w.normalization_factor.copy()}
+        return {"step": int(w.step), "alpha": w.prvs_alpha.copy(), "normalization": w.normalization_factor.copy()}
     if method == "gradvac":
         return {"targets": aggregator.gramian_weighting._phi_t.clone()}
     return {}
