@@ -31,7 +31,7 @@ class LogLoss(Balancer):
         state: State | None,
         generator: np.random.Generator,
     ) -> tuple[list[Float[Tensor, ""]], State]:
-        values = [float(loss) for loss in losses]
+        values = [loss.item() for loss in losses]
         if any(value <= 0.0 for value in values):  # NaN passes: a non-finite step is skipped and counted further down
             raise ValueError(f"`log_loss` needs positive losses, found {values}.")
         return [loss.log() for loss in losses], {}

@@ -1,6 +1,7 @@
 """One run: everything that changes while a network is trained, in one place that can be saved and loaded."""
 
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -19,6 +20,8 @@ from gradsurgery.core.surgery import GradientSurgery
 
 # By name: importing torch.distributed.fsdp only to ask would take seconds at the start of every process.
 _WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
+Row = dict[str, int | float]  # metrics beside a counter ("epoch", "step"), which stays whole
+
 _PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -98,8 +101,8 @@ class Learner:
         self.balancer_state: State | None = None
         self.rule_state: State = {}
         self.trajectory: dict[str, Any] | None = None
-        self.epochs: list[Metrics] = []
-        self.diagnostics: list[Metrics] = []
+        self.epochs: list[Row] = []
+        self.diagnostics: list[Row] = []
         self.step_count = 0
         self.skipped_steps = 0
         self.backward_passes = 0
@@ -136,7 +139,7 @@ class Learner:
             self.step_times.append(time.perf_counter() - start)
         return {f"train.{task}.loss": mean for task, mean in zip(self.problem.tasks, means, strict=True)}
 
-    def epoch(self, progress: Callable[[Metrics], None] | None = None) -> Metrics:
+    def epoch(self, progress: Callable[[Metrics], None] | None = None) -> Row:
         """Trains for one epoch and evaluates on val and test.
 
         Every `train.` number that the rule yields is averaged over the yields that hold it.
@@ -157,8 +160,11 @@ class Learner:
             if progress is not None:
                 progress(metrics)
         if self.scheduler is not None:
-            self.scheduler.step()
-        row: Metrics = {"epoch": len(self.epochs) + 1, **{name: float(np.mean(v)) for name, v in values.items()}}
+            with warnings.catch_warnings():
+                # An epoch whose steps were all skipped, or taken by the rule itself, still moves the schedule.
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+                self.scheduler.step()
+        row: Row = {"epoch": len(self.epochs) + 1, **{name: float(np.mean(v)) for name, v in values.items()}}
         losses = np.array([row[f"train.{task}.loss"] for task in self.problem.tasks])
         self.balancer_state = self.balancer.end_epoch(losses, self.balancer_state)
         self.network.eval()

@@ -50,7 +50,7 @@ class Generators:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Puts each stream back to where `state_dict` found it."""
-        self.init.set_state(state["init"])
+        self.init.set_state(state["init"].cpu())  # a checkpoint read onto a GPU has it there
         for name, generator in self._numpy().items():
             generator.bit_generator.state = state[name]
 

@@ -1,0 +1,54 @@
+"""A run small enough for a test: the overlay problem on random pictures with a small perceptron."""
+
+import numpy as np
+import pytest
+
+from gradsurgery.experiment import build_learner
+
+SETTINGS = {
+    "network": {"name": "mlp", "hidden": [16, 8]},
+    "epochs": 4,
+    "batch_size": 16,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "milestones": [2],
+}
+
+
+@pytest.fixture(scope="session")
+def arrays():
+    rng = np.random.default_rng(0)
+    made = {}
+    for split, n in (("train", 64), ("val", 16), ("test", 16)):
+        made[f"{split}_images"] = rng.integers(0, 255, (n, 36, 36)).astype(np.uint8)
+        made[f"{split}_labels"] = rng.integers(0, 10, (n, 2)).astype(np.uint8)
+    return made
+
+
+@pytest.fixture
+def declare():
+    """A function from slots to a declaration: `declare("pcgrad", {"name": "dwa"}, settings={"clip": 1.0})`."""
+
+    def slot(value):
+        return {"name": value} if isinstance(value, str) else value
+
+    def build(aggregator="pcgrad", balancer="equal", rule="joint", settings=None, **learner):
+        return {
+            "problem": "multi_mnist",
+            "module": "overlay",
+            "settings": SETTINGS | (settings or {}),
+            "transform": {"name": "identity"},
+            "balancer": slot(balancer),
+            "rule": slot(rule),
+            "aggregator": slot(aggregator),
+            "learner": {"diagnose_every": 3} | learner,
+        }
+
+    return build
+
+
+@pytest.fixture
+def make(declare, arrays):
+    """A function from the same slots to a learner with seed 0."""
+    return lambda *slots, **more: build_learner(declare(*slots, **more), arrays, 0)
