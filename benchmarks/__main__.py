@@ -65,7 +65,8 @@ def main() -> int:
         elif part == "aggregation":
             found[part] = aggregation.run(chosen.tasks or TASKS, seconds, chosen.libmtl)
         else:
-            found[part] = memory.run(_narrow(memory.FULL if chosen.full else memory.QUICK, chosen), chosen.libmtl)
+            plan = memory.FULL if chosen.full else memory.QUICK
+            found[part] = memory.run(_narrow(plan, chosen), not chosen.full, chosen.libmtl)
         chosen.out.mkdir(parents=True, exist_ok=True)
         record: dict[str, Any] = {"mode": mode, "environment": machine, "rows": [asdict(row) for row in found[part]]}
         if part == "aggregation":
