@@ -211,10 +211,15 @@ class GradientSurgery:
     def _average(self, gradients: Tensor) -> None:
         if not (dist.is_available() and dist.is_initialized()):
             return
-        for parameter in self.heads:
-            if parameter.grad is None:  # a task without examples here may have some elsewhere
-                parameter.grad = torch.zeros_like(parameter)
-        for tensor in [gradients, *(p.grad for p in self.heads if p.grad is not None)]:
+        # A head without a gradient here may have one elsewhere; without one anywhere it stays None, and Adam skips it.
+        reached = torch.tensor([p.grad is not None for p in self.heads], dtype=torch.int32, device=gradients.device)
+        dist.all_reduce(reached)
+        tensors = [gradients]
+        for parameter, anywhere in zip(self.heads, reached.tolist(), strict=True):
+            if anywhere:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                tensors.append(parameter.grad)
+        for tensor in tensors:
             dist.all_reduce(tensor)
             tensor.div_(dist.get_world_size())
 
