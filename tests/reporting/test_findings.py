@@ -93,7 +93,9 @@ def test_difference_is_paired_and_says_its_n(laptop: Path) -> None:
 def test_sentences_name_both_sides(checkout: Path) -> None:
     metrics = evaluate(read_histories(checkout / "reports/history"), {})
     toy = landscape_sentence("cagrad_toy", metrics)
-    assert toy == "Starts solved, of 5 - CAGrad, c = 0.5: 5; mean: 3. Starts stuck above zero loss - mean: 2."
+    assert toy == (
+        "Solved from all 5 starts: (CAGrad, c = 0.5); from 3: mean. Stuck above zero loss, of 5 starts: mean from 2."
+    )
     sentence = image_sentence("multi_fashion_mnist", metrics)
     assert sentence.startswith("More accurate than the sum: CAGrad, c = 0.5 (+0.3")
     assert "less accurate: SAM-GS (-0.4" in sentence

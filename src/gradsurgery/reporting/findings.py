@@ -109,10 +109,12 @@ def _say(summary: Summary, digits: int, signed: bool = True) -> str:
 
 
 def published_value(record: Record) -> str:
-    """The value as the paper prints it, with the bound or sign that the claim makes."""
-    if record.kind == "difference":
-        return f"{record.value:+g}"
-    return {"at_least": "at least ", "at_most": "at most "}.get(record.kind, "") + f"{record.value:g}"
+    """The value with the bound or sign that the claim makes, and what a reader must know before trusting it."""
+    bound = {"at_least": "at least ", "at_most": "at most "}.get(record.kind, "")
+    value = f"{record.value:+g}" if record.kind == "difference" else f"{bound}{record.value:g}"
+    if record.origin == "recomputed":
+        return f"{value} (not printed; recomputed)"
+    return f"{value} (doubtful)" if record.doubtful else value
 
 
 def paper_sentence(findings: Sequence[Finding]) -> str:
@@ -128,10 +130,14 @@ def landscape_sentence(problem: str, metrics: Metrics) -> str:
     """How many starts each method solves, and which are stuck."""
     rows = {r["method"]: r["landscape"] for r in metrics.values() if r["problem"] == problem}
     starts = next(iter(rows.values()))["starts"]
-    parts = [f"{label(m)}: {row['solved']}" for m, row in sorted(rows.items(), key=lambda i: (-i[1]["solved"], i[0]))]
-    sentence = f"Starts solved, of {starts} - {'; '.join(parts)}."
-    stuck = [f"{label(m)}: {row['stuck']}" for m, row in sorted(rows.items()) if row["stuck"]]
-    return f"{sentence} Starts stuck above zero loss - {'; '.join(stuck)}." if stuck else sentence
+    parts = []
+    for count in sorted({row["solved"] for row in rows.values()}, reverse=True):
+        names = ", ".join(f"({label(m)})" if "," in label(m) else label(m) for m in rows if rows[m]["solved"] == count)
+        many = {starts: f"all {starts} starts", 0: "none"}.get(count, str(count))
+        parts.append(f"from {many}: {names}")
+    sentence = f"Solved {'; '.join(parts)}."
+    stuck = [f"{label(m)} from {row['stuck']}" for m, row in rows.items() if row["stuck"]]
+    return f"{sentence} Stuck above zero loss, of {starts} starts: {'; '.join(stuck)}." if stuck else sentence
 
 
 def image_sentence(problem: str, metrics: Metrics) -> str:

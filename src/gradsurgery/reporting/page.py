@@ -48,9 +48,9 @@ def table(frame: pd.DataFrame) -> Markup:
         for row in ([(name, cells[i]) for name, cells in columns.items()] for i in range(len(frame)))
     ]
     body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
-    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        Markup("").join(head), body
-    )
+    return Markup(
+        '<div class="scroll"><table class="{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format("wide" if len(columns) > 5 else "", Markup("").join(head), body)
 
 
 _NUMBER = re.compile(r"-|[-+]?\d[\d.,]*( \[.*\])?|-?\d[\d.]* to -?\d[\d.]*")

@@ -19,7 +19,7 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
                 "paper": NAMES.get(f.record.paper, f.record.paper),
                 "claim": f"{f.record.statement} ({f.record.cell})",
                 "measure": f.record.metric,
-                "published": published_value(f.record) + (" (doubtful)" if f.record.doubtful else ""),
+                "published": published_value(f.record),
                 "ours [95 % interval]": f.ours,
                 "scale, track": f.where,
                 "verdict": f.verdict,
