@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from itertools import pairwise
 from typing import Literal
 
@@ -15,7 +16,7 @@ from gradsurgery.core.interfaces import Aggregator, State
 from gradsurgery.core.jacobian import combine, gram
 
 _HALF = (torch.float16, torch.bfloat16)
-Past = Callable[[int, Float64[np.ndarray, " K"]], tuple[float, float]]
+_Past = Callable[[int, int], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class GCond(Aggregator):
 
     State: `previous` (K, P), `m` (P,), `ema` (K,), `history` (at most W winners), `t`, `decisions` (R, 2: winner and
     loser of each resolution of the last step), and for the log `resolutions` (R). Nothing in it is shared with the
-    state that went in. "lion" needs two more entries, which the caller writes before every call: `sizes`, how many
-    columns of J each parameter tensor has, and `norms`, the tensors' lengths (state may be just these on first call).
+    state that went in. "lion" needs two more entries, which the caller adds to the state before every call, the first
+    included: `sizes`, how many columns of J each parameter tensor has, and `norms`, the tensors' lengths.
 
     Args:
         thresholds: theta_crit, theta_main, theta_weak: where a conflict of cosine c is critical, moderate, mild.
@@ -78,10 +79,10 @@ class GCond(Aggregator):
         7. The README of the official code has a dominating task win; code and paper have it lose, as do we.
     """
 
-    thresholds: tuple[float, float, float] = (-0.8, -0.5, 0.0)
+    thresholds: tuple[float, ...] = (-0.8, -0.5, 0.0)
     remap_power: float = 2.0
     mode: Literal["smooth", "zones"] = "smooth"
-    tie_weights: tuple[float, float] = (0.8, 0.2)
+    tie_weights: tuple[float, ...] = (0.8, 0.2)
     ema_beta: float = 0.95
     dominance_window: int = 0
     max_iters: int | None = 3
@@ -138,18 +139,13 @@ class GCond(Aggregator):
         else:
             after |= self._resolve(rows, before, g)
 
-        # The decayed momentum is the one new vector here; in bfloat16 it is rounded before g is added, as is the sum.
-        m = (
-            (before["m"] * self.beta).to(g.dtype).add_(g, alpha=1.0 - self.beta)
-            if "m" in before
-            else g * (1.0 - self.beta)
-        )
+        old = before["m"] if "m" in before else torch.zeros_like(g)
+        m = (old * self.beta).to(g.dtype).add_(g, alpha=1.0 - self.beta)
         after["m"] = m.to(rows.dtype) if self.buffers == "bfloat16" else m
         d = g if self.output == "raw" else torch.div(after["m"], 1.0 - self.beta ** after["t"], out=g)
         if self.output == "lion":
             d = self._trust(d, before)
-            after |= {"sizes": before["sizes"], "norms": before["norms"]}
-        return d.to(rows.dtype).to(J.dtype), after
+        return (d if self.output == "raw" else d.to(rows.dtype)).to(J.dtype), after
 
     def _resolve(self, J: Float[Tensor, "K P"], before: State, g: Float[Tensor, " P"]) -> State:
         """Writes the sum of the resolved rows into `g` and returns the state that belongs to them."""
@@ -157,14 +153,8 @@ class GCond(Aggregator):
         if "previous" in before and len(before["previous"]) != K:
             raise ValueError(f"`J` must keep the {len(before['previous'])} rows the state was made for, found {K}.")
 
-        def past(k: int, coefficients: Float64[np.ndarray, " K"]) -> tuple[float, float]:
-            if "previous" not in before:
-                return 0.0, 0.0
-            row = before["previous"][k].to(g.dtype)
-            used = np.flatnonzero(coefficients).tolist()  # one, mostly: two dot products per conflict, not two passes
-            inner = sum(float(coefficients[j]) * float(torch.dot(J[j].to(g.dtype), row)) for j in used)
-            return inner, float(torch.linalg.vector_norm(row))
-
+        # Most steps ask for two of these or none: far less than J previous^T.
+        past: _Past = cache(partial(_past, J, before.get("previous")))
         G = gram(J)
         ema = self.ema_beta * before.get("ema", np.ones(K)) + (1.0 - self.ema_beta) * np.sqrt(G.diagonal())
         ema = np.maximum(ema, self.eps)
@@ -184,12 +174,9 @@ class GCond(Aggregator):
         }
 
     def _coefficients(
-        self, G: Float64[np.ndarray, "K K"], ema: Float64[np.ndarray, " K"], history: np.ndarray | tuple, past: Past
+        self, G: Float64[np.ndarray, "K K"], ema: Float64[np.ndarray, " K"], history: np.ndarray | tuple, past: _Past
     ) -> tuple[Float64[np.ndarray, "K K"], list[int], list[tuple[int, int]]]:
-        """C, such that the resolved rows are C J; the last W winners; winner and loser of each resolution.
-
-        `past(k, c)` is the inner product of c J with the previous row k, and the length of the latter.
-        """
+        """C, such that the resolved rows are C J; the last W winners; winner and loser of each resolution."""
         K = len(G)
         C, winners, decisions = np.eye(K), list(map(int, history)), []
         if self.norm_cap is not None:
@@ -227,20 +214,17 @@ class GCond(Aggregator):
         norms: Float64[np.ndarray, " K"],
         ema: Float64[np.ndarray, " K"],
         winners: list[int],
-        past: Past,
+        past: _Past,
     ) -> tuple[int, int]:
         """Winner and loser of the conflict between tasks i < j."""
         if self.dominance_window and len(winners) == self.dominance_window and set(winners) in ({i}, {j}):
             return (j, i) if winners[0] == i else (i, j)
         strength = norms / (ema + self.eps)
-        total = strength[i] + strength[j] + self.eps
-
-        def score(k: int) -> float:
-            inner, length = past(k, C[k])
-            steadiness = inner / (float(norms[k]) * length + self.eps)
-            return self.tie_weights[0] * max(0.0, steadiness) + self.tie_weights[1] * float(strength[k] / total)
-
-        return (j, i) if score(j) > score(i) else (i, j)
+        scores = self.tie_weights[1] * strength[[i, j]] / (strength[i] + strength[j] + self.eps)
+        for n, k in enumerate((i, j)):
+            inner = sum(C[k, row] * past(row, k)[0] for row in np.flatnonzero(C[k]).tolist())
+            scores[n] += self.tie_weights[0] * max(0.0, inner / (norms[k] * past(k, k)[1] + self.eps))
+        return (j, i) if scores[1] > scores[0] else (i, j)
 
     def _shares(self, c: float) -> tuple[float, float]:
         """How much of the other's direction winner and loser give up at the cosine c < theta_weak."""
@@ -268,3 +252,13 @@ class GCond(Aggregator):
             ratio = 1.0 if min(length, own) < self.eps else float(length) / own
             parts.append(part.sign() * (min(ratio, self.trust_clip) * self.trust_coef))
         return torch.cat(parts)
+
+
+def _past(J: Float[Tensor, "K P"], previous: Float[Tensor, "K P"] | None, j: int, k: int) -> tuple[float, float]:
+    """The inner product of row j of J with the previous row k, and the latter's length; zeros before there is one."""
+    if previous is None:
+        return 0.0, 0.0
+    new, old = J[j], previous[k]
+    if J.dtype in _HALF:
+        new, old = new.float(), old.float()
+    return float(torch.dot(new, old)), float(torch.linalg.vector_norm(old))
