@@ -324,7 +324,7 @@ def _continue(url: str, part: Path) -> bool:
             part.open("ab" if have else "wb") as file,
             tqdm(desc=f"  {part.stem}", total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar,
         ):
-            for chunk in answer.iter_content(1 << 16):
+            for chunk in answer.iter_content(1 << 14):
                 file.write(chunk)
                 bar.update(len(chunk))
     return total is None or part.stat().st_size == total
