@@ -88,14 +88,16 @@ class Reproduction:
         """Brings everything up to date; the experiments that had to be trained."""
         restore_lock(self._root)
         stale = self._stale()
-        if stale is None:
+        if any(name.startswith(("fetch@", "prepare@")) for name in stale):
             self._dvc(["repro", "-q", "prepare"], "fetch and prepare")
-            stale = self._stale() or []
-        if stale:
+            stale = self._stale()
+        experiments = [name.removeprefix("train@") for name in stale if name.startswith("train@")]
+        if experiments:
             with self._tracker():
-                self._train(longest_first(self._root, stale))
-        self._dvc(["repro", "-q"], "evaluate and report")
-        return stale
+                self._train(longest_first(self._root, experiments))
+        if stale:
+            self._dvc(["repro", "-q"], "evaluate and report")
+        return experiments
 
     def kill(self) -> None:
         """Ends every process group that is still there."""
@@ -107,17 +109,14 @@ class Reproduction:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(left.pid, signal.SIGKILL)
 
-    def _stale(self) -> list[str] | None:
-        """Experiments that DVC would train; None while data has to be fetched or prepared first."""
+    def _stale(self) -> list[str]:
+        """Stages that DVC would run."""
         command = ["dvc", "status", "--json"]
         answer = subprocess.run(command, cwd=self._root, env=self._environment, capture_output=True, text=True)
         if answer.returncode:
             print(answer.stderr, file=sys.stderr)
             raise subprocess.CalledProcessError(answer.returncode, command)
-        stages = [name.split(":")[-1] for name in json.loads(answer.stdout)]
-        if any(name.startswith(("fetch@", "prepare@")) for name in stages):
-            return None
-        return [name.removeprefix("train@") for name in stages if name.startswith("train@")]
+        return [name.split(":")[-1] for name in json.loads(answer.stdout)]
 
     def _train(self, experiments: list[str]) -> None:
         """`dvc --wait-for-lock repro -s` on disjoint chunks: the one way to run DVC stages at once that holds."""

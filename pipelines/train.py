@@ -139,20 +139,21 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
 
 
 def fingerprint_of(experiment: Experiment, scale: str, hashes: Mapping[str, str]) -> str:
-    """One hash of all that can change a number of this experiment: declaration, scale, data, and the sources it uses.
-
-    The sources are those that dvc.yaml lists for the stage, so that both agree on what is stale.
-    """
-    declared = experiment.declaration
-    library = Path(gradsurgery.__file__).parent
-    slots = [("problems", declared["module"]), ("networks", declared["settings"]["network"]["name"])]
-    slots += [(f"{slot}s", declared[slot]["name"]) for slot in ("transform", "balancer", "rule", "aggregator")]
-    sources = [Path(__file__), library / "experiment.py", *sorted((library / "core").glob("*.py"))]
-    sources += [library / kind / f"{name}.py" for kind, name in slots]
-    digest = hashlib.sha256(as_json([declared, scale, dict(hashes)]).encode())
-    for source in sources:
+    """One hash of all that can change a number of this experiment: declaration, scale, data, and the sources it uses."""
+    digest = hashlib.sha256(as_json([experiment.declaration, scale, dict(hashes)]).encode())
+    for source in sources(experiment):
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def sources(experiment: Experiment) -> list[Path]:
+    """The files that can change a number of this experiment: those that dvc.yaml lists for its stage, and no others."""
+    declared = experiment.declaration
+    library = Path(gradsurgery.__file__).parent
+    parts = [("problems", declared["module"]), ("networks", declared["settings"]["network"]["name"])]
+    parts += [(f"{slot}s", declared[slot]["name"]) for slot in ("transform", "balancer", "rule", "aggregator")]
+    whole = [Path(__file__).resolve(), library / "experiment.py", *sorted((library / "core").glob("*.py"))]
+    return whole + [library / kind / f"{name}.py" for kind, name in parts]
 
 
 def data_hashes(folder: Path, pinned: Mapping[str, str]) -> dict[str, str]:
