@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+import torch._functorch.config
 from torch import nn
 
 from gradsurgery import GradientSurgery, available, build
@@ -334,7 +335,9 @@ def test_autocast_gives_float32_gradients_near_the_exact_ones(x):
 @pytest.mark.filterwarnings("ignore")  # torch.compile warns about its own internals
 def test_compiled_trunks_may_be_differentiated_once_per_task(x):
     network, plain = Twin().eval(), Twin().eval()
+    torch._functorch.config.donated_buffer = True
     surgery = GradientSurgery(network.shared(), build("pcgrad"))
+    assert not torch._functorch.config.donated_buffer  # only inductor, which needs a compiler, donates them
     compiled = torch.compile(lambda v: tuple(network.losses(v)), backend="aot_eager")
     for _ in range(2):
         network.zero_grad()
