@@ -139,7 +139,7 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
 
 
 def fingerprint_of(experiment: Experiment, scale: str, hashes: Mapping[str, str]) -> str:
-    """One hash of all that can change a number of this experiment: declaration, scale, data, and the sources it uses."""
+    """One hash of all that can change a number of this experiment: declaration, scale, data and sources."""
     digest = hashlib.sha256(as_json([experiment.declaration, scale, dict(hashes)]).encode())
     for source in sources(experiment):
         digest.update(hashlib.sha256(source.read_bytes()).digest())

@@ -44,7 +44,7 @@ def build(kind: str, name: str, **fields: Any) -> Any:
         ValueError: unknown kind, name or field, a missing field, a value of the wrong type or out of its range.
     """
     cls = find(kind, name)
-    hints = get_type_hints(cls) if dataclasses.is_dataclass(cls) else get_type_hints(cls.__init__)
+    hints = get_type_hints(cls if dataclasses.is_dataclass(cls) else vars(cls)["__init__"])
     parameters = inspect.signature(cls).parameters
     for field, value in fields.items():
         if field not in parameters:

@@ -66,7 +66,7 @@ class Balancer(ABC):
 
     @abstractmethod
     def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        """Trainable quantities (such as log-variances), by name; empty for most. The optimiser steps them with the rest."""
+        """Trainable quantities (such as log-variances), by name; empty for most. The optimiser steps them too."""
 
     @abstractmethod
     def __call__(
