@@ -61,8 +61,8 @@ class GCond(Aggregator):
         trust_coef: coef of "lion"; 1 leaves the step length to the optimiser's schedule.
         trust_clip: clip of "lion".
         conflict_tol: cosines above theta_weak - conflict_tol are left alone.
-        buffers: "full" keeps J's precision (float32 for half precision); "bfloat16" rounds J, its rows and m, as the
-            official code does.
+        buffers: "full" keeps J's precision (float32 for half precision); "bfloat16" rounds J, its rows,
+            m and d (but for "raw"), as the official code does.
         eps: added to denominators; rows with a smaller squared length are in no conflict.
 
     Departures:
