@@ -6,26 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 
 def restore_lock(root: Path) -> None:
     """A kill at the wrong moment leaves dvc.lock cut off, and then no DVC command works: say so and take Git's."""
     lock = root / "dvc.lock"
-    if not lock.exists():
-        return
-    try:
-        content = yaml.load(lock.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-        if isinstance(content, dict) and "schema" in content and isinstance(content.get("stages", {}), dict):
-            return
-    except yaml.YAMLError:
-        pass
     committed = subprocess.run(["git", "show", "HEAD:./dvc.lock"], cwd=root, capture_output=True)
-    inside = committed.returncode == 0 and root == ROOT
-    print(
-        "warning: dvc.lock was cut off by a kill; " + ("restored from Git." if inside else "removed."), file=sys.stderr
-    )
-    lock.write_bytes(committed.stdout) if inside else lock.unlink()
+    if committed.returncode == 0:
+        print("warning: dvc.lock was cut off by a kill; restored from Git.", file=sys.stderr)
+        lock.write_bytes(committed.stdout)
+    else:
+        print("warning: dvc.lock was cut off by a kill and Git has none; removed.", file=sys.stderr)
+        lock.unlink()
 
 
 def workspace(root: Path, scale: str) -> Path:

@@ -1,0 +1,112 @@
+"""A checkout of its own, small enough to be run whole: this tree, two problems, four experiments, no download.
+
+Its one data set is 60 random pictures that reach `fetch` through GRADSURGERY_MIRROR.
+"""
+
+import hashlib
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+EXPERIMENTS = ("multi_mnist-sum", "multi_mnist-pcgrad", "cagrad_toy-mean", "cagrad_toy-pcgrad")
+
+
+class Checkout:
+    """A Git and DVC repository in a folder, and commands run in it as a user would."""
+
+    def __init__(self, root: Path, mirror: Path):
+        self.root = root
+        self.environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(root / "src"),
+            "GRADSURGERY_MIRROR": str(mirror),
+            "XDG_CACHE_HOME": str(root.parent / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "DVC_NO_ANALYTICS": "1",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+        }
+        self.environment.pop("MLFLOW_TRACKING_URI", None)
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+        assert not check or done.returncode == 0, f"{' '.join(command)}:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            command, cwd=self.root, env=self.environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+
+    def python(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run(sys.executable, *arguments, check=check)
+
+    def commit(self) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "test: state")
+
+
+@pytest.fixture(scope="session")
+def params():
+    """params.yaml cut down to four experiments that take seconds."""
+    document = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    document["scale"] = "smoke"
+    for experiment in list(document["experiments"]):
+        if experiment not in EXPERIMENTS:
+            del document["experiments"][experiment]
+    for block in ("problems", "protocols"):
+        document[block] = {name: document[block][name] for name in ("multi_mnist", "cagrad_toy")}
+    document["regression"]["exceptions"] = {}
+    image = document["problems"]["multi_mnist"]
+    image |= {"inputs": {"left": "data/raw/digits", "right": "data/raw/digits"}, "sha256": {}}
+    image["prepare"] |= {"left": "digits", "right": "digits"}
+    image["smoke"] |= {"seeds": [0, 1], "epochs": 4, "train_size": 64, "val_size": 8, "test_size": 16, "batch_size": 16}
+    return document
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory, params):
+    """The small repository, committed and not yet run."""
+    folder = tmp_path_factory.mktemp("checkout")
+    root, mirror = folder / "clone", folder / "mirror"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file() and not name.startswith("reports/") and name != "dvc.lock":
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes((ROOT / name).read_bytes())
+    for name in ("reports/history", "reports/costs"):
+        (root / name).mkdir(parents=True)
+    arrays = _pictures(mirror / "digits")
+    params["datasets"] = {"digits": {"title": "random pictures", "licence": "none", "arrays": arrays, "sources": []}}
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    made = Checkout(root, mirror)
+    made.run("git", "init", "-q")
+    made.commit()
+    return made
+
+
+def _pictures(folder: Path) -> dict[str, dict[str, str]]:
+    """Writes IDX files; their pins, as params.yaml holds them."""
+    rng, pins = np.random.default_rng(0), {}
+    folder.mkdir(parents=True)
+    for split, count in (("train", 48), ("test", 12)):
+        images = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        for kind, array in (("images", images), ("labels", labels)):
+            file = f"{split}-{kind}-idx{array.ndim}-ubyte"
+            header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+            (folder / file).write_bytes(header + array.tobytes())
+            pins[f"{split}_{kind}"] = {"file": file, "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
+    return pins

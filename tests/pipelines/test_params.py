@@ -1,0 +1,123 @@
+"""Bad input: one clear sentence on stderr, exit code 2, and nothing written."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+import pipelines.train
+from pipelines._params import load
+
+ROOT = Path(__file__).parents[2]
+PCGRAD = "multi_mnist-pcgrad"
+
+
+def _put(*path):
+    """A change of one entry of the document: `_put("scale", "huge")`; `...` removes it."""
+
+    def change(document):
+        *outer, last, value = path
+        for key in outer:
+            document = document[key]
+        if value is ...:
+            del document[last]
+        else:
+            document[last] = value
+
+    return change
+
+
+BAD = {
+    "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, paper, found 'huge'."),
+    "unknown method": (_put("experiments", PCGRAD, "aggregator", {"name": "pcgard"}), "`aggregators` must name one of"),
+    "unknown field": (_put("experiments", PCGRAD, "aggregator", "orders", "fixed"), "`pcgrad.orders` is no field"),
+    "wrong type": (
+        _put("experiments", "cagrad_toy-mean", "aggregator", {"name": "cagrad", "c": "half"}),
+        "found 'half'",
+    ),
+    "negative c": (_put("experiments", PCGRAD, "aggregator", {"name": "cagrad", "c": -1.0}), "found c = -1.0."),
+    "missing problem": (_put("problems", "multi_mnist", ...), "`experiments.multi_mnist-"),
+    "unknown problem": (_put("experiments", PCGRAD, "problem", "mnist"), "`experiments.multi_mnist-pcgrad.problem`"),
+    "missing scale block": (_put("problems", "multi_mnist", "paper", ...), "`problems.multi_mnist` must hold `paper`"),
+    "unknown section": (_put("experimets", {}), "`params.yaml.experimets` is no field"),
+    "no name": (_put("experiments", PCGRAD, "balancer", {}), "must hold a `name`"),
+    "not a block": (_put("experiments", PCGRAD, "aggregator", "pcgrad"), "must be a block of named values"),
+    "unknown setting": (_put("problems", "multi_mnist", "smoke", "epoch", 3), "`overlay.epoch` is no field"),
+    "seeds": (_put("problems", "multi_mnist", "smoke", "seeds", 3), "must be a list of whole numbers"),
+    "unknown data set": (_put("problems", "multi_mnist", "prepare", "left", "mnits"), "found 'mnits'"),
+    "inputs differ": (_put("problems", "multi_mnist", "inputs", "left", "data/raw/other"), "must agree with `prepare`"),
+    "unknown module": (_put("problems", "multi_mnist", "module", "overlays"), "`problems.multi_mnist.module`"),
+    "unknown track": (_put("experiments", PCGRAD, "track", "mine"), "must be one of controlled, as-published"),
+    "unknown selection": (_put("protocols", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
+    "negative band": (_put("regression", "bands", "loss", -1), "must be a non-negative number, found -1"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, params):
+    """An empty folder with a good params.yaml, entered."""
+    document = copy.deepcopy(params)
+    document["datasets"] = {"digits": {}}
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    return tmp_path
+
+
+def _refused(folder, capsys, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        raise SystemExit(pipelines.train.main(arguments))
+    assert ended.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1, printed.err
+    assert [path.name for path in folder.iterdir()] == ["params.yaml"], "nothing may be written"
+    return printed.err
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_line_anywhere_is_refused(folder, capsys, case):
+    change, expected = BAD[case]
+    document = yaml.safe_load((folder / "params.yaml").read_text())
+    change(document)
+    (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    # another experiment than the wrong one is asked for: the whole file counts
+    assert expected in _refused(folder, capsys, "multi_mnist-sum")
+
+
+def test_broken_yaml_is_refused(folder, capsys):
+    (folder / "params.yaml").write_text("scale: [laptop\n", encoding="utf-8")
+    assert "must be valid YAML" in _refused(folder, capsys, "multi_mnist-sum")
+
+
+def test_an_experiment_that_is_not_in_the_table_is_refused(folder, capsys):
+    message = _refused(folder, capsys, "multi_mnist-pcgard")
+    assert "'multi_mnist-pcgard'" in message
+    assert PCGRAD in message
+
+
+def test_missing_data_is_refused(folder, capsys):
+    assert "found none: run `dvc repro prepare@multi_mnist` first" in _refused(folder, capsys, "multi_mnist-sum")
+
+
+def test_a_folder_without_params_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="must exist in the current folder"):
+        load()
+
+
+def test_the_good_file_is_read(folder):
+    params = load()
+    experiment = params.experiment(PCGRAD)
+    assert experiment.seeds == (0, 1)
+    assert experiment.declaration["aggregator"] == {"name": "pcgrad"}
+    assert experiment.declaration["settings"]["epochs"] == 4
+    assert "seeds" not in experiment.declaration["settings"]
+
+
+def test_our_own_file_is_good_at_every_scale(tmp_path):
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    for scale in ("smoke", "laptop", "paper"):
+        (tmp_path / "params.yaml").write_text(text.replace("scale: laptop", f"scale: {scale}", 1), encoding="utf-8")
+        assert load(tmp_path / "params.yaml").scale == scale

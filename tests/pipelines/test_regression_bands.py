@@ -1,0 +1,39 @@
+"""The comparison that answers 'did it reproduce?'."""
+
+import math
+
+from pipelines._regression import compare
+
+RULES = {
+    "bands": {"accuracy": 0.02, "loss": 0.1},
+    "exceptions": {"toy": {"loss": {"band": 5.0, "reason": "chaotic"}}},
+}
+
+
+def _entry(problem="multi_mnist", **means):
+    return {"problem": problem, "n": 3} | {name.replace("_", "."): {"mean": value} for name, value in means.items()}
+
+
+def test_inside_and_outside():
+    committed = {"a": _entry(left_accuracy=0.9, right_accuracy=0.8)}
+    fresh = {"a": _entry(left_accuracy=0.915, right_accuracy=0.83)}
+    compared, moved = compare(fresh, committed, RULES)
+    assert compared == 2
+    assert [str(one) for one in moved] == ["a right.accuracy 0.8 -> 0.83 (band 0.02)"]
+
+
+def test_a_wider_band_belongs_to_its_problem_only():
+    committed = {"a": _entry("toy", all_loss=-100.0), "b": _entry(all_loss=-100.0)}
+    fresh = {"a": _entry("toy", all_loss=-104.0), "b": _entry(all_loss=-104.0)}
+    _, moved = compare(fresh, committed, RULES)
+    assert [one.experiment for one in moved] == ["b"]
+
+
+def test_a_number_that_one_side_lacks_or_that_is_not_finite_is_outside():
+    committed = {"a": _entry(left_accuracy=0.9), "gone": _entry(left_accuracy=0.9)}
+    compared, moved = compare({"a": _entry(left_accuracy=math.nan)}, committed, RULES)
+    assert compared == len(moved) == 2
+
+
+def test_what_has_no_band_is_not_compared():
+    assert compare({"a": _entry(left_time=1.0)}, {"a": _entry(left_time=9.0)}, RULES) == (0, [])

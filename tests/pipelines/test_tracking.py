@@ -1,0 +1,79 @@
+"""A tracker that does not work costs one warning; several processes may write to one that does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+RUN = """
+import sys, time
+from pathlib import Path
+from pipelines._tracking import Tracker
+name, seeds = sys.argv[1], int(sys.argv[2])
+tracker = Tracker(Path.cwd())
+started = time.monotonic()
+for seed in range(seeds):
+    tracker.begin(name, seed, {"fingerprint": "f"}, {"aggregator": {"name": "pcgrad"}})
+    tracker.log(name, seed, [(step, {"loss": 1.0 / (step + 1), "cosine": 0.5}) for step in range(700)])
+    tracker.end(name, seed, {"history.json": {"seed": seed}})
+print("training went on after", time.monotonic() - started)
+assert time.monotonic() - started < 1.0
+tracker.close()
+"""
+COUNT = """
+from pathlib import Path
+from pipelines._tracking import EXPERIMENT, store
+client = store(Path.cwd())
+runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+print(len(runs), {r.info.status for r in runs}, {len(client.get_metric_history(r.info.run_id, "loss")) for r in runs})
+"""
+
+
+def _start(folder, script, *arguments, **environment):
+    clean = {
+        name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "GRADSURGERY_EVENTS")
+    }
+    command = [sys.executable, "-c", script, *arguments]
+    environment = {**clean, "PYTHONPATH": str(ROOT), **environment}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=folder, env=environment, text=True, stdout=pipe, stderr=pipe)
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////proc/nowhere/mlflow.db", "http://127.0.0.1:9"])
+def test_a_tracker_that_cannot_be_reached_costs_one_warning(tmp_path, uri):
+    process = _start(tmp_path, RUN, "a-b", "3", MLFLOW_TRACKING_URI=uri)
+    printed, complaints = process.communicate(timeout=120)
+    assert process.returncode == 0, complaints
+    assert "training went on" in printed
+    assert complaints.count("warning: the tracker does not answer") == 1
+    assert complaints.count("\n") == 1, complaints
+
+
+def test_processes_that_start_on_a_fresh_store_at_once_lose_nothing(tmp_path):
+    processes = [_start(tmp_path, RUN, f"a-{name}", "2") for name in ("x", "y")]
+    for process in processes:
+        _, complaints = process.communicate(timeout=180)
+        assert process.returncode == 0, complaints
+        assert complaints == ""
+    counted, complaints = _start(tmp_path, COUNT).communicate(timeout=120)
+    assert counted.strip() == "4 {'FINISHED'} {700}", complaints
+
+
+def test_a_follower_sends_what_trainers_left_and_ends_with_its_input(tmp_path):
+    events = tmp_path / "events"
+    events.mkdir()
+    process = _start(tmp_path, RUN, "a-b", "1", GRADSURGERY_EVENTS=str(events))
+    process.communicate(timeout=60)
+    assert len(list(events.iterdir())) == 1
+    follower = subprocess.run(
+        [sys.executable, "-m", "pipelines._tracking", "--follow", str(events)], cwd=tmp_path, stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert follower.returncode == 0, follower.stderr
+    assert list(events.iterdir()) == []
+    counted, _ = _start(tmp_path, COUNT).communicate(timeout=120)
+    assert counted.strip() == "1 {'FINISHED'} {700}"
