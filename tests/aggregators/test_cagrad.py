@@ -181,6 +181,13 @@ def test_invariances(K, seed, exponent, c):
     assert solve(bare(0.0), J)[1] == pytest.approx(J.mean(axis=0))
 
 
+@pytest.mark.parametrize("J", [A, [[3.0, 0.2], [0.1, 1]], C])
+@pytest.mark.parametrize("factor", [1e-100, 1e100])
+def test_lengths_whose_fourth_power_is_no_float(J, factor):
+    for c in (0.4, 2.0):
+        assert solve(bare(c), factor * np.array(J))[0] == pytest.approx(solve(bare(c), J)[0], rel=1e-9)
+
+
 def test_closed_form_and_active_set_agree():
     """Two tasks are padded with copies of themselves, which changes neither the mean nor the maximin."""
     for seed in range(50):
