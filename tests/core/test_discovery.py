@@ -14,6 +14,10 @@ def test_build_makes_the_class_of_the_file():
     assert build("pcgrad", order="fixed").order == "fixed"
 
 
+def test_a_whole_number_serves_where_a_number_is_asked():
+    assert type(build("cagrad", c=1).c) is float
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "says"),
     [

@@ -55,7 +55,14 @@ def build(kind: str, name: str, **fields: Any) -> Any:
     missing = [p for p, v in parameters.items() if v.default is v.empty and p not in fields]
     if missing:
         raise ValueError(f"`{name}.{missing[0]}` must be given, found nothing.")
-    return cls(**{f: tuple(v) if isinstance(v, list) else v for f, v in fields.items()})
+    return cls(**{f: _plain(v, hints.get(f)) for f, v in fields.items()})
+
+
+def _plain(value: Any, hint: Any) -> Any:
+    """A list becomes the tuple a frozen dataclass needs, and YAML's `1` the 1.0 that a number field means."""
+    if isinstance(value, list):
+        return tuple(value)
+    return float(value) if hint is float else value
 
 
 def _matches(value: Any, hint: Any) -> bool:
