@@ -147,11 +147,12 @@ def test_a_truncated_lock_is_named_and_restored(clean, share):
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_trainer_outlives_an_interrupted_run(clean, sent):
     changed = yaml.safe_load((clean.root / "params.yaml").read_text())
-    changed["problems"]["cagrad_toy"]["smoke"]["steps"] = 400000 + sent  # long enough, and another each time
+    changed["problems"]["cagrad_toy"]["smoke"]["steps"] = 400000 + 4 * sent  # long enough, and another each time
     (clean.root / "params.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
     driver = clean.start(sys.executable, "-m", "pipelines.repro", "--jobs", "2")
     try:
-        _wait(lambda: _trainers(clean))
+        _wait(lambda: _trainers(clean) or driver.poll() is not None)
+        assert driver.poll() is None, driver.communicate()[0]
         time.sleep(2.0)  # let it get past its imports
         os.kill(driver.pid, sent)
         driver.communicate(timeout=60)
@@ -160,6 +161,7 @@ def test_no_trainer_outlives_an_interrupted_run(clean, sent):
         for orphan in _trainers(clean):
             orphan.kill()
         driver.kill()
+        driver.communicate()
     assert driver.returncode in (130, -signal.SIGKILL)
 
 
