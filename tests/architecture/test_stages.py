@@ -52,3 +52,9 @@ def test_ten_methods_three_image_problems_four_landscapes():
     assert len(kinds["overlay"]) >= 3
     assert all(len(methods) >= 10 for methods in kinds["overlay"].values())
     assert len(kinds["landscape"]) >= 4
+
+
+def test_no_scale_block_is_an_alias():
+    # `dvc exp run -S problems.<p>.laptop.epochs=6` silently changes nothing in a block that another one aliases
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    assert not re.findall(r"^ +(?:smoke|laptop|paper): \*.*$", text, flags=re.MULTILINE)
