@@ -89,7 +89,7 @@ def as_evidence(
     return {"thresholds": list(thresholds), "scores": dict(zip(names, total.tolist(), strict=True))}
 
 
-def ranked(scores: Mapping[str, float], order: Sequence[str]) -> list[str]:
+def ranked(scores: Mapping[str, int], order: Sequence[str]) -> list[str]:
     """Layers by descending score; of equal ones that comes first which is first in `order`."""
     return sorted(order, key=lambda name: -scores[name])
 

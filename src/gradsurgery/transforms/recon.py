@@ -19,12 +19,6 @@ from gradsurgery.core.seeding import philox
 _CONVOLUTIONS = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
 )  # fmt: skip
-# x += y and the like; `iand` is the in-place form of `and_`.
-_IN_PLACE = {
-    getattr(operator, name)
-    for name in operator.__all__
-    if name[0] == "i" and (name[1:] in operator.__all__ or name[1:] + "_" in operator.__all__)
-}
 
 
 @dataclass(frozen=True)
@@ -304,8 +298,9 @@ def _check_in_place(program: fx.Graph, network: Network, split: set[fx.Node]) ->
 
 
 def _writes(node: fx.Node, network: Network) -> bool:
+    """Whether a step overwrites its input by torch's naming. (`x += y` is traced as `x + y`, and harmless.)"""
     if node.op == "call_module":
         return getattr(network.get_submodule(str(node.target)), "inplace", False)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    by_name = name.endswith("_") and not name.endswith("__") and name not in vars(operator)
-    return node.target in _IN_PLACE or by_name or node.kwargs.get("inplace") is True
+    by_name = name.endswith("_") and not name.endswith("__") and name not in operator.__all__  # `and_` writes nothing
+    return by_name or node.kwargs.get("inplace") is True
