@@ -457,6 +457,12 @@ def _forgotten(self, x):
     return y, y
 
 
+def _assigned(self, x):
+    y = self.layer(x)
+    y[0] = 0.0
+    return y, y
+
+
 def _read(self, x):
     return nn.functional.linear(x, self.layer.weight), self.layer(x)
 
@@ -473,6 +479,7 @@ def _tied(self, x):
         (lambda self, x: (self.layer(x), (self.layer(x),)), "`network` must return a tuple with one output per task"),
         (_added_by_method, "`network` must not change values in place where tasks part"),
         (_forgotten, "`network` must not change values in place where tasks part"),
+        (_assigned, "`network` must be one that torch.fx can trace, found Odd: "),
         (_read, "`network` must call the layer layer as a module, found another use"),
         (lambda self, x: (x, x), "`network` must call the layer layer as a module, found another use"),
     ],

@@ -192,8 +192,9 @@ def _trace(network: Network) -> fx.Graph:
     try:
         graph = _Tracer().trace(_Root(network))
     except (fx.proxy.TraceError, TypeError, NameError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"`network` must be one that torch.fx can trace, found {type(network).__name__}: {error}"
+            f"`network` must be one that torch.fx can trace, found {type(network).__name__}: {reason}"
         ) from error
     for node in graph.nodes:
         if node.op in ("call_module", "get_attr"):
@@ -205,7 +206,7 @@ def _outputs(program: fx.Graph) -> tuple[fx.Node, ...]:
     (outputs,) = program.output_node().args
     if not isinstance(outputs, tuple | list) or not all(isinstance(o, fx.Node) for o in outputs):
         raise ValueError(f"`network` must return a tuple with one output per task, found {outputs!r}.")
-    return tuple(outputs)  # type: ignore[arg-type]  # checked above
+    return tuple(outputs)
 
 
 def _branch(network: Network, program: fx.Graph, chosen: Collection[str], seed: int | None) -> Network:
@@ -226,14 +227,15 @@ def _branch(network: Network, program: fx.Graph, chosen: Collection[str], seed: 
             copies = [layer, *(copy.deepcopy(layer) for _ in range(1, K))]
             if rng is not None and isinstance(layer, _CONVOLUTIONS):
                 for other in copies[1:]:
-                    _shuffle(other.weight, rng)
+                    _shuffle(other, rng)
             parent, _, last = name.rpartition(".")
             setattr(body.get_submodule(parent), last, nn.ModuleList(copies))
     names = {id(p): name for name, p in body.named_parameters()}
     return _Streams(body, streams, [names[id(p)] for p in shared])
 
 
-def _shuffle(weight: nn.Parameter, rng: np.random.Generator) -> None:
+def _shuffle(convolution: nn.Module, rng: np.random.Generator) -> None:
+    weight = convolution.get_parameter("weight")
     order = torch.from_numpy(rng.permutation(weight.numel())).to(weight.device)
     with torch.no_grad():
         weight.copy_(weight.flatten()[order].view(weight.shape))
@@ -300,7 +302,9 @@ def _check_in_place(program: fx.Graph, network: Network, split: set[fx.Node]) ->
 def _writes(node: fx.Node, network: Network) -> bool:
     """Whether a step overwrites its input by torch's naming. (`x += y` is traced as `x + y`, and harmless.)"""
     if node.op == "call_module":
-        return getattr(network.get_submodule(str(node.target)), "inplace", False)
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    by_name = name.endswith("_") and not name.endswith("__") and name not in operator.__all__  # `and_` writes nothing
-    return by_name or node.kwargs.get("inplace") is True
+        return bool(getattr(network.get_submodule(str(node.target)), "inplace", False))
+    if node.op == "call_function":
+        name = getattr(node.target, "__name__", "")
+        # `and_` writes nothing.
+        return (name.endswith("_") and name not in operator.__all__) or node.kwargs.get("inplace") is True
+    return node.op == "call_method" and str(node.target).endswith("_") and not str(node.target).endswith("__")
