@@ -499,6 +499,7 @@ class _Epoch:
         _put(network, self.statistics[next(reversed(self.statistics))])
         for prefix, module in network.named_modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is not None:
+                assert module.running_var is not None
                 trained = self.owners.get(_join(prefix, "weight")) or range(self.K)
                 means, variances = (
                     [self.statistics[t][_join(prefix, name)] for t in trained]
@@ -526,15 +527,15 @@ class _Epoch:
             spreads = [_spread_of(v.detach()) for v in self.importance.values()]
             numbers["method.importance_spread"] = float(np.mean(np.concatenate(spreads)))
         if self.scale:
-            entropies, dominated = [], [[] for _ in range(self.K)]
-            for name, tasks in self.owners.items():
-                if name in self.scale:
-                    shares = self._shares(name)
-                    assert shares is not None
-                    pi = shares.reshape(len(tasks), -1).double()
-                    entropies.append((-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(tasks))).cpu().numpy())
-                    for t, share in zip(tasks, pi, strict=True):
-                        dominated[t].append((share > 0.5).cpu().numpy())
+            entropies: list[np.ndarray] = []
+            dominated: list[list[np.ndarray]] = [[] for _ in range(self.K)]
+            for name in self.scale:
+                shares = self._shares(name)
+                assert shares is not None
+                pi = shares.detach().reshape(len(shares), -1).double()
+                entropies.append((-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi))).cpu().numpy())
+                for t, share in zip(self.owners[name], pi, strict=True):
+                    dominated[t].append((share > 0.5).cpu().numpy())
             numbers["method.entropy"] = float(np.mean(np.concatenate(entropies)))
             for task, flags in zip(self.learner.problem.tasks, dominated, strict=True):
                 numbers[f"method.dominated.{task}"] = float(np.mean(np.concatenate(flags))) if flags else 0.0
