@@ -719,6 +719,23 @@ def test_a_network_without_kernels_or_statistics(make):
     assert {"train.left.loss", "train.left.stage_loss", "val.right.accuracy"} <= row.keys()
 
 
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"name": "sdn_resnet", "channels": 1, "size": 36, "depth": 8, "width": 2},
+        {"name": "msdnet", "channels": 1, "base": 2, "step": 1, "growth": 2, "width": 2, "scales": 2},
+    ],
+)
+def test_networks_with_exits(make, network):
+    learner = _ran(make("sum", rule={"name": "dr_mgf", "order": "reversed"}, settings={"network": network}), 1)
+    shared = {id(p) for p in learner.network.shared_parameters()}
+    found = learner.rule_state["owners"]
+    assert {n for n, p in learner.network.named_parameters() if id(p) in shared} == {
+        n for n, tasks in found.items() if tasks == (0, 1)
+    }
+    assert np.isfinite([learner.epochs[0]["train.left.loss"], learner.epochs[0]["val.right.loss"]]).all()
+
+
 def test_it_learns(make):
     learner = make("sum", rule={"name": "dr_mgf", "importance_lr": 1e-3},
                    settings={**LENET, "epochs": 6, "lr": 0.05, "milestones": []})  # fmt: skip

@@ -58,14 +58,15 @@ class DRMGF(TrainingRule):
             theta' = theta + sum_t pi_t Delta_t
             and from epoch E0 on, afterwards,  s <- (1 - ema) s + ema s_before
 
-    Norm affines and linear weights have one s_t per number and no v; shared biases move by the mean of Delta_t; a
-    parameter of one task is taken over from S_t. BatchNorm's statistics are fused as those of the mixture of the tasks.
-    An epoch costs K + 1 passes over the data. `train.<task>.loss` is that of the fused network in stage 2 and
-    `train.<task>.stage_loss` that of task t in its own stage. Once per epoch the diagnostics are taken, of the
-    accumulated gradients -Delta_t on the shared parameters.
+    A gated 1 x 1 kernel keeps its sign: only its length is learned. Norm affines and linear weights have one s_t per
+    number and no v; shared biases move by the mean of Delta_t; a parameter of one task is taken over from S_t.
+    BatchNorm's statistics are fused as those of the mixture of the tasks. An epoch costs K + 1 passes over the data.
+    `train.<task>.loss` is that of the fused network in stage 2, `train.<task>.stage_loss` that of task t in its own
+    stage. Diagnostics are taken once per epoch, of the accumulated gradients -Delta_t on the shared parameters.
 
-    Variants of the papers: {fusion: average} is DR-avgF; {fusion: sigmoid, gate: false, gate_epochs: 0, auxiliary: 0.1}
-    is Meta-GF; with gate: false alone importance stays where it began.
+    Variants of the papers: {fusion: average} is DR-avgF, of which the authors ran a form with gate_epochs: 0 as well;
+    {fusion: sigmoid, gate: false, gate_epochs: 0, auxiliary: 0.1} is Meta-GF. With gate: false alone importance stays
+    where it began.
 
     The balancer's weights are the lambda_t of stage 1. The aggregator must be one that needs a single backward pass
     (`sum`, as published, or `mean`); its constant multiplies the stage loss. Precision float16 and several processes
