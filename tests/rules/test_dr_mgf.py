@@ -401,7 +401,10 @@ def test_the_balancer_weights_the_stages_and_on_request_the_fusion():
 
 def test_owners_of_a_network_with_exits():
     learner = _learner(Pictures(Exits))
+    buffers = {n: b.clone() for n, b in learner.network.named_buffers()}
     _work(learner)
+    assert _equal(dict(learner.network.named_buffers()), buffers)
+    assert all(p.grad is None for p in learner.network.parameters())
     found = learner.rule_state["owners"]
     assert found["stages.0.0.weight"] == (0, 1, 2)
     assert found["stages.1.1.bias"] == (1, 2)
@@ -457,6 +460,9 @@ def test_the_fusion_changes_scales_only_until_it_writes_back():
     for _ in batches:
         next(steps)
         assert _equal(_parameters(learner), theta)
+        if learner.step_count == 7:  # Adam's first step is its rate, in whichever direction, so 1e-3 hardly matters
+            first = torch.cat([s.detach().flatten() for s in work.scale.values()])
+            assert (((first - 0.101).abs() < 1e-3) | ((first + 0.099).abs() < 1e-3)).float().mean() > 0.9
     assert next(steps, None) is None
     changes, taken, importance = kept
     assert all(_equal(changes[n], work.changes[n]) for n in changes)
@@ -487,6 +493,10 @@ def test_while_gated_the_snapshot_is_gated():
     name = "stages.1.0.weight"
     lengths = (work.old[name] + work.changes[name][1]).norm(dim=(2, 3))
     torch.testing.assert_close(lengths, gate(work.importance[name].detach(), 0, 10.0))
+    # A task that does not own a kernel still runs through it, for its auxiliary losses, at the mean of the owners.
+    torch.testing.assert_close(
+        work._gated(0)[name].norm(dim=(2, 3)), response(work.importance[name].detach()).mean(dim=0)
+    )
     # Private kernels are as they were trained unless the quirk is on, which gives them their first length back.
     start = _parameters(learner)["stages.2.0.weight"]
     list(work.disentangle(2, iter(batches)))

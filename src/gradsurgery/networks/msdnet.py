@@ -20,11 +20,11 @@ class MSDNet(Network):
     Source: Huang et al. 2018 (ICLR, arXiv 1703.09844), CIFAR form; the defaults are those of Meta-GF's and DR-MGF's
     CIFAR-100 experiments (7 exits, base 4, step 2, growth 16, 16 channels, factors 1-2-4).
 
-    Scale s halves the picture s times. Every layer appends growth * 2^s channels to each scale it computes: half of them
-    from the scale itself, half by stride 2 from the next finer scale (all from itself where there is none), each half
-    by a 1 x 1 convolution to a few times as many channels and a 3 x 3 one. After each of `scales` equal parts of the
-    layers the finest scale is dropped, and a 1 x 1 convolution halves the channels of the others. Exits read the
-    coarsest scale: two 3 x 3 convolutions of stride 2 with 128 channels, the mean over the picture, one linear layer.
+    Scale s halves the picture s times. Every layer appends growth * 2^s channels to each scale it computes: half from
+    the scale itself, half by stride 2 from the next finer scale (all from itself where there is none), each by a 1 x 1
+    convolution to a few times as many channels and a 3 x 3 one. After each of `scales` equal parts of the layers the
+    finest scale is dropped, and a 1 x 1 convolution halves the channels of the others. Exits read the coarsest scale:
+    two 3 x 3 convolutions of stride 2 with 128 channels, the mean over the picture, one linear layer.
 
     Args:
         num_tasks: number of exits, in order of depth.

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -25,10 +25,6 @@ _TINY_NORM, _TINY_ROW, _TINY_SUM = 1e-12, 1e-10, 1e-20
 _SCALE_START = 1e-3
 _SCAN_POINTS = 20
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
-_QUIRKS = (
-    "shared_adam_state", "unweighted_meta_loss", "gate_first_call_only", "renormalise_private",
-    "keep_buffers_between_tasks",
-)  # fmt: skip
 
 _Quirk = Literal[
     "shared_adam_state",
@@ -37,6 +33,7 @@ _Quirk = Literal[
     "renormalise_private",
     "keep_buffers_between_tasks",
 ]
+_QUIRKS = get_args(_Quirk)
 _Tensors = dict[str, Tensor]
 
 
