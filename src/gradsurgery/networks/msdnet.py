@@ -1,7 +1,5 @@
 """MSDNet: a densely connected network on several scales at once, with classifiers along its depth."""
 
-import itertools
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -73,8 +71,9 @@ class MSDNet(Network):
         for i in range(depth):
             before, finest = finest, i // part
             computed = range(max(finest, self._finest_read(i, depth - 1)), scales)
-            self.layers.append(_Layer(counts, computed, before, growth, squeeze=finest > before))
-            counts = self.layers[-1].counts
+            layer = _Layer(counts, computed, before, growth, squeeze=finest > before)
+            self.layers.append(layer)
+            counts = layer.counts
             if i in self.places:
                 self.heads.append(_head(counts[-1], num_classes))
         for module in self.modules():
@@ -87,7 +86,7 @@ class MSDNet(Network):
         for unit in self.stem:
             inputs = unit(inputs)
             hidden.append(inputs)
-        outputs = []
+        outputs: list[Tensor] = []
         for i, layer in enumerate(self.layers):
             hidden = layer(hidden)
             if i in self.places:
@@ -98,7 +97,8 @@ class MSDNet(Network):
         """What the last exit but one reads, as the last one reads all of it too; with one exit the whole trunk."""
         place = self.places[-2] if len(self.places) > 1 else self.places[-1]
         shared: list[nn.Module] = [self.stem]
-        for i, layer in itertools.islice(enumerate(self.layers), place + 1):
+        for i, layer in enumerate(self.layers[: place + 1]):
+            assert isinstance(layer, _Layer)
             shared += [layer.units[str(s)] for s in layer.computed if s >= self._finest_read(i, place)]
         return [p for module in shared for p in module.parameters()]
 

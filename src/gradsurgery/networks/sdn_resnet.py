@@ -86,7 +86,7 @@ class SDNResNet(Network):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from the stubs
 
     def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> tuple[Tensor, ...]:
-        outputs = []
+        outputs: list[Tensor] = []
         hidden = self.stem(inputs)
         for index, block in enumerate(self.blocks):
             hidden = block(hidden)
