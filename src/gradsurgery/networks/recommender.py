@@ -101,7 +101,8 @@ class Recommender(Network):
             raise ValueError(
                 f"`personal` must hold places below {len(cardinalities)}, the number of categories, found {personal}."
             )
-        self.variant, self.mix, self.personal, self._numbers = variant, mix, personal, num_continuous
+        self.variant, self.mix, self.personal = variant, mix, personal
+        self.num_continuous, self.cardinalities = num_continuous, cardinalities
         self.embedding = nn.Embedding(sum(cardinalities), embedding) if cardinalities else None
         offsets = torch.tensor([0, *cardinalities[:-1]]).cumsum(0) if cardinalities else torch.empty(0)
         self.register_buffer("offsets", offsets.long(), persistent=False)
@@ -138,8 +139,8 @@ class Recommender(Network):
     def _encode(self, inputs: Float[Tensor, "batch features"]) -> tuple[Tensor, Tensor]:
         if self.embedding is None:
             return inputs, inputs
-        embedded = self.embedding(inputs[:, self._numbers :].long() + self.offsets)
-        return torch.cat([inputs[:, : self._numbers], embedded.flatten(1)], dim=1), embedded
+        embedded = self.embedding(inputs[:, self.num_continuous :].long() + self.offsets)
+        return torch.cat([inputs[:, : self.num_continuous], embedded.flatten(1)], dim=1), embedded
 
     def _mixed(self, own: Float[Tensor, " batch"], lent: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
         if self.mix == "logit":
