@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.ranking import roc_auc, roc_auc_thresholds
+from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
 
 DATA_CARD = """\
 Census-Income (KDD), UCI Machine Learning Repository 2000, https://doi.org/10.24432/C5N30T: 199,523 + 99,762 people from
@@ -114,7 +113,7 @@ class Census(Problem):
         with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
             self._build()
         sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self._splits = {split: _split(arrays, split, size) for split, size in sizes.items() if arrays}
+        self._splits = {split: rows_of(arrays, split, size) for split, size in sizes.items() if arrays}
 
     def network(self, generator: torch.Generator) -> Network:
         # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
@@ -135,40 +134,16 @@ class Census(Problem):
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
         return None
 
-    def batches(
-        self, order: np.random.Generator, augmentation: np.random.Generator
-    ) -> Iterator[tuple[Float[Tensor, "batch 39"], Float[Tensor, "batch 2"]]]:
+    def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
         """One epoch in a fresh order. Nothing is augmented."""
-        inputs, labels = self._splits["train"]
-        permutation = torch.from_numpy(order.permutation(len(inputs)))
-        for start in range(0, len(inputs) - self._batch_size + 1, self._batch_size):
-            chosen = permutation[start : start + self._batch_size]
-            yield inputs[chosen], labels[chosen]
+        return batches_of(self._splits["train"], self._batch_size, order)
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        inputs, labels = batch
-        weights = self._positive_weights.to(labels.device)
-        return [
-            binary_cross_entropy_with_logits(logits, labels[:, k], pos_weight=weights[k])
-            for k, logits in enumerate(network(inputs))
-        ]
+        return binary_losses(network, batch, self._positive_weights)
 
     def evaluate(self, network: Network, split: str) -> Metrics:
         """Exact AUCs, AUCs at 200 thresholds, and mean losses without the weight of positives."""
-        inputs, labels = self._splits[split]
-        device = next(network.parameters()).device
-        was_training = network.training
-        network.eval()
-        with torch.no_grad():
-            parts = [torch.stack(network(part.to(device))).double().cpu() for part in inputs.split(4096)]
-        network.train(was_training)
-        found = {}
-        for task, scores, truth in zip(self.tasks, torch.cat(parts, dim=1), labels.T, strict=True):
-            integers = truth.long().numpy()
-            found[f"{task}.auc"] = roc_auc(integers, scores.numpy())
-            found[f"{task}.auc_200"] = roc_auc_thresholds(integers, scores.sigmoid().numpy())
-            found[f"{task}.loss"] = binary_cross_entropy_with_logits(scores, truth.double()).item()
-        return found
+        return judge(network, self._splits[split], self.tasks)
 
 
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -274,14 +249,3 @@ def _moments(values: Int64[np.ndarray, "N 7"]) -> tuple[Float[np.ndarray, " 7"],
 
 def _permutation(words: np.random.Philox, n: int) -> Int64[np.ndarray, " n"]:
     return np.argsort(words.random_raw(n), kind="stable")
-
-
-def _split(arrays: Mapping[str, np.ndarray], split: str, size: int) -> tuple[Tensor, Tensor]:
-    """Inputs, the numbers before the categories, and labels of one split."""
-    names = [f"{split}_{part}" for part in ("continuous", "nominal", "labels")]
-    continuous, nominal, labels = (np.asarray(arrays[name]) for name in names)
-    if size > len(labels):
-        raise ValueError(f"`{split}_size` must be at most {len(labels)}, found {size}.")
-    chosen = slice(None, size or None)
-    inputs = np.concatenate([continuous[chosen], nominal[chosen].astype(np.float32)], axis=1)
-    return torch.from_numpy(inputs), torch.from_numpy(labels[chosen].astype(np.float32))
