@@ -40,3 +40,8 @@ def test_thresholds_lose_area_where_scores_are_crowded():
     p = 1 / (1 + np.exp(-(rng.standard_normal(20_000) + 2.4 * labels - 5.0)))
     exact, seen = roc_auc(labels, p), roc_auc_thresholds(labels, p)
     assert 0.0005 < exact - seen < 0.03
+
+
+def test_a_score_on_a_threshold_is_not_above_it():
+    assert roc_auc_thresholds(np.array([0, 1]), np.array([0.4, 0.5]), thresholds=5) == pytest.approx(0.5, abs=1e-5)
+    assert roc_auc_thresholds(np.array([0, 1]), np.array([0.5, 0.6]), thresholds=5) == pytest.approx(1.0, abs=1e-5)
