@@ -1,0 +1,42 @@
+"""How well scores rank the positives of a binary task above its negatives: the area under the ROC curve, two ways."""
+
+import numpy as np
+from jaxtyping import Integer, Real
+from scipy.stats import rankdata
+
+_EPSILON = 1e-6  # keeps the rates of the thresholded form finite when a class is empty
+
+
+def roc_auc(labels: Integer[np.ndarray, " n"], scores: Real[np.ndarray, " n"]) -> float:
+    """Probability that a random positive scores above a random negative, ties counting one half: the exact area.
+
+    Raises:
+        ValueError: one of the two classes is missing.
+    """
+    positive = labels == 1
+    ones, zeros = int(positive.sum()), int((labels == 0).sum())
+    if not ones or not zeros or ones + zeros != len(labels):
+        raise ValueError(f"`labels` must be 0 or 1 and hold both, found {sorted(set(labels.tolist()))[:5]}.")
+    ranks = rankdata(scores.astype(np.float64))
+    return float((ranks[positive].sum() - ones * (ones + 1) / 2) / ones / zeros)
+
+
+def roc_auc_thresholds(
+    labels: Integer[np.ndarray, " n"], probabilities: Real[np.ndarray, " n"], thresholds: int = 200
+) -> float:
+    """The area under the ROC curve seen at evenly spaced thresholds only, as TensorFlow 1's `tf.metrics.auc` takes it.
+
+    The curve has one point for each threshold 0-, 1/(n-1), .., (n-2)/(n-1), 1+, joined by straight lines. Where many
+    scores lie between two thresholds, the corner they cut off is lost: on a skewed task the area comes out too small,
+    by as much as the differences that papers report.
+    """
+    inner = np.arange(1, thresholds - 1) / (thresholds - 1)
+    edges = np.concatenate([[-1e-7], inner, [1.0 + 1e-7]])
+    above = []
+    for chosen in (labels == 1, labels == 0):
+        ordered = np.sort(probabilities[chosen].astype(np.float64))
+        above.append(len(ordered) - np.searchsorted(ordered, edges, side="right"))
+    hits, alarms = above
+    hit_rate = (hits + _EPSILON) / (hits[0] + _EPSILON)
+    alarm_rate = alarms / (alarms[0] + _EPSILON)
+    return float(((alarm_rate[:-1] - alarm_rate[1:]) * (hit_rate[:-1] + hit_rate[1:]) / 2).sum())

@@ -1,0 +1,67 @@
+"""What problems with binary tasks on a table of numbers and categories have in common: rows, batches, losses, metrics.
+
+`prepare` of such a problem returns, for each of train, val and test, `<split>_continuous` (N, c), `<split>_nominal`
+(N, n) and `<split>_labels` (N, K), and `cardinalities` (n,). A network reads one row as c + n numbers, in that order.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from gradsurgery.core.interfaces import Metrics, Network
+from gradsurgery.core.ranking import roc_auc, roc_auc_thresholds
+
+Rows = tuple[Float[Tensor, "n features"], Float[Tensor, "n K"]]  # inputs and labels
+
+
+def rows_of(arrays: Mapping[str, np.ndarray], split: str, size: int) -> Rows:
+    """The first `size` rows of one split; 0 means all."""
+    continuous, nominal, labels = (
+        np.asarray(arrays[f"{split}_{part}"]) for part in ("continuous", "nominal", "labels")
+    )
+    if size > len(labels):
+        raise ValueError(f"`{split}_size` must be at most {len(labels)}, found {size}.")
+    chosen = slice(None, size or None)
+    inputs = np.concatenate([continuous[chosen], nominal[chosen].astype(np.float32)], axis=1)
+    return torch.from_numpy(inputs), torch.from_numpy(labels[chosen].astype(np.float32))
+
+
+def batches_of(rows: Rows, size: int, order: np.random.Generator) -> Iterator[Rows]:
+    """One epoch in a fresh order; the last, smaller batch is left out."""
+    inputs, labels = rows
+    permutation = torch.from_numpy(order.permutation(len(inputs)))
+    for start in range(0, len(inputs) - size + 1, size):
+        chosen = permutation[start : start + size]
+        yield inputs[chosen], labels[chosen]
+
+
+def binary_losses(network: Network, batch: Rows, positive_weights: Float[Tensor, " K"]) -> list[Float[Tensor, ""]]:
+    """Mean cross-entropy of every task, its positives counted `positive_weights` times."""
+    inputs, labels = batch
+    weights = positive_weights.to(labels.device)
+    return [
+        binary_cross_entropy_with_logits(logits, labels[:, k], pos_weight=weights[k])
+        for k, logits in enumerate(network(inputs))
+    ]
+
+
+def judge(network: Network, rows: Rows, tasks: Sequence[str]) -> Metrics:
+    """`<task>.auc` (exact), `<task>.auc_200` (at 200 thresholds) and `<task>.loss` (positives counted once)."""
+    inputs, labels = rows
+    device = next(network.parameters()).device
+    was_training = network.training
+    network.eval()
+    with torch.no_grad():
+        parts = [torch.stack(network(part.to(device))).double().cpu() for part in inputs.split(4096)]
+    network.train(was_training)
+    found = {}
+    for task, scores, truth in zip(tasks, torch.cat(parts, dim=1), labels.T, strict=True):
+        integers = truth.long().numpy()
+        found[f"{task}.auc"] = roc_auc(integers, scores.numpy())
+        found[f"{task}.auc_200"] = roc_auc_thresholds(integers, scores.sigmoid().numpy())
+        found[f"{task}.loss"] = binary_cross_entropy_with_logits(scores, truth.double()).item()
+    return found

@@ -1,0 +1,220 @@
+"""Two made-up tables with two binary tasks each: DRGrad's, and MMoE's, whose tasks agree as much as one wants."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy.special import ndtri
+from torch import Tensor, nn
+
+from gradsurgery.core.discovery import build
+from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
+
+DATA_CARD = """\
+`drgrad` (Liu et al. 2025, arXiv 2510.09643, section on synthetic data): six skewed values x_i per row, of which a sum
+of 4 x^2 / |x^2|, 5 e^(x / |x|) and 6 sin x makes the first label; the second is cos(theta) times the first, plus noise.
+The noise is negligible, so the second task is the first (cos(theta) > 0) or its negation (cos(theta) < 0), whatever
+the size of cos(theta): a flip that a tower's last layer absorbs. The values are cut into 1,000 equal shares of the
+training rows and given as categories; 26 standard normal columns say nothing. `mmoe` (Ma et al. 2018, section 3.2): 100
+standard normal columns, and labels from two directions with cosine p, through a sum of sines. Both: a row is positive
+where its label exceeds the median of the training rows. The realised correlation of the labels is part of the data."""
+
+_SPARSE, _DENSE, _BUCKETS = 6, 26, 1000
+_NOISE_MEAN, _NOISE_VARIANCE = 0.01, 0.002
+_DECIMALS = 4  # of inputs: what is made is then the same where sines and exponentials differ in the last bit
+_SINES = 10
+
+
+class Synthetic(Problem):
+    """Two binary tasks, `first` and `second`; metric: exact AUC.
+
+    `evaluate` also gives `<task>.auc_200`, and `labels.correlation` and `labels.sign_correlation`, of the labels before
+    and after they are cut at the median: the same in every row, so that each history says what its tasks had in common.
+
+    Args:
+        arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
+        network: `name` of the network and its fields.
+        epochs: passes over the training rows.
+        train_size: number of training rows used, the first ones; 0 means all.
+        val_size: likewise for validation.
+        test_size: likewise for the test set.
+        batch_size: rows per step; the last, smaller batch of an epoch is left out.
+        lr: learning rate of Adam.
+        clip: largest norm of the whole gradient, or None.
+
+    Departures:
+        1. DRGrad's appendix is not public. Our choices: i = 1..6, `randint` with both ends, new draws for either term,
+           lengths over a row's six values, the sum of their terms, 26 uninformative columns, buckets as categories (a
+           network on bare x cannot follow sin x), labels cut at the median, 10,000 more rows for validation.
+        2. MMoE's labels are real numbers. Cut at the median, both sets have the same metric. alpha_j and beta_j are
+           standard normal, m = 10, d = 100, c = 1, as public re-implementations have them.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        network: dict,
+        epochs: int,
+        train_size: int = 0,
+        val_size: int = 0,
+        test_size: int = 0,
+        batch_size: int = 512,
+        lr: float = 1e-3,
+        clip: float | None = None,
+    ):
+        for name, value, least in (
+            ("epochs", epochs, 1), ("train_size", train_size, 0), ("val_size", val_size, 0),
+            ("test_size", test_size, 0), ("batch_size", batch_size, 1),
+        ):  # fmt: skip
+            if value < least:
+                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
+        for name, rate in (("lr", lr),) + ((("clip", clip),) if clip is not None else ()):
+            if not rate > 0:
+                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
+        if 0 < train_size < batch_size:
+            raise ValueError(
+                f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}."
+            )
+        if "name" not in network:
+            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
+        self.tasks = ("first", "second")
+        self.metrics = {"first.auc": True, "second.auc": True}
+        self.epochs, self.clip = epochs, clip
+        self._network, self._batch_size, self._lr = network, batch_size, lr
+        # Without data it is unknown which of the two sets it will be; neither check of the network depends on it.
+        self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * _SPARSE
+        self._continuous = arrays["train_continuous"].shape[1] if arrays else _DENSE
+        self._correlations = arrays["correlations"].tolist() if arrays else [0.0, 0.0]
+        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
+            self._build()
+        sizes = {"train": train_size, "val": val_size, "test": test_size}
+        self._splits = {split: rows_of(arrays, split, size) for split, size in sizes.items() if arrays}
+
+    def network(self, generator: torch.Generator) -> Network:
+        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            return self._build()
+
+    def _build(self) -> Network:
+        settings = {name: value for name, value in self._network.items() if name != "name"}
+        return build(
+            "networks", self._network["name"], num_tasks=2, num_continuous=self._continuous,
+            cardinalities=self._cardinalities, **settings,
+        )  # fmt: skip
+
+    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self._lr)
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
+        return None
+
+    def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
+        """One epoch in a fresh order. Nothing is augmented."""
+        return batches_of(self._splits["train"], self._batch_size, order)
+
+    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
+        return binary_losses(network, batch, torch.ones(2))
+
+    def evaluate(self, network: Network, split: str) -> Metrics:
+        """AUCs and mean losses, and the correlations of the training labels."""
+        names = ("labels.correlation", "labels.sign_correlation")
+        return judge(network, self._splits[split], self.tasks) | dict(zip(names, self._correlations, strict=True))
+
+
+def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Makes one of the two sets; see `DATA_CARD`.
+
+    Args:
+        raw: not looked at.
+        settings: `set`, "drgrad" or "mmoe"; `cosine`, cos(theta) or p; `seed`; `train_rows`, and `held_out_rows` for
+            each of validation and test.
+
+    Returns:
+        {train,val,test}_{continuous, nominal, labels}, `cardinalities`, and `correlations` (2,): of the training labels
+        before and after the cut.
+    """
+    if settings["set"] not in ("drgrad", "mmoe"):
+        raise ValueError(f"`set` must be 'drgrad' or 'mmoe', found set = {settings['set']!r}.")
+    cosine = float(settings["cosine"])
+    if not -1.0 <= cosine <= 1.0 or (cosine == 0.0 and settings["set"] == "drgrad"):
+        raise ValueError(f"`cosine` must be in [-1, 1], and not 0 for 'drgrad', found cosine = {cosine}.")
+    train, held_out = settings["train_rows"], settings["held_out_rows"]
+    n = train + 2 * held_out
+    # Words of the bit generator instead of numpy's distributions: only the former are promised never to change.
+    words = np.random.Philox(settings["seed"])
+    make = drgrad_table if settings["set"] == "drgrad" else mmoe_table
+    continuous, sparse, values = make(words, n, cosine)
+    labels = values > np.sort(values[:train], axis=0)[train // 2 - 1]
+    edges = np.sort(sparse[:train], axis=0)[np.arange(1, _BUCKETS) * train // _BUCKETS]
+    buckets = [np.searchsorted(edge, column, side="right") for edge, column in zip(edges.T, sparse.T, strict=True)]
+    nominal = np.stack(buckets, axis=1) if buckets else np.zeros((n, 0))
+    arrays = {"cardinalities": np.full(sparse.shape[1], _BUCKETS, np.int64)}
+    for split, begin, end in (
+        ("train", 0, train), ("val", train, train + held_out), ("test", train + held_out, n),
+    ):  # fmt: skip
+        arrays[f"{split}_continuous"] = continuous[begin:end].astype(np.float32)
+        arrays[f"{split}_nominal"] = nominal[begin:end].astype(np.uint16)
+        arrays[f"{split}_labels"] = labels[begin:end].astype(np.uint8)
+    pairs = (values[:train], labels[:train].astype(float))
+    return arrays | {"correlations": np.array([np.corrcoef(pair.T)[0, 1] for pair in pairs]).round(_DECIMALS)}
+
+
+_Table = tuple[Float[np.ndarray, "n dense"], Float[np.ndarray, "n sparse"], Float[np.ndarray, "n 2"]]
+
+
+def drgrad_table(words: np.random.Philox, n: int, cosine: float) -> _Table:
+    """Uninformative columns, the six values, and the two labels before they are cut."""
+    x = np.empty((n, _SPARSE))
+    for column in range(_SPARSE):
+        i = column + 1
+        u, v = _uniform(words, n), _uniform(words, n)
+        a, b = (_integers(words, n, i + 2) for _ in range(2))
+        x[:, column] = np.exp(u * a) + v * b ** (i / 2 + 1)
+    x = x.round(_DECIMALS)
+    squares = x**2
+    terms = 4 * squares / _length(squares) + 5 * np.exp(x / _length(x)) + 6 * np.sin(x)
+    first, second = (_NOISE_MEAN + math.sqrt(_NOISE_VARIANCE) * _normal(words, n) for _ in range(2))
+    y = 10 * (terms.sum(axis=1) + first)
+    return _normal(words, n * _DENSE).reshape(n, _DENSE).round(_DECIMALS), x, np.stack([y, cosine * y + second], axis=1)
+
+
+def mmoe_table(words: np.random.Philox, n: int, cosine: float, d: int = 100) -> _Table:
+    """Normal columns, no categories, and the two labels before they are cut."""
+    W = directions(words, d, cosine)
+    alpha, beta = _normal(words, _SINES), _normal(words, _SINES)
+    x = _normal(words, n * d).reshape(n, d).round(_DECIMALS)
+    projections = np.stack([(x * w).sum(axis=1) for w in W], axis=1)
+    y = projections + np.sin(projections[:, :, None] * alpha + beta).sum(axis=2)
+    return x, np.empty((n, 0)), y + 0.1 * _normal(words, 2 * n).reshape(n, 2)
+
+
+def directions(words: np.random.Philox, d: int, cosine: float) -> Float[np.ndarray, "2 d"]:
+    """Two unit vectors with this cosine."""
+    u, v = _normal(words, 2 * d).reshape(2, d)
+    u /= np.sqrt((u * u).sum())
+    v -= (u * v).sum() * u
+    v /= np.sqrt((v * v).sum())
+    return np.stack([u, cosine * u + math.sqrt(1.0 - cosine**2) * v])
+
+
+def _length(x: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n 1"]:
+    return np.sqrt((x * x).sum(axis=1, keepdims=True))
+
+
+def _uniform(words: np.random.Philox, n: int) -> Float[np.ndarray, " n"]:
+    """In (0, 1), the ends left out."""
+    return ((words.random_raw(n) >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
+
+
+def _integers(words: np.random.Philox, n: int, high: int) -> Int64[np.ndarray, " n"]:
+    """1..high, both included."""
+    return 1 + (_uniform(words, n) * high).astype(np.int64)
+
+
+def _normal(words: np.random.Philox, n: int) -> Float[np.ndarray, " n"]:
+    return ndtri(_uniform(words, n))

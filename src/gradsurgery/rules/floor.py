@@ -1,0 +1,115 @@
+"""The floor of a table: a classical model per task, fitted where the others train a network."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import OneHotEncoder
+from torch import Tensor, nn
+
+from gradsurgery.core.discovery import find
+from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+
+
+@dataclass(frozen=True)
+class Floor(TrainingRule):
+    """Fits one scikit-learn model to each task, on the batches of the first epoch; later epochs change nothing.
+
+    Source: none; a network that shares anything between tasks has to beat models that share nothing. The rule takes the
+    place of training, so that the floor is a line of the same table: same rows, same splits, same metrics. The network
+    only says which inputs are numbers and which are categories, and is then dropped; balancer and aggregator are not
+    asked.
+
+    Args:
+        model: "logistic": regression on the numbers and on one indicator per value of each category; "trees":
+            histogram gradient boosting, which takes categories as they are.
+        iterations: largest number of steps of the solver, or number of trees.
+        rate: learning rate of the trees.
+        C: inverse strength of the regression's L2 penalty.
+
+    Departures:
+        1. The rows of an epoch's last, smaller batch are left out, as for every network.
+    """
+
+    model: Literal["logistic", "trees"] = "logistic"
+    iterations: int = 400
+    rate: float = 0.05
+    C: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.model not in ("logistic", "trees"):
+            raise ValueError(f"`model` must be 'logistic' or 'trees', found model = {self.model!r}.")
+        for name, value in (("iterations", self.iterations), ("rate", self.rate), ("C", self.C)):
+            if not value > 0:
+                raise ValueError(f"`{name}` must be positive, found {name} = {value}.")
+
+    def attach(self, network: Network) -> Network:
+        """An empty place for the models, told by `network` which inputs are numbers."""
+        recommender = find("networks", "recommender")
+        if not isinstance(network, recommender):
+            raise ValueError(f"rule `floor` must be given the network `recommender`, found {type(network).__name__}.")
+        told: Any = network
+        return _Fitted(told.num_continuous, told.cardinalities)
+
+    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+        """Fits all models, the first time it is called; yields their mean training losses."""
+        state, network = learner.rule_state, learner.network
+        if not state:
+            started = time.perf_counter()
+            inputs, labels = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
+            X = network.features(inputs, self.model)
+            for k, task in enumerate(learner.problem.tasks):
+                model = self._model(network, int(learner.generators.method.integers(2**31))).fit(X, labels[:, k])
+                network.models.append(model)
+                state[f"train.{task}.loss"] = float(log_loss(labels[:, k], model.predict_proba(X)[:, 1]))
+            network.kind = self.model
+            learner.step_times.append(time.perf_counter() - started)
+        yield dict(state)
+
+    def _model(self, network: Any, seed: int) -> LogisticRegression | HistGradientBoostingClassifier:
+        if self.model == "logistic":
+            return LogisticRegression(C=self.C, max_iter=self.iterations)
+        is_category = [False] * network.num_continuous + [True] * len(network.cardinalities)
+        return HistGradientBoostingClassifier(
+            max_iter=self.iterations, learning_rate=self.rate, early_stopping=False, categorical_features=is_category,
+            random_state=seed,
+        )  # fmt: skip
+
+
+class _Fitted(Network):
+    """The models as a network, so that a problem can evaluate them and a checkpoint can hold them."""
+
+    def __init__(self, num_continuous: int, cardinalities: Sequence[int]):
+        super().__init__()
+        self.num_continuous, self.cardinalities = num_continuous, cardinalities
+        self.kind, self.models = "", list[Any]()
+        self.placeholder = nn.Parameter(torch.zeros(1))  # an optimiser must have something to hold
+
+    def forward(self, inputs: Float[Tensor, "batch features"]) -> tuple[Tensor, ...]:
+        X = self.features(inputs.cpu().numpy(), self.kind)
+        return tuple(torch.from_numpy(model.decision_function(X)) for model in self.models)
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        return [self.placeholder]
+
+    def features(self, inputs: Float[np.ndarray, "batch features"], kind: str) -> Any:
+        """What a model of this kind reads."""
+        if kind == "trees":
+            return inputs
+        numbers, categories = inputs[:, : self.num_continuous], inputs[:, self.num_continuous :]
+        encoder = OneHotEncoder(categories=[np.arange(n) for n in self.cardinalities], dtype=np.float32)
+        return sparse.hstack([numbers, encoder.fit_transform(categories)], format="csr")
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"kind": self.kind, "models": self.models}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.kind, self.models = state["kind"], list(state["models"])
