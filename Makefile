@@ -36,11 +36,12 @@ report: $(STAMP) ## tables, figures and the page from the committed histories: n
 bench: $(STAMP) ## time per step and peak memory against the peers (ARGS=... for `python -m benchmarks`)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lint: $(STAMP) ## formatter, linter, types, import contracts
+lint: $(STAMP) ## formatter, linter, types, import contracts, method pages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python docs/generate.py --check
 
 install: $(STAMP) ## .venv with the tested versions; every other target does it when needed
 
