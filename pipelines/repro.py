@@ -73,6 +73,7 @@ class Reproduction:
     def __init__(self, root: Path, jobs: int) -> None:
         self._root, self._jobs = root, jobs
         self._processes: list[subprocess.Popen[Any]] = []
+        self._killed = False
         self._environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -104,6 +105,7 @@ class Reproduction:
 
     def kill(self) -> None:
         """Ends every process group that is still there."""
+        self._killed = True
         for process in self._processes:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)  # DVC leaves its locks in order on this one
@@ -160,7 +162,8 @@ class Reproduction:
                     bar.set_postfix_str(line.strip())
             bar.update(seen)
             if process.wait():
-                bar.write("".join(lines[-20:]), file=sys.stderr)
+                if not self._killed:
+                    bar.write("".join(lines[-20:]), file=sys.stderr)
                 failures.append(subprocess.CalledProcessError(process.returncode, command))
 
     def _dvc(self, arguments: list[str], doing: str) -> None:
