@@ -30,6 +30,7 @@ class Problem:
     prepare: Mapping[str, Any]
     sha256: Mapping[str, str]
     seeds: tuple[int, ...]
+    learner: Mapping[str, Any]
     settings: Mapping[str, Any]
 
 
@@ -119,15 +120,18 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
     if block["inputs"] != wanted:
         raise ValueError(f"`{where}.inputs` must agree with `prepare` and be {wanted}, found {block['inputs']!r}.")
     seeds: list[int] = []
+    learner: Mapping[str, Any] = {}
     settings: dict[str, Any] = {}
     for each in SCALES:
         values = dict(_mapping(f"{where}.{each}", block[each]))
         found = values.pop("seeds", None)
         if not isinstance(found, list) or not found or not all(type(s) is int and s >= 0 for s in found):
             raise ValueError(f"`{where}.{each}.seeds` must be a list of whole numbers from 0 on, found {found!r}.")
+        options = _mapping(f"{where}.{each}.learner", values.pop("learner", {}))
         if each == scale:
-            seeds, settings = sorted(set(found)), values
-    return Problem(block["module"], prepare, _mapping(f"{where}.sha256", block["sha256"]), tuple(seeds), settings)
+            seeds, learner, settings = sorted(set(found)), options, values
+    pinned = _mapping(f"{where}.sha256", block["sha256"])
+    return Problem(block["module"], prepare, pinned, tuple(seeds), learner, settings)
 
 
 def _experiment(name: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
@@ -151,6 +155,7 @@ def _experiment(name: str, block: Any, problems: Mapping[str, Problem]) -> Exper
         "module": problem.module,
         "settings": {**settings, "network": dict(block["network"])},
         **{slot: dict(block[slot]) for slot in SLOTS if slot != "network"},
+        **({"learner": dict(problem.learner)} if problem.learner else {}),
     }
     try:
         validate(declaration)

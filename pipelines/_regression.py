@@ -45,6 +45,14 @@ def compare(
     return compared, moved
 
 
+def means(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """What `compare` needs of a metrics.json, and no more: the small record that another scale keeps in Git."""
+    return {
+        experiment: {"problem": entry["problem"], **{name: {"mean": mean} for name, mean in _means(entry).items()}}
+        for experiment, entry in metrics.items()
+    }
+
+
 def _means(entry: Mapping[str, Any]) -> dict[str, float]:
     return {name: v["mean"] for name, v in entry.items() if isinstance(v, dict) and v.get("mean") is not None}
 

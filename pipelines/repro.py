@@ -29,6 +29,7 @@ import psutil
 from tqdm import tqdm
 
 from pipelines._params import SCALES, complain, load
+from pipelines._regression import means
 from pipelines._summary import summary
 from pipelines._workspace import restore_lock, workspace
 
@@ -60,6 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         reproduction.kill()
         print(f"error: `{' '.join(error.cmd)}` failed with exit code {error.returncode}.", file=sys.stderr)
         return 1
+    if arguments.record:
+        record(here, scale)
     outside = summary(ROOT, here, load(here / "params.yaml"), trained, time.monotonic() - started)
     return 1 if arguments.strict and outside else 0
 
@@ -189,6 +192,14 @@ class Reproduction:
         return process
 
 
+def record(here: Path, scale: str) -> None:
+    """Keeps this run's means as what later runs at this scale are compared with."""
+    fresh = json.loads((here / "reports/metrics.json").read_text(encoding="utf-8"))
+    path = ROOT / "tests/regression" / f"{scale}.json"
+    path.write_text(json.dumps(means(fresh), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    print(f"recorded in {path}: commit it")
+
+
 def longest_first(root: Path, experiments: Sequence[str]) -> list[str]:
     """By the recorded costs, so that no core is left alone with a long one at the end; unknown ones come first."""
 
@@ -211,6 +222,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--scale", choices=SCALES, help="default: the scale in params.yaml")
     parser.add_argument("--jobs", type=int, help="experiments at once (default: one per core)")
+    parser.add_argument("--record", action="store_true", help="keep the fresh numbers in tests/regression/<scale>.json")
     parser.add_argument("--strict", action="store_true", help="exit code 1 when a number lies outside its band")
     return parser.parse_args(argv)
 

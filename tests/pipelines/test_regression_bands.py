@@ -2,7 +2,7 @@
 
 import math
 
-from pipelines._regression import compare
+from pipelines._regression import compare, means
 
 RULES = {
     "bands": {"accuracy": 0.02, "loss": 0.1},
@@ -37,3 +37,9 @@ def test_a_number_that_one_side_lacks_or_that_is_not_finite_is_outside():
 
 def test_what_has_no_band_is_not_compared():
     assert compare({"a": _entry(left_time=1.0)}, {"a": _entry(left_time=9.0)}, RULES) == (0, [])
+
+
+def test_the_small_record_compares_as_the_whole_does():
+    whole = {"a": _entry(left_accuracy=0.9) | {"delta_m_metric": {"mean": 1.0}, "rules": {}}}
+    assert compare(whole, means(whole), RULES) == (1, [])
+    assert compare({"a": _entry(left_accuracy=0.8)}, means(whole), RULES)[1] != []

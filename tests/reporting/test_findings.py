@@ -33,6 +33,12 @@ def test_direction_needs_an_interval_without_zero(low: float, high: float, claim
     assert direction(Summary(3, (low + high) / 2, 0.1, low, high), claimed) == verdict
 
 
+def test_direction_needs_more_than_the_test_set_can_explain() -> None:
+    narrow = Summary(3, 0.18, 0.002, 0.17, 0.18)
+    assert direction(narrow, "higher", noise=0.2) == "no difference detected"
+    assert direction(narrow, "higher", noise=0.1) == "direction only"
+
+
 def test_one_repeat_shows_nothing() -> None:
     assert direction(Summary(1, 5.0, None, None, None), "higher") == "not run (one repeat has no interval)"
 
@@ -99,5 +105,16 @@ def test_sentences_name_both_sides(checkout: Path) -> None:
     sentence = image_sentence("multi_fashion_mnist", metrics)
     assert sentence.startswith("More accurate than the sum: CAGrad, c = 0.5 (+0.3")
     assert "less accurate: SAM-GS (-0.4" in sentence
-    assert "no difference detected beyond seed noise: mean." in sentence
+    assert "no difference detected beyond the noise of seeds and test set: mean." in sentence
     assert "paired over 3 seeds, scale smoke; uncorrected for 6 comparisons." in sentence
+
+
+def test_a_small_test_set_silences_the_sentence(checkout: Path) -> None:
+    groups = read_histories(checkout / "reports/history")
+    small = {
+        name: [dataclasses.replace(r, declaration={**r.declaration, "settings": {"test_size": 100}}) for r in runs]
+        for name, runs in groups.items()
+        if name.startswith("multi_fashion_mnist-")
+    }
+    sentence = image_sentence("multi_fashion_mnist", evaluate(small, {}))
+    assert sentence.startswith("No difference detected beyond the noise of seeds and test set: ")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gradsurgery.reporting import statistics
 from gradsurgery.reporting.statistics import significant, summarise
 
 
@@ -33,3 +34,14 @@ def test_coverage_of_the_interval(n: int) -> None:
 def test_significant_digits() -> None:
     assert significant(0.123456789) == 0.123457
     assert significant(-12345678.0, 3) == -12300000.0
+
+
+def test_test_set_noise_covers_independent_errors() -> None:
+    draws = np.random.default_rng(3).binomial(400, [0.9, 0.8], (4000, 2)) / 400
+    outside = np.abs(draws[:, 0] - draws[:, 1] - 0.1) > statistics.test_noise([(0.9, 0.8)], 400)
+    assert 0.03 < outside.mean() < 0.07
+
+
+def test_test_set_noise_of_a_mean_over_tasks() -> None:
+    one = statistics.test_noise([(0.9, 0.8)], 400)
+    assert statistics.test_noise([(0.9, 0.8), (0.9, 0.8)], 400) == pytest.approx(one / 2**0.5)

@@ -13,7 +13,7 @@ import numpy as np
 from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.selection import RULES, select
-from gradsurgery.reporting.statistics import Summary, significant, summarise
+from gradsurgery.reporting.statistics import Summary, significant, summarise, test_noise
 
 DEFAULT_RULE = "best-val"
 BASELINE = "sum"
@@ -47,7 +47,7 @@ def _problem(members: Mapping[str, Sequence[Run]], rule: str) -> dict[str, dict[
     for name in competitors:
         baseline = f"{first.problem}-{BASELINE}"
         if baseline in chosen and name != baseline:
-            records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first.metrics)
+            records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first.metrics, first.test_size)
         records[name] |= _delta_m(chosen[name], base, first.metrics)
     shared = set.intersection(*(set(chosen[name]) for name in competitors)) if competitors else set()
     if len(competitors) > 1 and shared:
@@ -128,13 +128,23 @@ def _delta_m(rows: Seeds, base: Seeds, metrics: Mapping[str, bool]) -> dict[str,
     return record
 
 
-def _paired(rows: Seeds, baseline: Seeds, metrics: Mapping[str, bool]) -> dict[str, Any]:
-    """Differences per metric, and under `all` their mean over tasks where every task has the same metric."""
+def _paired(rows: Seeds, baseline: Seeds, metrics: Mapping[str, bool], test_size: int | None) -> dict[str, Any]:
+    """Differences per metric, and under `all` their mean over tasks where every task has the same metric.
+
+    `test_noise` beside a difference of accuracies is what the test set's size alone can move it by.
+    """
     if not set(rows) & set(baseline):
         return {}
     differences = {name: difference(rows, baseline, name).as_record() for name in metrics}
     if len({(name.split(".", 1)[1], higher) for name, higher in metrics.items()}) == 1:
         differences["all"] = difference(_task_mean(rows), _task_mean(baseline), "all").as_record()
+    accuracies = [name for name in metrics if name.endswith(".accuracy")]
+    if test_size is not None and len(accuracies) == len(metrics):
+        seeds = sorted(set(rows) & set(baseline))
+        mine, theirs = _mean(rows, seeds), _mean(baseline, seeds)
+        for name, entry in differences.items():
+            over = accuracies if name == "all" else [name]
+            entry["test_noise"] = significant(test_noise([(mine[m], theirs[m]) for m in over], test_size))
     return differences
 
 

@@ -3,7 +3,8 @@
 The words are those of protocol.md 1.2, fixed before any run: `reproduced`, `direction only`, `not reproduced`,
 `no difference detected`, `not run (reason)`. A landscape at full length can reproduce a count or a bound; an image
 problem below `scale: paper` can at best show a direction. Difference claims compare runs paired by seed (by start on a
-landscape) and need a 95 % interval that leaves zero out.
+landscape) and need a 95 % interval that leaves zero out; a difference of accuracies must besides be larger than the
+test set's size alone can explain, because three seeds that share a test set can agree on an accident of it.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from scipy.stats import t as student
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.published import Record
 from gradsurgery.reporting.selection import select
-from gradsurgery.reporting.statistics import Summary, summarise
+from gradsurgery.reporting.statistics import Summary, summarise, test_noise
 from gradsurgery.reporting.style import label
 
 Groups = Mapping[str, Sequence[Run]]
@@ -57,16 +58,25 @@ def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
         )
     if record.kind == "difference":
         summary = _difference(groups[answer.experiment], groups[str(answer.minus)], answer.metric, metrics)
-        return Finding(record, _say(summary, _digits(answer.metric)), where, direction(summary, record.direction))
+        noise = _noise(run, groups[str(answer.minus)][0], answer.metric, metrics)
+        return Finding(
+            record, _say(summary, _digits(answer.metric)), where, direction(summary, record.direction, noise)
+        )
     summary = summarise([_value(r, answer.metric, metrics) for r in groups[answer.experiment]])
     return Finding(record, _say(summary, 2, signed=False), where, _level(record, summary, run.scale))
 
 
-def direction(summary: Summary, claimed: str | None) -> str:
-    """`direction only`, `not reproduced` or `no difference detected` for a paired difference against a claimed sign."""
+def direction(summary: Summary, claimed: str | None, noise: float = 0.0) -> str:
+    """`direction only`, `not reproduced` or `no difference detected` for a paired difference against a claimed sign.
+
+    Args:
+        summary: the paired difference.
+        claimed: "higher" or "lower".
+        noise: what the size of the test set alone can move it by.
+    """
     if summary.low is None or summary.high is None:
         return "not run (one repeat has no interval)"
-    if summary.low <= 0.0 <= summary.high:
+    if summary.low <= 0.0 <= summary.high or abs(summary.mean) <= noise:
         return "no difference detected"
     return "direction only" if (summary.mean > 0) == (claimed == "higher") else "not reproduced"
 
@@ -88,6 +98,14 @@ def _difference(runs: Sequence[Run], others: Sequence[Run], metric: str, metrics
         return summarise((ends[0] - ends[1]).tolist())
     theirs = {run.seed: _value(run, metric, metrics) for run in others}
     return summarise([_value(run, metric, metrics) - theirs[run.seed] for run in runs if run.seed in theirs])
+
+
+def _noise(run: Run, other: Run, metric: str, metrics: Metrics) -> float:
+    """In points, as `_value`; 0 for what is not an accuracy on a test set."""
+    if run.test_size is None or not metric.endswith(".accuracy"):
+        return 0.0
+    shares = [metrics[name.experiment][metric]["mean"] for name in (run, other)]
+    return 100 * test_noise([(shares[0], shares[1])], run.test_size)
 
 
 def _value(run: Run, metric: str, metrics: Metrics) -> float:
@@ -141,7 +159,7 @@ def landscape_sentence(problem: str, metrics: Metrics) -> str:
 
 
 def image_sentence(problem: str, metrics: Metrics) -> str:
-    """Which methods differ from the sum beyond seed noise, in which direction and by how much."""
+    """Which methods differ from the sum beyond the noise of seeds and test set, in which direction and by how much."""
     records = [r for r in metrics.values() if r["problem"] == problem and "all" in r.get("minus_sum", {})]
     if not records:
         return "The sum was not run, so that nothing can be compared with it."
@@ -156,11 +174,12 @@ def image_sentence(problem: str, metrics: Metrics) -> str:
             continue
         low, high = (100 * v for v in entry["ci95"])
         text = f"{name} ({100 * entry['mean']:+.2f} [{low:+.2f}, {high:+.2f}])"
-        (better if low > 0 else worse if high < 0 else same).append(text if low > 0 or high < 0 else name)
+        found = (low > 0 or high < 0) and abs(entry["mean"]) > entry.get("test_noise", 0.0)
+        (same if not found else better if low > 0 else worse).append(text if found else name)
     n = max(r["n"] for r in records)
     parts = [f"more accurate than the sum: {', '.join(better)}"] if better else []
     parts += [f"less accurate: {', '.join(worse)}"] if worse else []
-    parts += [f"no difference detected beyond seed noise: {', '.join(same)}"] if same else []
+    parts += [f"no difference detected beyond the noise of seeds and test set: {', '.join(same)}"] if same else []
     parts += [f"one seed only, no interval: {', '.join(alone)}"] if alone else []
     tail = f" Points of accuracy, mean of tasks, paired over {n} seeds, scale {records[0]['scale']}; uncorrected for"
     sentence = "; ".join(parts)

@@ -13,6 +13,9 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
+_WHOLE_TEST = 20_000  # pictures of an overlay problem's whole test set, which `test_size: 0` stands for
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
     """One finished seed of one experiment."""
@@ -35,6 +38,13 @@ class Run:
     def method(self) -> str:
         """The experiment's name without its problem: `pcgrad`, `cagrad-c05`, `single_task-left`."""
         return self.experiment.removeprefix(self.problem + "-")
+
+    @property
+    def test_size(self) -> int | None:
+        """Examples behind every test accuracy; None on a landscape, which has no data."""
+        if self.trajectory is not None or "test_size" not in self.declaration.get("settings", {}):
+            return None
+        return self.declaration["settings"]["test_size"] or _WHOLE_TEST
 
     @property
     def own_metrics(self) -> dict[str, bool]:

@@ -74,12 +74,13 @@ def end_points(runs: Mapping[str, Run]) -> Figure:
 
 
 def overview(runs: Mapping[str, Run]) -> Figure:
-    """The README's figure: one panel for each of the families on CAGrad's landscape, first variant of each."""
+    """The README's figure: one panel for each of the families on CAGrad's landscape, the middle variant of each."""
     chosen = {}
     for family_name in ("mean", "mgda", "pcgrad", "cagrad"):
         variants = sorted(m for m in runs if family(m) == family_name)
         if variants:
-            chosen[variants[len(variants) // 2]] = runs[variants[len(variants) // 2]]
+            middle = variants[(len(variants) - 1) // 2]
+            chosen[middle] = runs[middle]
     return parameter_space(chosen or runs)
 
 

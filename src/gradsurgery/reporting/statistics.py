@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import norm
 from scipy.stats import t as student
 
 
@@ -39,3 +40,17 @@ def summarise(values: Sequence[float]) -> Summary:
     sd = float(np.std(values, ddof=1))
     half = float(student.ppf(0.975, len(values) - 1)) * sd / len(values) ** 0.5
     return Summary(len(values), mean, sd, mean - half, mean + half)
+
+
+def test_noise(pairs: Sequence[tuple[float, float]], size: int) -> float:
+    """How far chance in drawing the test set alone can move a difference of accuracies, at 95 %.
+
+    All seeds share one test set, so repeats over seeds do not average this out, and an interval over seeds does not
+    show it. Errors of the two methods are taken as independent; they coincide in part, so this is an upper bound.
+
+    Args:
+        pairs: both accuracies, in [0, 1], for every task that the difference is averaged over.
+        size: examples in the test set.
+    """
+    variance = sum(p * (1.0 - p) + q * (1.0 - q) for p, q in pairs) / size
+    return float(norm.ppf(0.975)) * variance**0.5 / len(pairs)

@@ -1,0 +1,145 @@
+"""SDN-ResNet: a thin ResNet for 32 x 32 pictures with classifiers inside it."""
+
+import itertools
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, max_pool2d, relu
+
+from gradsurgery.core.interfaces import Network
+
+_STAGES = 3  # every stage has n blocks of two convolutions: 6 n + 2 layers
+_LAST_INNER_EXIT = 0.9  # share of the whole work after which the last classifier but one sits
+
+
+class SDNResNet(Network):
+    """A ResNet-(6n+2) whose tasks are its exits: classifiers after even shares of the work, and one at its end.
+
+    Source: Kaya et al. 2019 (ICML, "Shallow-Deep Networks") on the CIFAR ResNet of He et al. 2015 (section 4.2); with 7
+    exits and depth 56 the network of Meta-GF's experiments, its inner exits after about 15, 30, ..., 90 % of the work.
+
+    Work is counted in multiplications of convolutions. Inner exit j of K - 1 sits after the block whose share of the
+    work is nearest to 0.9 j / (K - 1). An inner classifier is a learned mixture of max and average pooling to about
+    4 x 4, then one linear layer; the last one averages over the whole picture.
+
+    Args:
+        num_tasks: K, number of exits, in order of depth.
+        num_classes: outputs of each exit.
+        depth: number of layers, 6 n + 2.
+        width: channels of the first stage; the later ones have 2 and 4 times as many.
+        channels: of the pictures.
+        size: height and width of the pictures.
+
+    Attributes:
+        exits: indices of the blocks after which the inner classifiers sit.
+
+    Departures:
+        1. Blocks after the last inner exit are not shared: the last exit alone trains them.
+        2. Where the shape changes the shortcut is a 1 x 1 convolution with batch normalisation.
+    """
+
+    def __init__(
+        self,
+        num_tasks: int = 7,
+        num_classes: int = 100,
+        depth: int = 56,
+        width: int = 16,
+        channels: int = 3,
+        size: int = 32,
+    ):
+        super().__init__()
+        for name, value, least in (
+            ("num_tasks", num_tasks, 1), ("num_classes", num_classes, 1), ("width", width, 1),
+            ("channels", channels, 1), ("size", size, 16),
+        ):  # fmt: skip
+            if value < least:
+                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
+        if depth < 8 or (depth - 2) % 6:
+            raise ValueError(f"`depth` must be 6 n + 2 with n from 1, found depth = {depth}.")
+        n = (depth - 2) // 6
+        if num_tasks > 3 * n:
+            raise ValueError(
+                f"`num_tasks` must be at most the number of blocks, {3 * n}, found num_tasks = {num_tasks}."
+            )
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.blocks = nn.ModuleList()
+        before, works, sizes = width, [size**2 * 9 * channels * width], []
+        for stage in range(_STAGES):
+            after = width * 2**stage
+            for index in range(n):
+                stride = 2 if stage > 0 and index == 0 else 1
+                block = _Block(before, after, stride)
+                size = (size - 1) // stride + 1
+                works.append(size**2 * sum(p.numel() for p in block.parameters() if p.ndim == 4))
+                sizes.append((after, size))
+                self.blocks.append(block)
+                before = after
+        self.exits = _places(works, num_tasks)
+        self.heads = nn.ModuleList([_Exit(*sizes[place], num_classes) for place in self.exits])
+        self.heads.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, num_classes)))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing from the stubs
+
+    def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> tuple[Tensor, ...]:
+        outputs: list[Tensor] = []
+        hidden = self.stem(inputs)
+        for index, block in enumerate(self.blocks):
+            hidden = block(hidden)
+            if index in self.exits:
+                outputs.append(self.heads[len(outputs)](hidden))
+        return (*outputs, self.heads[-1](hidden))
+
+    def shared_parameters(self) -> list[nn.Parameter]:
+        last = self.exits[-1] if self.exits else len(self.blocks) - 1
+        shared = [self.stem, *self.blocks[: last + 1]]
+        return [p for module in shared for p in module.parameters()]
+
+
+class _Block(nn.Module):
+    """Two 3 x 3 convolutions with a shortcut around them."""
+
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
+            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
+        )  # fmt: skip
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or before != after:
+            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+
+    def forward(self, inputs: Float[Tensor, "batch before height width"]) -> Tensor:
+        return relu(self.branch(inputs) + self.shortcut(inputs))
+
+
+class _Exit(nn.Module):
+    """Mixed pooling to about 4 x 4, then a linear classifier."""
+
+    def __init__(self, channels: int, size: int, num_classes: int):
+        super().__init__()
+        self.window = max(1, size // 4)
+        self.mix = nn.Parameter(torch.zeros(1))  # through a sigmoid: half and half at first
+        self.linear = nn.Linear(channels * (size // self.window) ** 2, num_classes)
+
+    def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> Tensor:
+        share = torch.sigmoid(self.mix)
+        pooled = share * max_pool2d(inputs, self.window) + (1.0 - share) * avg_pool2d(inputs, self.window)
+        return self.linear(pooled.flatten(1))
+
+
+def _places(works: list[int], num_tasks: int) -> list[int]:
+    """Blocks after which the inner exits sit, for the work of the stem and of every block: the nearest, in order."""
+    done = list(itertools.accumulate(works))
+    shares = [work / done[-1] for work in done[1:]]
+    places: list[int] = []
+    for j in range(1, num_tasks):
+        wanted = _LAST_INNER_EXIT * j / (num_tasks - 1)
+        first = places[-1] + 1 if places else 0
+        last = len(shares) - 1 - (num_tasks - j)  # leaves a block for every exit still to come
+        places.append(min(range(first, last + 1), key=lambda i: abs(shares[i] - wanted)))
+    return places

@@ -1,0 +1,66 @@
+"""One set of versions: pyproject.toml bounds it, constraints.txt pins it, environment.yml points at both."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[2]
+LINES = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+PINS = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in LINES}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+DECLARED = [
+    *PROJECT["dependencies"],
+    *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
+]
+
+
+@pytest.mark.parametrize("line", DECLARED)
+def test_what_is_declared_is_pinned_within_its_bounds(line):
+    requirement = Requirement(line)
+    name = canonicalize_name(requirement.name)
+    assert name in PINS, f"{name} has no pin in constraints.txt"
+    assert requirement.specifier.contains(PINS[name])
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_pin_is_public_exact_and_without_address(line):
+    assert re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][A-Za-z0-9.]*", line)
+
+
+def test_every_lower_bound_has_its_reason():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    block = text[text.index("dependencies = [") : text.index("[project.optional-dependencies]")]
+    for line in block.splitlines():
+        if line.strip().startswith('"'):
+            assert re.search(r"#\s*\d", line), f"no reason beside the bound: {line.strip()}"
+
+
+def test_this_environment_is_the_pinned_one():
+    for line in PROJECT["dependencies"]:
+        name = canonicalize_name(Requirement(line).name)
+        assert version(name).split("+")[0] == PINS[name]
+
+
+def test_conda_users_get_the_same():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    python = next(each for each in environment["dependencies"] if str(each).startswith("python="))
+    assert PROJECT["requires-python"] == f">={python.removeprefix('python=')}"
+    pip = next(each["pip"] for each in environment["dependencies"] if isinstance(each, dict))
+    assert pip[0] == "-c constraints.txt"
+    assert set(re.findall(r"\w+", pip[1].removeprefix("-e ."))) == {"dev", "peers"}
+    assert ".[dev,peers]" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_nobody_is_phoned():
+    config = (ROOT / ".dvc/config").read_text(encoding="utf-8")
+    assert "analytics = false" in config
+    assert "check_update = false" in config
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "MLFLOW_DISABLE_TELEMETRY := true" in makefile
+    assert "DVC_NO_ANALYTICS := 1" in makefile
