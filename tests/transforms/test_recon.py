@@ -418,6 +418,19 @@ def test_modules_of_one_task_in_the_middle_run_for_their_task_only():
     assert "unused" in made.state_dict()
 
 
+def _detour(self, x):
+    self.dead(x)
+    return self.layer(x), self.layer(x)
+
+
+def test_what_no_output_needs_is_not_run():
+    made = split(Odd(_detour, dead=nn.Linear(2, 2)), "layer")
+    counted = calls(made)
+    made(torch.rand(3, 2))
+    assert counted == {"": 1, "layer.0": 1, "layer.1": 1}
+    assert len(made.shared_parameters()) == 2, "it stays in the network nevertheless"
+
+
 def test_a_loss_reaches_no_copy_of_another_task():
     made = split(Chain(num_tasks=3), "stem", "second", "last")
     for t in range(3):

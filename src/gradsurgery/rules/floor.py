@@ -12,7 +12,6 @@ from scipy import sparse
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.preprocessing import OneHotEncoder
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import find
@@ -105,8 +104,12 @@ class _Fitted(Network):
         if kind == "trees":
             return inputs
         numbers, categories = inputs[:, : self.num_continuous], inputs[:, self.num_continuous :]
-        encoder = OneHotEncoder(categories=[np.arange(n) for n in self.cardinalities], dtype=np.float32)
-        return sparse.hstack([numbers, encoder.fit_transform(categories)], format="csr")
+        starts = np.cumsum([0, *self.cardinalities])
+        columns = (categories.astype(np.int64) + starts[:-1]).ravel()
+        rows = np.repeat(np.arange(len(inputs)), categories.shape[1])
+        ones = np.ones(len(columns), np.float32)
+        indicators = sparse.csr_array((ones, (rows, columns)), shape=(len(inputs), int(starts[-1])))
+        return sparse.hstack([sparse.csr_array(numbers), indicators], format="csr")
 
     def get_extra_state(self) -> dict[str, Any]:
         return {"kind": self.kind, "models": self.models}
