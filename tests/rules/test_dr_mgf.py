@@ -25,7 +25,6 @@ RULES = {
     "meta": {},
     "average": {"fusion": "average"},
     "meta-gf": {"fusion": "sigmoid", "gate": False, "gate_epochs": 0, "auxiliary": 0.1},
-    "gate-off": {"gate": False},
     "line-scan": {"aux_policy": "line_scan", "order": "reversed", "importance_lr": 0.01},
     "official": {"compat": OFFICIAL},
     "separate": {"compat": []},
