@@ -663,6 +663,13 @@ def test_rates_follow_the_schedule():
     assert work.step_importance.param_groups[0]["lr"] == pytest.approx(0.025)
 
 
+def test_moments_of_scales_and_importance_last_from_epoch_to_epoch():
+    learner = _ran(_learner(Pictures(Exits, epochs=4)), 3)
+    state = learner.rule_state
+    assert int(state["scale_optimizer"]["state"][0]["step"]) == 3 * 2
+    assert int(state["importance_optimizer"]["state"][0]["step"]) == 2 * 3 * 2  # two gated epochs, three stages each
+
+
 def test_passes_are_counted():
     learner = _ran(_learner(Pictures(Exits)), 1)
     assert learner.step_count == 2 * (3 + 1)
