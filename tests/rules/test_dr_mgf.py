@@ -25,7 +25,6 @@ RULES = {
     "meta": {},
     "average": {"fusion": "average"},
     "meta-gf": {"fusion": "sigmoid", "gate": False, "gate_epochs": 0, "auxiliary": 0.1},
-    "gate-off": {"gate": False},
     "line-scan": {"aux_policy": "line_scan", "order": "reversed", "importance_lr": 0.01},
     "official": {"compat": OFFICIAL},
     "separate": {"compat": []},
@@ -662,6 +661,13 @@ def test_rates_follow_the_schedule():
     own = _ran(_learner(Pictures(Exits, gamma=0.5)), 2)
     work, _ = _work(own)
     assert work.step_importance.param_groups[0]["lr"] == pytest.approx(0.025)
+
+
+def test_moments_of_scales_and_importance_last_from_epoch_to_epoch():
+    learner = _ran(_learner(Pictures(Exits, epochs=4)), 3)
+    state = learner.rule_state
+    assert int(state["scale_optimizer"]["state"][0]["step"]) == 3 * 2
+    assert int(state["importance_optimizer"]["state"][0]["step"]) == 2 * 3 * 2  # two gated epochs, three stages each
 
 
 def test_passes_are_counted():
