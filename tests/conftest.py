@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from gradsurgery.experiment import build_learner
 
@@ -52,3 +53,12 @@ def declare():
 def make(declare, arrays):
     """A function from the same slots to a learner with seed 0."""
     return lambda *slots, **more: build_learner(declare(*slots, **more), arrays, 0)
+
+
+@pytest.fixture(autouse=True)
+def _own_process_settings():
+    """`build_learner` sets threads and determinism for the whole process; no test may lean on another having done so."""
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
