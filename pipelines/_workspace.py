@@ -6,9 +6,27 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
+
+def lock_is_cut(root: Path) -> bool:
+    """Whether dvc.lock ends before its time. DVC itself notices only where the rest is no YAML or fits no schema."""
+    lock = root / "dvc.lock"
+    if not lock.exists():
+        return False
+    text = lock.read_text(encoding="utf-8")
+    try:
+        stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"].values()
+        whole = all(
+            stage["cmd"] and all({"path", "md5", "size"} <= set(out) for out in stage["outs"]) for stage in stages
+        )
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return True
+    return not whole or not text.endswith("\n")
+
 
 def restore_lock(root: Path) -> None:
-    """A kill at the wrong moment leaves dvc.lock cut off, and then no DVC command works: say so and take Git's."""
+    """A kill at the wrong moment leaves dvc.lock cut off, and then DVC cannot be trusted: say so and take Git's."""
     lock = root / "dvc.lock"
     committed = subprocess.run(["git", "show", "HEAD:./dvc.lock"], cwd=root, capture_output=True)
     if committed.returncode == 0:

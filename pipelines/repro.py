@@ -31,7 +31,7 @@ from tqdm import tqdm
 from pipelines._params import SCALES, complain, load
 from pipelines._regression import means
 from pipelines._summary import summary
-from pipelines._workspace import restore_lock, workspace
+from pipelines._workspace import lock_is_cut, restore_lock, workspace
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNNING = re.compile(r"^Running stage '(?:[^':]*:)?train@([^']+)'")
@@ -117,6 +117,8 @@ class Reproduction:
     def _stale(self) -> list[str]:
         """Stages that DVC would run."""
         command = ["dvc", "status", "--json"]
+        if lock_is_cut(self._root):
+            restore_lock(self._root)
         for last in (False, True):
             answer = subprocess.run(command, cwd=self._root, env=self._environment, capture_output=True, text=True)
             if answer.returncode == 0:

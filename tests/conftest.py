@@ -57,7 +57,7 @@ def make(declare, arrays):
 
 @pytest.fixture(autouse=True)
 def _own_process_settings():
-    """`build_learner` sets threads and determinism for the whole process; no test may lean on another having done so."""
+    """`build_learner` sets threads and determinism for the whole process; no test may lean on another's."""
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     yield
     torch.set_num_threads(threads)

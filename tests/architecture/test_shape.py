@@ -22,9 +22,15 @@ OVER = {
     "src/gradsurgery/aggregators/gcond.py": 275,
     "src/gradsurgery/core/learner.py": 275,
     "src/gradsurgery/core/surgery.py": 275,
+    "src/gradsurgery/networks/recommender.py": 300,
+    "src/gradsurgery/problems/census.py": 275,
     "src/gradsurgery/problems/landscape.py": 250,
+    "src/gradsurgery/problems/multi_exit.py": 250,
     "src/gradsurgery/problems/overlay.py": 250,
+    "src/gradsurgery/problems/synthetic.py": 225,
     "src/gradsurgery/reporting/assembly.py": 325,
+    "src/gradsurgery/rules/dr_mgf.py": 650,
+    "src/gradsurgery/transforms/recon.py": 325,
 }
 
 

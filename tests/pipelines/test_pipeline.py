@@ -138,7 +138,6 @@ def test_a_truncated_lock_is_named_and_restored(clean, share):
     lock = clean.root / "dvc.lock"
     whole = lock.read_bytes()
     lock.write_bytes(whole[: int(len(whole) * share)])
-    assert clean.run("dvc", "status", check=False).returncode != 0
     again = clean.python("-m", "pipelines.repro")
     assert "dvc.lock was cut off by a kill; restored from Git" in again.stderr
     assert lock.read_bytes() == whole
