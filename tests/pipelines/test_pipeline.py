@@ -26,6 +26,7 @@ def clean(done):
     """The finished checkout, put back to its committed state afterwards."""
     yield done
     done.run("git", "checkout", "-q", ".")
+    done.run("dvc", "checkout", "-q", "--force")  # runs/ is DVC's: a test may have trained
 
 
 def _histories(checkout):
