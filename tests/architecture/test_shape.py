@@ -60,8 +60,8 @@ def test_a_file_starts_by_saying_what_it_is(path):
 @pytest.mark.parametrize("path", CODE, ids=_name)
 def test_no_machine_is_named(path):
     text = path.read_text(encoding="utf-8")
-    for place in ("/home/", "/root/", "/work/", "/tmp/"):
-        assert place not in text
+    for place in ("home", "root", "work", "tmp"):
+        assert f"/{place}/" not in text
 
 
 @pytest.mark.parametrize("kind", ["aggregators", "balancers"])
