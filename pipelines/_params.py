@@ -136,7 +136,7 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
 
 def _experiment(name: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
     where = f"experiments.{name}"
-    block = _fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings"})
+    block = _fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence"})
     if block["problem"] not in problems:
         raise ValueError(f"`{where}.problem` must name one of {', '.join(problems)}, found {block['problem']!r}.")
     problem = problems[block["problem"]]
@@ -150,12 +150,14 @@ def _experiment(name: str, block: Any, problems: Mapping[str, Problem]) -> Exper
         if "name" not in _mapping(f"{where}.{slot}", block[slot]):
             raise ValueError(f"`{where}.{slot}` must hold a `name`, found {block[slot]!r}.")
     settings = {**problem.settings, **_mapping(f"{where}.settings", block.get("settings", {}))}
+    learner = {**problem.learner, **_mapping(f"{where}.learner", block.get("learner", {}))}
     declaration = {
         "problem": block["problem"],
         "module": problem.module,
         "settings": {**settings, "network": dict(block["network"])},
         **{slot: dict(block[slot]) for slot in SLOTS if slot != "network"},
-        **({"learner": dict(problem.learner)} if problem.learner else {}),
+        **({"learner": learner} if learner else {}),
+        **({"evidence": block["evidence"]} if "evidence" in block else {}),
     }
     try:
         validate(declaration)

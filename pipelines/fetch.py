@@ -124,12 +124,21 @@ def _ways(dataset: Mapping[str, Any]) -> list[Way]:
             package = f"{source['package']}@{source['version']}"
             ways.append(_command("npm", "pack", package, "--ignore-scripts", "--silent"))
             urls = [url]
+        elif source["kind"] == "pypi":
+            # The source package as it is: nothing of it is installed, and its dependencies are not asked for.
+            package = f"{source['package']}=={source['version']}"
+            ways.append(
+                _command(
+                    sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", package
+                )
+            )
+            urls = [url]
         elif source["kind"] == "deb":
             # Without the version: the archive may have moved on to another packaging of the same files.
             ways.append(_command("apt-get", "download", source["package"]))
             urls = [url]
         else:
-            raise ValueError(f"`sources.kind` must be 'files', 'npm' or 'deb', found {source['kind']!r}.")
+            raise ValueError(f"`sources.kind` must be 'files', 'npm', 'pypi' or 'deb', found {source['kind']!r}.")
         ways.append(Way(url, lambda folder, urls=urls: _download_all(urls, folder)))  # type: ignore[misc]
     return ways
 
@@ -156,8 +165,9 @@ def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dic
         except OSError as error:
             raise SourceError(str(error)) from None
         try:
-            contents = _contents(folder, {pin["file"] for pin in arrays.values()})
-            found = {array: _decode(contents, pin["file"]) for array, pin in arrays.items()}
+            names = {name: pin["file"] for pin in arrays.values() for name in (pin["file"], pin.get("packaged"))}
+            contents = _contents(folder, names)
+            found = {array: _decode(contents, pin) for array, pin in arrays.items()}
             for array, pin in arrays.items():
                 _verify(found[array], pin)
             return found
@@ -169,12 +179,12 @@ def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dic
     raise AssertionError
 
 
-def _contents(folder: Path, wanted: set[str]) -> dict[str, bytes]:
-    """The wanted files in a folder: plain, or as .gz, or in either form inside an npm or Debian package."""
+def _contents(folder: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
+    """The wanted files in a folder, by the name each has here: plain, or as .gz, or in either form inside a package."""
     found: dict[str, bytes] = {}
     for path in sorted(folder.iterdir()):
         try:
-            if path.suffix in (".tgz", ".deb"):
+            if path.name.endswith((".tgz", ".tar.gz", ".deb")):
                 body = path.read_bytes()
                 entries = _members(_deb_data(body) if path.suffix == ".deb" else body)
             else:
@@ -183,7 +193,7 @@ def _contents(folder: Path, wanted: set[str]) -> dict[str, bytes]:
                 )
             for name, body in entries:
                 if name.removesuffix(".gz") in wanted:
-                    found[name.removesuffix(".gz")] = gzip.decompress(body) if name.endswith(".gz") else body
+                    found[wanted[name.removesuffix(".gz")]] = gzip.decompress(body) if name.endswith(".gz") else body
         except (OSError, EOFError, zlib.error, tarfile.TarError, struct.error, ValueError) as error:
             raise SourceError(f"{path.name} is damaged or cut off ({error})") from None
     return found
@@ -214,11 +224,14 @@ def _deb_data(package: bytes) -> bytes:
     raise ValueError("no data.tar in it")
 
 
-def _decode(contents: Mapping[str, bytes], file: str) -> UInt8[np.ndarray, "..."]:
-    """An array of bytes in the IDX format: 0, 0, 8, number of axes, big-endian sizes, then the bytes."""
+def _decode(contents: Mapping[str, bytes], pin: Mapping[str, str]) -> UInt8[np.ndarray, "..."]:
+    """A file's bytes (`format: bytes`), or else the array in IDX format: 0, 0, 8, axes, big-endian sizes, the bytes."""
+    file = pin["file"]
     if file not in contents:
         raise SourceError(f"{file} is missing")
     body = contents[file]
+    if pin.get("format") == "bytes":
+        return np.frombuffer(body, np.uint8)
     axes = body[3] if len(body) >= 4 else 0
     if body[:3] != b"\0\0\x08" or len(body) < 4 + 4 * axes:
         raise SourceError(f"{file} is no IDX file of bytes")

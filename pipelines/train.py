@@ -28,7 +28,7 @@ import torch
 
 import gradsurgery
 from gradsurgery.core.learner import Learner
-from gradsurgery.experiment import build_learner, history
+from gradsurgery.experiment import build_learner, evidence_of, history
 from pipelines._costs import cost_of, environment
 from pipelines._params import Experiment, complain, load_or_exit
 from pipelines._progress import Progress
@@ -47,6 +47,7 @@ class Job:
     hashes: Mapping[str, str]
     fingerprint: str
     device: str
+    evidence: Mapping[str, Any] | None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,16 +57,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         experiment = params.experiment(arguments.experiment)
         hashes = data_hashes(Path("data/processed") / experiment.problem, params.problems[experiment.problem].sha256)
+        evidence = evidence_for(experiment)
     except ValueError as error:
         return complain(error)
     end_with(drivers())
     run = Path("runs") / experiment.name
     run.mkdir(parents=True, exist_ok=True)
-    fingerprint = fingerprint_of(experiment, params.scale, hashes)
+    fingerprint = fingerprint_of(experiment, params.scale, hashes, evidence)
     device = arguments.device or ("cuda" if params.scale == "paper" and torch.cuda.is_available() else "cpu")
     left = [seed for seed in experiment.seeds if finished(run, seed, fingerprint) is None]
     jobs = min(len(left), arguments.jobs or _jobs(device))
-    job = Job(experiment, params.scale, hashes, fingerprint, device)
+    job = Job(experiment, params.scale, hashes, fingerprint, device, evidence)
     if jobs > 1:
         trainer = os.getpid()
         tasks = [joblib.delayed(train_in_worker)(trainer, place, seed, job) for place, seed in enumerate(left)]
@@ -94,7 +96,7 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
     run = Path("runs") / experiment.name
     folder = Path("data/processed") / experiment.problem
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in hashes}
-    learner = build_learner(experiment.declaration, arrays, seed, job.device)
+    learner = build_learner(experiment.declaration, arrays, seed, job.device, evidence=job.evidence)
     spent = restore(run / f"seed-{seed}.pt", job.fingerprint, learner)
     tags = {
         "problem": experiment.problem,
@@ -138,9 +140,22 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
     tracker.end(experiment.name, seed, {"history.json": line, "config.json": experiment.declaration})
 
 
-def fingerprint_of(experiment: Experiment, scale: str, hashes: Mapping[str, str]) -> str:
-    """One hash of all that can change a number of this experiment: declaration, scale, data and sources."""
-    digest = hashlib.sha256(as_json([experiment.declaration, scale, dict(hashes)]).encode())
+def evidence_for(experiment: Experiment) -> dict[str, Any] | None:
+    """The layer scores that an earlier experiment left, where the declaration names one."""
+    name = experiment.declaration.get("evidence")
+    if name is None:
+        return None
+    path = Path("reports/history") / f"{name}.jsonl"
+    if not path.exists():
+        raise ValueError(f"`evidence` must have a history, found no {path}: run `dvc repro train@{name}` first.")
+    return evidence_of([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+
+
+def fingerprint_of(
+    experiment: Experiment, scale: str, hashes: Mapping[str, str], evidence: Mapping[str, Any] | None
+) -> str:
+    """One hash of all that can change a number of this experiment: declaration, scale, data, evidence and sources."""
+    digest = hashlib.sha256(as_json([experiment.declaration, scale, dict(hashes), evidence]).encode())
     for source in sources(experiment):
         digest.update(hashlib.sha256(source.read_bytes()).digest())
     return digest.hexdigest()

@@ -4,7 +4,8 @@
      "transform": {"name": "identity"}, "balancer": {"name": "equal"}, "rule": {"name": "joint"},
      "aggregator": {"name": "pcgrad", "order": "fixed"}}
 
-`learner` may be added: {"precision": "bfloat16", "diagnose_every": 100}.
+`learner` may be added: {"precision": "bfloat16", "diagnose_every": 100, "score_layers": [0.0, -0.1]}, and for a
+transform that reads it, `evidence`: the name of the experiment whose layer scores it is made from.
 
 Numbers are the same to the bit on one machine because everything that could change them is fixed here, for the whole
 process: torch runs on a stated number of threads (sums depend on how they are split) and on deterministic kernels, with
@@ -12,7 +13,7 @@ cuDNN's search for the fastest one off. On a GPU this costs speed, and torch ref
 deterministically. Other machines may differ in the last bits.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ import torch
 
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Problem, TrainingRule
+from gradsurgery.core.layers import as_evidence
 from gradsurgery.core.learner import Learner, check_options
 from gradsurgery.core.seeding import Generators
 
@@ -53,6 +55,7 @@ def build_learner(
     seed: int,
     device: str | torch.device = "cpu",
     threads: int = 1,
+    evidence: Mapping[str, Any] | None = None,
 ) -> Learner:
     """A run, ready for its first epoch or for `load_state_dict`.
 
@@ -62,6 +65,7 @@ def build_learner(
         seed: of all generators.
         device: where the network lives.
         threads: threads of torch, for the whole process; part of what makes two runs equal.
+        evidence: what `evidence_of` made of the histories of the experiment that the declaration names.
     """
     parts = _parts(declaration, arrays)
     torch.set_num_threads(threads)
@@ -70,7 +74,7 @@ def build_learner(
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     generators = Generators(seed)
-    network = parts.transform(parts.problem.network(generators.init), None)
+    network = parts.transform(parts.problem.network(generators.init), evidence)
     return Learner(
         parts.problem,
         network,
@@ -108,7 +112,28 @@ def history(
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
         "trajectory": learner.trajectory,
+        "layers": {
+            "names": list(learner.layers),
+            "thresholds": list(learner.score_layers),
+            "scores": [epoch[:-1] for epoch in learner.layer_scores],
+            "whole": [epoch[-1] for epoch in learner.layer_scores],
+        }
+        if learner.score_layers
+        else None,
     }
+
+
+def evidence_of(histories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The layer scores of an experiment, added over its epochs and seeds, for a transform.
+
+    Raises:
+        ValueError: there is no history, or it holds no layer scores.
+    """
+    records = [line["layers"] for line in histories if line.get("layers")]
+    if not records:
+        raise ValueError("`evidence` must be an experiment with `learner.score_layers`, found no layer scores in it.")
+    counts = [np.array(epoch) for record in records for epoch in record["scores"]]
+    return as_evidence(records[0]["names"], records[0]["thresholds"], counts)
 
 
 def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> _Parts:
@@ -116,8 +141,10 @@ def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         if key not in declaration:
             raise ValueError(f"`{key}` must be declared, found only {', '.join(sorted(declaration)) or 'nothing'}.")
     for key, value in declaration.items():
-        if key not in (*_KEYS, "learner"):
-            raise ValueError(f"`{key}` is no entry of a declaration; its entries are: {', '.join(_KEYS)}, learner.")
+        if key not in (*_KEYS, "learner", "evidence"):
+            raise ValueError(
+                f"`{key}` is no entry of a declaration; its entries are: {', '.join(_KEYS)}, learner, evidence."
+            )
         if key in (*_SLOTS, "settings", "learner") and not isinstance(value, Mapping):
             raise ValueError(f"`{key}` must be a mapping, found {value!r}.")
         if key in _SLOTS and not isinstance(value.get("name"), str):
@@ -136,7 +163,8 @@ def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 def _options(declaration: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(declaration.get("learner", {}))
     for name in options:
-        if name not in ("precision", "diagnose_every"):
-            raise ValueError(f"`learner.{name}` is no field of the learner; its fields are: precision, diagnose_every.")
+        if name not in ("precision", "diagnose_every", "score_layers"):
+            known = "precision, diagnose_every, score_layers"
+            raise ValueError(f"`learner.{name}` is no field of the learner; its fields are: {known}.")
     check_options(**options)
     return options

@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
 from gradsurgery.core.jacobian import products
+from gradsurgery.core.layers import check_thresholds, conflict_counts, layer_grams, pair_cosines, shared_layers
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
 
@@ -41,12 +42,16 @@ class Learner:
         device: where the network lives; tensors of a batch are moved there.
         precision: float32, or autocast to bfloat16 or float16 (the latter with a `GradScaler`).
         diagnose_every: conflict diagnostics are taken at step 0 and then every so many steps.
+        score_layers: thresholds S; in every step the pairs of tasks whose cosine is below S are counted for each
+            shared layer, which takes K backward passes whatever the method.
 
     Attributes:
         surgery: the engine; used by `step` only.
         epochs: one row of metrics per finished epoch.
         diagnostics: one row per diagnosed step.
         trajectory: what a landscape rule records, or None.
+        layer_scores: conflict counts (layers, thresholds) of every epoch, the whole J in the last row; empty unless
+            asked for.
         rule_state: what a rule keeps between epochs.
         step_count: optimiser steps taken or skipped.
         skipped_steps: steps not taken because a gradient was not finite.
@@ -66,8 +71,9 @@ class Learner:
         device: str | torch.device = "cpu",
         precision: Literal["float32", "bfloat16", "float16"] = "float32",
         diagnose_every: int = 50,
+        score_layers: Sequence[float] = (),
     ) -> None:
-        check_options(precision, diagnose_every)
+        check_options(precision, diagnose_every, score_layers)
         for module in network.modules():
             if type(module).__name__ in _WRAPPERS:
                 raise TypeError(
@@ -96,6 +102,9 @@ class Learner:
         self._heads = [p for p in self.network.parameters() if id(p) not in known]
         self.surgery = GradientSurgery(shared, method, heads=[*self._heads, *self.balancer_parameters.values()])
         self.surgery.generator = generators.method
+        self.score_layers = tuple(score_layers)
+        self.layers = shared_layers(self.network)
+        self.layer_scores: list[list[list[int]]] = []
         self._autocast = _PRECISIONS[precision]
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "float16" else None
         self.balancer_state: State | None = None
@@ -119,15 +128,23 @@ class Learner:
         self.optimizer.zero_grad()
         seen = []
         for batch in batches:
-            with self._cast():
-                losses = self.problem.losses(self.network, _move(batch, self.device))
+            with self.autocast():
+                losses = self.problem.losses(self.network, move(batch, self.device))
             balanced, self.balancer_state = self.balancer(
                 losses, self.balancer_parameters, self.balancer_state, self.generators.method
             )
             shares = [loss / len(batches) for loss in balanced]
-            self.surgery.accumulate(shares if self.scaler is None else self.scaler.scale(shares), diagnosed)
+            whole = diagnosed or bool(self.score_layers)
+            self.surgery.accumulate(shares if self.scaler is None else self.scaler.scale(shares), whole)
             seen.append(torch.stack([loss.detach() for loss in losses]))
         finite = self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
+        if finite and self.score_layers:
+            assert self.surgery.gram is not None
+            layers = layer_grams(self.surgery.jacobian, self.surgery.parameters, self.layers)
+            G = np.concatenate([layers, self.surgery.gram[None]])
+            self.layer_scores[-1] = (
+                conflict_counts(pair_cosines(G), self.score_layers) + np.array(self.layer_scores[-1])
+            ).tolist()
         if finite and diagnosed:
             self.diagnostics.append({"step": self.step_count, **self._diagnose()})
         if not self._update(finite):
@@ -152,6 +169,8 @@ class Learner:
         """
         values = defaultdict(list)
         self.network.train()
+        if self.score_layers:
+            self.layer_scores.append([[0] * len(self.score_layers) for _ in [*self.layers, "all"]])
         batches = self.problem.batches(self.generators.order, self.generators.augmentation)
         for metrics in self.rule.epoch(self, batches):
             for name, value in metrics.items():
@@ -188,6 +207,7 @@ class Learner:
             "balancer_parameters": {name: p.detach() for name, p in self.balancer_parameters.items()},
             "rule": self.rule_state,
             "trajectory": self.trajectory,
+            "layer_scores": self.layer_scores,
             "epochs": self.epochs,
             "diagnostics": self.diagnostics,
             "counters": [self.step_count, self.skipped_steps, self.backward_passes],
@@ -209,12 +229,13 @@ class Learner:
             parameter.detach().copy_(state["balancer_parameters"][name])
         self.rule_state = state["rule"]
         self.trajectory = state["trajectory"]
+        self.layer_scores = state["layer_scores"]
         self.epochs = state["epochs"]
         self.diagnostics = state["diagnostics"]
         self.step_count, self.skipped_steps, self.backward_passes = state["counters"]
         self.step_times = state["step_times"]
 
-    def _cast(self) -> AbstractContextManager[Any]:
+    def autocast(self) -> AbstractContextManager[Any]:
         return nullcontext() if self._autocast is None else torch.autocast(self.device.type, self._autocast)
 
     def _diagnose(self) -> Metrics:
@@ -248,19 +269,22 @@ class Learner:
         return finite
 
 
-def check_options(precision: object = "float32", diagnose_every: object = 50) -> None:
+def check_options(
+    precision: object = "float32", diagnose_every: object = 50, score_layers: Sequence[float] = ()
+) -> None:
     """Refuses what a `Learner` cannot run with; apart from it so that a declaration is checked before any work."""
     if precision not in _PRECISIONS:
         raise ValueError(f"`precision` must be one of {', '.join(_PRECISIONS)}, found {precision!r}.")
     if type(diagnose_every) is not int or diagnose_every < 1:
         raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
+    check_thresholds(score_layers)
 
 
-def _move(batch: Any, device: torch.device) -> Any:
+def move(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, torch.Tensor):
         return batch.to(device, non_blocking=True)
     if isinstance(batch, tuple | list):
-        return type(batch)(_move(part, device) for part in batch)
+        return type(batch)(move(part, device) for part in batch)
     if isinstance(batch, dict):
-        return {name: _move(part, device) for name, part in batch.items()}
+        return {name: move(part, device) for name, part in batch.items()}
     return batch

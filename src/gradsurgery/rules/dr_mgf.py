@@ -18,7 +18,7 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.interfaces import Metrics, Network, Problem, Scalarization, State, TrainingRule
-from gradsurgery.core.learner import _move
+from gradsurgery.core.learner import move
 
 _LRN_ALPHA, _LRN_BETA = 1e-4, 0.75
 _TINY_NORM, _TINY_ROW, _TINY_SUM = 1e-12, 1e-10, 1e-20
@@ -425,8 +425,8 @@ class _Epoch:
                 module = learner.network.get_submodule(name.rpartition(".")[0])
                 hooks.append(module.register_forward_hook(_RawAgain(self.parameters[name])))
         try:
-            with learner._cast():
-                return list(functional_call(self.losses, swapped, (_move(batch, learner.device),)))
+            with learner.autocast():
+                return list(functional_call(self.losses, swapped, (move(batch, learner.device),)))
         finally:
             for hook in hooks:
                 hook.remove()
@@ -546,8 +546,8 @@ def begin(rule: DRMGF, learner: Any, batch: Any) -> State:
     parameters = _trainable(network)
     losses = _Losses(learner.problem, network)
     lent = {f"network.{name}": buffer for name, buffer in _copied(network).items()}
-    with learner._cast():
-        found = owners(functional_call(losses, lent, (_move(batch, learner.device),)), parameters)
+    with learner.autocast():
+        found = owners(functional_call(losses, lent, (move(batch, learner.device),)), parameters)
     importance: _Tensors = {}
     private: _Tensors = {}
     scale: _Tensors = {}

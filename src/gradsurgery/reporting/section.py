@@ -1,0 +1,56 @@
+"""What one paper's section of the report holds. `reporting/papers/<key>.py` makes it, the page only lays it out."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gradsurgery.reporting.history import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Everything a section may read, keyed by experiment."""
+
+    groups: Mapping[str, Sequence[Run]]
+    metrics: Mapping[str, Mapping[str, Any]]
+    costs: Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """A figure; `name` is its file under reports/figures and starts with the paper's key."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Sheet:
+    """A table; `name` is its file under reports/tables and starts with the paper's key."""
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """One paper at the scale that was run.
+
+    Attributes:
+        claim: what the paper says its method does, in one or two sentences.
+        ran: data, network, scale, track, epochs, seeds behind what follows, in one or two sentences.
+        found: one plain sentence, for or against the claim, made from the numbers and no stronger than they are.
+        drawings: the figures, the one that decides first.
+        sheets: the tables; every number with its interval and n.
+    """
+
+    claim: str
+    ran: str
+    found: str
+    drawings: Sequence[Drawing] = ()
+    sheets: Sequence[Sheet] = ()
