@@ -15,7 +15,7 @@ Randomness comes only from the generator that is handed in, never from a global 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,6 +97,14 @@ class Network(nn.Module, ABC):
 
 class ModelTransform(ABC):
     """Rewrites a network before training starts, from evidence that an earlier experiment left (Recon)."""
+
+    @abstractmethod
+    def check(self, build: Callable[[], Network]) -> None:
+        """Refuses, before any work and without evidence, what cannot be trained.
+
+        Args:
+            build: makes a network of the kind that will be handed in; called only by a transform that looks at one.
+        """
 
     @abstractmethod
     def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:

@@ -33,6 +33,7 @@ class Run:
     diagnostics: list[dict[str, Any]]
     skipped_steps: int
     trajectory: Mapping[str, Any] | None
+    layers: Mapping[str, Any] | None = None
 
     @property
     def method(self) -> str:
@@ -97,4 +98,7 @@ def _run(line: str) -> Run:
                 value = entry.get(key)
                 if not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"`epochs` must hold a finite {key} in epoch {entry.get('epoch')}, found {value}.")
-    return Run(**{field: record[field] for field in _TYPES})
+    layers = record.get("layers")
+    if not isinstance(layers, dict | None):
+        raise ValueError(f"`layers` must be dict or NoneType, found {type(layers).__name__}.")
+    return Run(**{field: record[field] for field in _TYPES}, layers=layers)
