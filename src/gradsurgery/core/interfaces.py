@@ -55,6 +55,20 @@ class Aggregator(ABC):
         """Direction for the task gradients `J` (K, P), with the state for the next call."""
 
 
+class Tensorwise(ABC):
+    """Beside `Aggregator`, for one that must know which columns of J are one parameter tensor, as trust ratios do.
+
+    Where `tensorwise` is true the engine adds two entries to the state before every call, the first included: `sizes`,
+    how many columns of J each tensor has, and `norms`, the tensors' lengths. The state that comes out need not
+    hold them.
+    """
+
+    @property
+    @abstractmethod
+    def tensorwise(self) -> bool:
+        """Whether this instance, with its hyper-parameters, needs them."""
+
+
 Method = Scalarization | Weighting | Aggregator
 
 
