@@ -72,6 +72,8 @@ class DRMGF(TrainingRule):
     Args:
         gate_epochs: E0, number of epochs with the gate; null for half of all.
         auxiliary: a, weight of the other tasks' losses in stage 1, and reach of the line scan.
+        auxiliary_factors: one factor per task s, so that L_s is helped along with f_s a, not a (or f_s r* of a line
+            scan); Meta-GF's seven exits have 1, 1, 0.6, 0.6, 0.75, 0.9, 1. null: all 1.
         aux_policy: "constant"; or "line_scan" (experimental): the weight of L_s in stage t is max(0, r*), where r*
             minimises L_t(theta + r Delta_s) over 20 points in [-a, a], on the epoch's first batch, with the Delta_s of
             the epoch before; a itself in the first epoch.
@@ -105,6 +107,7 @@ class DRMGF(TrainingRule):
 
     gate_epochs: int | None = None
     auxiliary: float = 0.5
+    auxiliary_factors: tuple[float, ...] | None = None
     aux_policy: Literal["constant", "line_scan"] = "constant"
     own_weight: float = 10.0
     ema: float = 0.9
@@ -123,6 +126,10 @@ class DRMGF(TrainingRule):
             value = getattr(self, name)
             if not 0.0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be non-negative, found {name} = {value}.")
+        if not all(0.0 <= factor < math.inf for factor in self.auxiliary_factors or ()):
+            raise ValueError(
+                f"`auxiliary_factors` must be non-negative, found auxiliary_factors = {self.auxiliary_factors}."
+            )
         for name in ("own_weight", "meta_lr", "importance_lr"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
@@ -144,7 +151,7 @@ class DRMGF(TrainingRule):
 
     def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
         """One stage per task, then the fusion; `batches` serves the first stage, fresh ones serve the others."""
-        _check(learner)
+        _check(self, learner)
         first = next(batches, None)
         if first is None:
             raise ValueError("`batches` must hold at least one batch, found none.")
@@ -287,9 +294,8 @@ class _Epoch:
         self.number = len(learner.epochs)
         self.gated = rule.gate and self.number < gate_epochs
         self.averaged = self.number >= gate_epochs
-        self.importance = {name: v.detach().requires_grad_() for name, v in state["importance"].items()}
-        self.scale = {name: s.detach().requires_grad_() for name, s in state["scale"].items()}
-        self.scale_before = {name: s.detach().clone() for name, s in self.scale.items()}
+        self.importance = {name: v.clone().requires_grad_() for name, v in state["importance"].items()}
+        self.scale = {name: s.clone().requires_grad_() for name, s in state["scale"].items()}
         group = learner.optimizer.param_groups[0]
         schedule = group["lr"] / group.get("initial_lr", group["lr"])
         lr = group["lr"] if rule.importance_lr is None else rule.importance_lr * schedule
@@ -299,7 +305,8 @@ class _Epoch:
         self.changes: dict[str, dict[int, Tensor]] = {name: {} for name in self.parameters}
         self.taken: _Tensors = {}
         self.statistics: dict[int, _Tensors] = {}
-        self.auxiliary = np.full((self.K, self.K), rule.auxiliary)
+        self.factors = np.ones(self.K) if rule.auxiliary_factors is None else np.array(rule.auxiliary_factors)
+        self.auxiliary = np.tile(rule.auxiliary * self.factors, (self.K, 1))
         np.fill_diagonal(self.auxiliary, 1.0)
 
     @property
@@ -320,7 +327,7 @@ class _Epoch:
                     # Buffers are lent, so that the scan leaves BatchNorm's statistics alone.
                     table[s, k] = [float(loss) for loss in self._losses(batch, moved, _copied(self.learner.network))]
         for t, s in itertools.permutations(range(self.K), 2):
-            self.auxiliary[t, s] = scan_weight(table[s, :, t], reach)
+            self.auxiliary[t, s] = self.factors[s] * scan_weight(table[s, :, t], reach)
 
     def disentangle(self, t: int, batches: Iterator[Any]) -> Iterator[Metrics]:
         """Stage 1 of task t: an epoch, whose outcome is kept aside while the parameters return to where they were."""
@@ -380,7 +387,7 @@ class _Epoch:
         with torch.no_grad():
             if self.averaged and rule.fusion != "average":
                 for name, s in self.scale.items():
-                    s.mul_(1.0 - rule.ema).add_(self.scale_before[name], alpha=rule.ema)
+                    s.mul_(1.0 - rule.ema).add_(state["scale"][name], alpha=rule.ema)
         state["importance"] = {name: v.detach() for name, v in self.importance.items()}
         state["scale"] = {name: s.detach() for name, s in self.scale.items()}
         state["importance_optimizer"] = self.step_importance.state_dict()
@@ -498,12 +505,12 @@ class _Epoch:
         for prefix, module in network.named_modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is not None:
                 assert module.running_var is not None
-                trained = self.owners.get(_join(prefix, "weight")) or range(self.K)
-                means, variances = (
-                    [self.statistics[t][_join(prefix, name)] for t in trained]
-                    for name in ("running_mean", "running_var")
+                inside = f"{prefix}." if prefix else ""
+                seen = [self.statistics[t] for t in self.owners.get(f"{inside}weight") or range(self.K)]
+                mean, variance = mixture(
+                    [buffers[f"{inside}running_mean"] for buffers in seen],
+                    [buffers[f"{inside}running_var"] for buffers in seen],
                 )
-                mean, variance = mixture(means, variances)
                 module.running_mean.copy_(mean)
                 module.running_var.copy_(variance)
 
@@ -578,7 +585,12 @@ def begin(rule: DRMGF, learner: Any, batch: Any) -> State:
     }
 
 
-def _check(learner: Any) -> None:
+def _check(rule: DRMGF, learner: Any) -> None:
+    K = len(learner.problem.tasks)
+    if rule.auxiliary_factors is not None and len(rule.auxiliary_factors) != K:
+        raise ValueError(
+            f"`auxiliary_factors` must hold one number for each of {K} tasks, found {len(rule.auxiliary_factors)}."
+        )
     if not isinstance(learner.method, Scalarization):
         raise ValueError(
             "`aggregator` must be `sum` or `mean` under rule `dr_mgf`, which fuses what whole epochs of the tasks did "
@@ -626,7 +638,3 @@ def _spread_of(importance: Float[Tensor, "n o i"]) -> np.ndarray:
     middle = size.mean(dim=0)
     width = torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
     return width.reshape(-1).cpu().numpy()
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
