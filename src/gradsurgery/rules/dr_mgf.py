@@ -529,21 +529,20 @@ class _Epoch:
         if self.K > 1:
             numbers["method.auxiliary"] = float((self.auxiliary.sum() - self.K) / (self.K * (self.K - 1)))
         if self.importance:
-            spreads = [_spread_of(v.detach()) for v in self.importance.values()]
-            numbers["method.importance_spread"] = float(np.mean(np.concatenate(spreads)))
+            numbers["method.importance_spread"] = _mean([_spread_of(v.detach()) for v in self.importance.values()])
         if self.scale:
-            entropies: list[np.ndarray] = []
-            dominated: list[list[np.ndarray]] = [[] for _ in range(self.K)]
+            entropies: list[Tensor] = []
+            dominated: list[list[Tensor]] = [[] for _ in range(self.K)]
             for name in self.scale:
                 shares = self._shares(name)
                 assert shares is not None
-                pi = shares.detach().reshape(len(shares), -1).double()
-                entropies.append((-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi))).cpu().numpy())
+                pi = shares.detach().double().flatten(1)
+                entropies.append(-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi)))
                 for t, share in zip(self.owners[name], pi, strict=True):
-                    dominated[t].append((share > 0.5).cpu().numpy())
-            numbers["method.entropy"] = float(np.mean(np.concatenate(entropies)))
+                    dominated[t].append((share > 0.5).double())
+            numbers["method.entropy"] = _mean(entropies)
             for task, flags in zip(self.learner.problem.tasks, dominated, strict=True):
-                numbers[f"method.dominated.{task}"] = float(np.mean(np.concatenate(flags))) if flags else 0.0
+                numbers[f"method.dominated.{task}"] = _mean(flags) if flags else 0.0
         return numbers
 
 
@@ -633,8 +632,12 @@ def _spread(values: Tensor, ndim: int) -> Tensor:
     return values.reshape(*values.shape, *(1,) * (ndim - values.ndim))
 
 
-def _spread_of(importance: Float[Tensor, "n o i"]) -> np.ndarray:
+def _spread_of(importance: Float[Tensor, "n o i"]) -> Float[Tensor, "o i"]:
+    """How far apart the tasks' importances of a kernel lie, in multiples of their mean."""
     size = importance.abs().double()
     middle = size.mean(dim=0)
-    width = torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
-    return width.reshape(-1).cpu().numpy()
+    return torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
+
+
+def _mean(tensors: Sequence[Tensor]) -> float:
+    return float(np.mean(np.concatenate([tensor.flatten().cpu().numpy() for tensor in tensors])))

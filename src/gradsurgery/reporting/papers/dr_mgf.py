@@ -32,7 +32,7 @@ def section(evidence: Evidence) -> Section | None:
         return None
     drawings, sheets = [], []
     for problem, groups in problems.items():
-        network, stem = _NETWORKS[problem], problem.replace("cifar100_exits", "dr_mgf")
+        network, stem = _NETWORKS[problem], _OWN + problem.removeprefix("cifar100_exits").replace("_", "-")
         setting = _setting(groups[_OWN])
         drawings.append(Drawing(
             f"{stem}-exits", by_exit_and_pass(_shown(groups), _rule(groups[_OWN], evidence), _OWN),
