@@ -80,7 +80,8 @@ class DRMGF(TrainingRule):
         own_weight: rho, weight of the own task in the gate.
         ema: share of the scales before the epoch that is kept.
         meta_lr: Adam's rate for s; it follows the problem's schedule.
-        importance_lr: likewise for v; null for the problem's own rate.
+        importance_lr: likewise for v; null for the problem's own, as in the code, where Adam steps the network as well:
+            a rate that suits SGD is mostly too high for it.
         importance_weight_decay: of v.
         order: in which order the tasks have their stages.
         fusion: "meta" (above); "average": all pi_t equal, stage 2 only refreshes BatchNorm; "sigmoid":
@@ -99,7 +100,8 @@ class DRMGF(TrainingRule):
            keeps BatchNorm's statistics between stages; by the paper's own words these are slips. See `compat`.
         4. Importance of BatchNorm weights and of linear layers is constant in the code and cancels: it is not kept.
         5. The multi-exit experiments were not released. There, a task t outside A(p) can still train p through its
-           auxiliary losses: p is then gated by the plain mean of p_s, and t has no Delta on p.
+           auxiliary losses: p is then gated by the plain mean of p_s, and t has no Delta on p. The weights tau of exits
+           in Meta-GF's code are a balancer here (`ramp`).
         6. Meta-GF's image code has a scale per tensor or per output channel; here it is per kernel, as in its
            multi-task code.
         7. The direction of the authors' line scan is not public; ours is the simplest one that fits their logs.
