@@ -45,6 +45,16 @@ def test_single_task_run_is_chosen_and_judged_by_its_own_task(made_up: Callable[
     assert list(select(chosen, "best-val")) == ["right.accuracy"]
 
 
+def test_metrics_of_several_kinds_count_by_relative_change(made_up: Callable[..., dict]) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0)
+    record["metrics"] = {"left.mae": False, "right.ssim": True}
+    for row, error, likeness in zip(record["epochs"], [0.10, 0.05, 0.09, 0.10], [0.6, 0.55, 0.61, 0.5], strict=True):
+        for split in ("val", "test"):
+            row |= {f"{split}.left.mae": error, f"{split}.right.ssim": likeness}
+    # A halved error outweighs a similarity that is a tenth lower, although its number moves by less.
+    assert RULES["best-val"](parse([json.dumps(record)], "memory")[0]) == 1
+
+
 def test_unknown_rule_is_refused(run: Run) -> None:
     with pytest.raises(ValueError, match="`selection` must be one of best-val, last, best-test, found 'best'"):
         select(run, "best")
