@@ -111,6 +111,7 @@ def history(
         "tasks": list(learner.problem.tasks),
         "metrics": dict(learner.problem.metrics),
         "data_sha256": data_sha256,
+        "test_rows": learner.problem.test_rows,
         "epochs": learner.epochs,
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
