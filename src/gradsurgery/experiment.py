@@ -119,6 +119,7 @@ def history(
         "layers": {
             "names": list(learner.layers),
             "sizes": [sum(p.numel() for p in own) for own in learner.layers.values()],
+            "steps": learner.step_count,
             "thresholds": list(learner.score_layers),
             "scores": [epoch[:-1] for epoch in learner.layer_scores],
             "whole": [epoch[-1] for epoch in learner.layer_scores],
