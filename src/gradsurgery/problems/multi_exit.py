@@ -74,9 +74,9 @@ class MultiExit(Problem):
         network_fields: dict | None = None,
     ):
         for name, value, least in (
-            ("epochs", epochs, 1), ("passes", passes, 1), ("exits", exits, 2), ("num_classes", num_classes, 2), ("train_size", train_size, 0),
-            ("val_size", val_size, 0), ("test_size", test_size, 0), ("batch_size", batch_size, 1),
-            ("momentum", momentum, 0), ("weight_decay", weight_decay, 0),
+            ("epochs", epochs, 1), ("passes", passes, 1), ("exits", exits, 2), ("num_classes", num_classes, 2),
+            ("train_size", train_size, 0), ("val_size", val_size, 0), ("test_size", test_size, 0),
+            ("batch_size", batch_size, 1), ("momentum", momentum, 0), ("weight_decay", weight_decay, 0),
         ):  # fmt: skip
             if value < least:
                 raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
