@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from gradsurgery.reporting.findings import direction
 from gradsurgery.reporting.grouping import of, problems, title
 from gradsurgery.reporting.history import Run
-from gradsurgery.reporting.measures import measure, word
+from gradsurgery.reporting.measures import capital, measure, word
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.statistics import Summary
 from gradsurgery.reporting.style import canvas, colour, label, line, look
@@ -99,12 +99,10 @@ def sheet(found: Sequence[Contrast], evidence: Evidence) -> pd.DataFrame:
         rows.append({
             "problem": title(c.run.problem), "method": source(c.run.experiment, label(c.run.method)),
             "metric, mean of tasks": f"{how.name}{unit}{'' if c.difference['higher'] else ', lower is better'}",
-            "ours [95 % interval]": measured(c.record.get(c.metric), c.metric),
-            "sum [95 % interval]": measured(base.get(c.metric), c.metric),
             "minus sum, paired": measured(c.difference, c.metric, signed=True),
+            "verdict": c.verdict, "n": c.difference["n"], "scale, track": f"{c.run.scale}, {c.run.track}",
+            "ours": measured(c.record.get(c.metric), c.metric), "sum": measured(base.get(c.metric), c.metric),
             "Delta-m against the sum (%)": spread(c.record.get("delta_m_sum"), signed=True),
-            "n": c.difference["n"], "scale, track": f"{c.run.scale}, {c.run.track}",
-            "better than the sum?": c.verdict,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -125,7 +123,8 @@ def sentence(found: Sequence[Contrast]) -> str:
             detail = verdict in ("direction only", "not reproduced")
             parts.append(f"{words} in {len(own)}: {'; '.join(_said(c, detail, found) for c in own)}")
     places = len({c.run.problem for c in found})
-    return f"Against the sum on {places} problems with data ({len(found)} comparisons): {'. '.join(parts)}."
+    start = f"Against the sum on {places} problems with data ({len(found)} comparisons): "
+    return start + ". ".join([parts[0], *(capital(part) for part in parts[1:])]) + "."
 
 
 def _said(contrast: Contrast, detail: bool, found: Sequence[Contrast]) -> str:
