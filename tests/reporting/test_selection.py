@@ -57,6 +57,16 @@ def test_rules_that_look_at_the_test_set_are_not_fair() -> None:
     assert set(RULES) - set(FAIR) == {"last10", "best-test"}
 
 
+def test_metrics_of_several_kinds_count_by_relative_change(made_up: Callable[..., dict]) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0)
+    record["metrics"] = {"left.mae": False, "right.ssim": True}
+    for row, error, likeness in zip(record["epochs"], [0.10, 0.05, 0.09, 0.10], [0.6, 0.55, 0.61, 0.5], strict=True):
+        for split in ("val", "test"):
+            row |= {f"{split}.left.mae": error, f"{split}.right.ssim": likeness}
+    # A halved error outweighs a similarity that is a tenth lower, although its number moves by less.
+    assert RULES["best-val"](parse([json.dumps(record)], "memory")[0]) == [1]
+
+
 def test_unknown_rule_is_refused(run: Run) -> None:
     with pytest.raises(ValueError, match="`selection` must be one of best-val, last, last10, best-test, found 'best'"):
         select(run, "best")
