@@ -15,10 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gradsurgery.reporting.findings import direction
+from gradsurgery.reporting.grouping import title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.reporting.selection import select
-from gradsurgery.reporting.statistics import Summary, summarise, test_noise
+from gradsurgery.reporting.statistics import Summary, summarise
 from gradsurgery.reporting.style import canvas, colour, family, label, look
 
 _PROBLEM = "cifar100_reconstruction"
@@ -34,12 +35,17 @@ _METRICS = {"l1.mae": ("L1 error", "lower", 4), "ssim.ssim": ("SSIM", "higher", 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """One method on one problem: its chosen test metrics by seed, its diagnosed steps, and what a step costs."""
+    """One method on one problem: its chosen test metrics by seed, its diagnosed steps, and what a step costs.
+
+    `noise` is what the test set's size alone can move the difference of its mean accuracy to the sum's by, 0 where that
+    is not known.
+    """
 
     runs: Sequence[Run]
     chosen: Mapping[int, Mapping[str, float]]
     step_ms: Sequence[float]
     passes: float | None
+    noise: float
 
     @property
     def conflicts(self) -> float | None:
@@ -109,6 +115,7 @@ def _lines(evidence: Evidence, problem: str) -> dict[str, _Line]:
             {run.seed: select(run, rule) for run in runs},
             [seed["step_ms"] for seed in seeds],
             float(seeds[0]["backward_passes_per_step"]) if seeds else None,
+            float(evidence.metrics[name].get("minus_sum", {}).get("all", {}).get("test_noise", 0.0)),
         )
     return lines
 
@@ -314,35 +321,26 @@ def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]]) -> pd.DataFrame:
     for problem, lines in elsewhere.items():
         for method in [m for m in _complete(lines) if family(m) in ("pcgrad", "cagrad", "sam_gs", "gcond")]:
             line, base = lines[method], lines[_SUM]
-            summary, noise = _difference(line, base, None), _noise(line, base)
+            summary = _difference(line, base, None)
             rows.append({
-                "problem": problem, "method": _name(method) if "raw" not in method else label(method),
+                "problem": title(problem), "method": _name(method) if "raw" not in method else label(method),
                 "track": line.runs[0].track, "scale": line.runs[0].scale, "n": summary.n,
                 "accuracy minus the sum's (points, mean of tasks)": _say(summary, 2, factor=100.0),
-                "what the test set's size can explain (points)": f"{100 * noise:.2f}",
-                "verdict": direction(summary, "higher", noise),
+                "what the test set's size can explain (points)": f"{100 * line.noise:.2f}" if line.noise else "-",
+                "verdict": direction(summary, "higher", line.noise),
                 "diagnosed steps with a conflict (%)": "-" if line.conflicts is None else f"{100 * line.conflicts:.0f}",
                 "step (ms)": f"{np.median(line.step_ms):.1f}" if line.step_ms else "-",
             })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _noise(line: _Line, base: _Line) -> float:
-    size = line.runs[0].test_size
-    return 0.0 if size is None else test_noise(_shares(line, base), size)
-
-
-def _shares(line: _Line, base: _Line) -> list[tuple[float, float]]:
-    rows, others = list(line.chosen.values()), list(base.chosen.values())
-    return [(float(np.mean([r[m] for r in rows])), float(np.mean([r[m] for r in others]))) for m in rows[0]]
-
-
 def _ran_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
-    first = next(iter(elsewhere.values()))
-    line = first[next(m for m in first if family(m) == "gcond")]
+    runs = [line.runs for lines in elsewhere.values() for method, line in lines.items() if family(method) == "gcond"]
+    seeds = sorted({len(group) for group in runs})
+    scales, tracks = (", ".join(sorted(set(n))) for n in zip(*((g[0].scale, g[0].track) for g in runs), strict=True))
     return (
-        f"Besides, GCond on single mini-batches, not smoothed, on {', '.join(elsewhere)} (scale {line.runs[0].scale},"
-        f" track {line.runs[0].track}, {len(line.runs)} seeds), which is outside the regime its authors recommend."
+        f"Besides, GCond on single mini-batches, not smoothed, on {'; '.join(map(title, elsewhere))} (scale {scales},"
+        f" track {tracks}, {' or '.join(map(str, seeds))} seeds), which is outside the regime its authors recommend."
     )
 
 
@@ -352,11 +350,11 @@ def _found_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
         for method in [m for m in lines if family(m) == "gcond"]:
             line, base = lines[method], lines[_SUM]
             summary = _difference(line, base, None)
-            word = direction(summary, "higher", _noise(line, base))
+            word = direction(summary, "higher", line.noise)
             word = {"direction only": "more accurate", "not reproduced": "less accurate"}.get(word, word)
             share = "" if line.resolved is None else f", resolving on {100 * line.resolved:.0f} % of diagnosed steps"
             said.setdefault(word, []).append(
-                f"{problem}, {label(method)} ({_say(summary, 2, factor=100.0)} points, n = {summary.n}{share})"
+                f"{title(problem)}, {label(method)} ({_say(summary, 2, factor=100.0)} points, n = {summary.n}{share})"
             )
     parts = [f"{word}: {'; '.join(where)}" for word, where in sorted(said.items())]
     return f"Single mini-batches, not smoothed, against the sum. {'. '.join(p[0].upper() + p[1:] for p in parts)}."
