@@ -50,7 +50,7 @@ def _dots(axes: Axes, runs: Sequence[Run], names: Sequence[str], S: float, edge:
             axes.plot(summary.mean, height, "o", color=edge, markerfacecolor=face, markersize=3.6)
 
 
-def _bar(axes: Axes, summary: Summary, height: float, hue: str, width: float) -> None:
+def _bar(axes: Axes, summary: Summary, height: int | float, hue: str, width: float) -> None:
     if summary.low is not None and summary.high is not None:
         axes.plot([summary.low, summary.high], [height, height], "-", color=hue, linewidth=width, zorder=1)
 
