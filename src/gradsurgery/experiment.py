@@ -26,6 +26,7 @@ from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Proble
 from gradsurgery.core.layers import as_evidence
 from gradsurgery.core.learner import Learner, check_options
 from gradsurgery.core.seeding import Generators
+from gradsurgery.rules.joint import Joint
 
 _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _KEYS = ("problem", "module", "settings", *_SLOTS)
@@ -110,6 +111,7 @@ def history(
         "tasks": list(learner.problem.tasks),
         "metrics": dict(learner.problem.metrics),
         "data_sha256": data_sha256,
+        "test_rows": learner.problem.test_rows,
         "epochs": learner.epochs,
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
@@ -159,6 +161,8 @@ def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         fields = dict(declaration[slot])
         slots[slot] = build(f"{slot}s", fields.pop("name"), **fields)
     slots["balancer"].parameters(len(problem.tasks))  # refuses what does not fit the number of tasks
+    if isinstance(slots["rule"], Joint):
+        slots["rule"].check(len(problem.tasks))
     return _Parts(
         problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], _options(declaration)
     )

@@ -55,6 +55,20 @@ class Aggregator(ABC):
         """Direction for the task gradients `J` (K, P), with the state for the next call."""
 
 
+class Tensorwise(ABC):
+    """Beside `Aggregator`, for one that must know which columns of J are one parameter tensor, as trust ratios do.
+
+    Where `tensorwise` is true the engine adds two entries to the state before every call, the first included: `sizes`,
+    how many columns of J each tensor has, and `norms`, the tensors' lengths. The state that comes out need not
+    hold them.
+    """
+
+    @property
+    @abstractmethod
+    def tensorwise(self) -> bool:
+        """Whether this instance, with its hyper-parameters, needs them."""
+
+
 Method = Scalarization | Weighting | Aggregator
 
 
@@ -119,12 +133,14 @@ class Problem(ABC):
         metrics: `<task>.<metric>` -> True where higher is better; the order is the column order of every table.
         epochs: number of epochs a run lasts.
         clip: largest norm of the whole gradient, the same for every method, or None.
+        test_rows: examples behind every test metric, by task where each has examples of its own; None without data.
     """
 
     tasks: tuple[str, ...]
     metrics: Mapping[str, bool]
     epochs: int
     clip: float | None
+    test_rows: int | Mapping[str, int] | None = None
 
     @abstractmethod
     def network(self, generator: torch.Generator) -> Network:
