@@ -40,6 +40,7 @@ class Experiment:
 
     name: str
     problem: str
+    stage: str
     track: str
     seeds: tuple[int, ...]
     declaration: Mapping[str, Any]
@@ -88,17 +89,22 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except yaml.YAMLError as error:
         raise ValueError(f"{path} must be valid YAML, found: {' '.join(str(error).split())}.") from None
     top = _fields(
-        str(path), document, {"scale", "datasets", "problems", "experiments", "protocols", "regression"}, {"rows"}
+        str(path),
+        document,
+        {"scale", "datasets", "problems", "experiments", "protocols", "regression"},
+        {"rows", "sequels"},
     )
     if top["scale"] not in SCALES:
         raise ValueError(f"`scale` must be one of {', '.join(SCALES)}, found {top['scale']!r}.")
     datasets = _mapping("datasets", top["datasets"])
     problems = {n: _problem(n, b, top["scale"], datasets) for n, b in _mapping("problems", top["problems"]).items()}
-    experiments = {
-        n: _experiment(n, b, problems) for n, b in _mapping("experiments", top["experiments"]).items()
-    }  # fmt: skip
+    experiments = _table("experiments", "train", top["experiments"], problems)
+    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems)
+    if repeated := sorted(set(experiments) & set(sequels)):
+        raise ValueError(f"`sequels` must have names of their own, found {repeated[0]} in `experiments` too.")
+    _check_evidence(experiments, sequels)
     _check_judging(top["protocols"], top["regression"], problems)
-    return Params(top["scale"], datasets, problems, experiments, top["protocols"], top["regression"])
+    return Params(top["scale"], datasets, problems, experiments | sequels, top["protocols"], top["regression"])
 
 
 def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> Problem:
@@ -116,7 +122,8 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
             )
     # dvc.yaml reads `inputs`, prepare.py reads `prepare`: were they to differ, a changed data set would go unnoticed
     module = f"src/gradsurgery/problems/{block['module']}.py"
-    wanted = {side: f"data/raw/{sources[side]}" if side in sources else module for side in ("left", "right")}
+    read = {"right": sources.get("left"), **sources}  # one data set stands on both sides
+    wanted = {side: f"data/raw/{read[side]}" if read.get(side) else module for side in ("left", "right")}
     if block["inputs"] != wanted:
         raise ValueError(f"`{where}.inputs` must agree with `prepare` and be {wanted}, found {block['inputs']!r}.")
     seeds: list[int] = []
@@ -134,14 +141,39 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
     return Problem(block["module"], prepare, pinned, tuple(seeds), learner, settings)
 
 
-def _experiment(name: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
-    where = f"experiments.{name}"
+def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem]) -> dict[str, Experiment]:
+    """The lines of `experiments` or `sequels`, which are grouped by problem, under their full names."""
+    found = {}
+    for problem, lines in _mapping(section, table).items():
+        if problem not in problems:
+            raise ValueError(f"`{section}` must group lines by problem ({', '.join(problems)}), found {problem!r}.")
+        for key, block in _mapping(f"{section}.{problem}", lines).items():
+            at = f"pipelines/{problem}/dvc.yaml:{stage}@{key}"
+            found[f"{problem}-{key}"] = _experiment(
+                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems
+            )
+    return found
+
+
+def _check_evidence(experiments: Mapping[str, Experiment], sequels: Mapping[str, Experiment]) -> None:
+    """A sequel names an experiment that leaves layer scores; an experiment names none, or DVC would not know of it."""
+    for name, sequel in sequels.items():
+        where = f"sequels.{sequel.problem}.{name.removeprefix(f'{sequel.problem}-')}.evidence"
+        source = experiments.get(str(sequel.declaration.get("evidence")))
+        if source is None:
+            raise ValueError(f"`{where}` must name an experiment, found {sequel.declaration.get('evidence')!r}.")
+        if not source.declaration.get("learner", {}).get("score_layers"):
+            raise ValueError(f"`{where}` must name one with `learner.score_layers`, found {source.name}.")
+    for experiment in experiments.values():
+        if "evidence" in experiment.declaration:
+            raise ValueError(f"`evidence` belongs to a line of `sequels`, found it in experiment {experiment.name}.")
+
+
+def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
     block = _fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence"})
-    if block["problem"] not in problems:
-        raise ValueError(f"`{where}.problem` must name one of {', '.join(problems)}, found {block['problem']!r}.")
-    problem = problems[block["problem"]]
     if not name.startswith(f"{block['problem']}-"):
-        raise ValueError(f"`{where}` must be named <problem>-<method>[-<variant>], found problem {block['problem']!r}.")
+        raise ValueError(f"`{where}.problem` must be the problem it stands under, found {block['problem']!r}.")
+    problem = problems[block["problem"]]
     if block["module"] != problem.module:
         raise ValueError(f"`{where}.module` must be its problem's {problem.module!r}, found {block['module']!r}.")
     if block["track"] not in TRACKS:
@@ -163,7 +195,7 @@ def _experiment(name: str, block: Any, problems: Mapping[str, Problem]) -> Exper
         validate(declaration)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{where}: {error}") from None
-    return Experiment(name, block["problem"], block["track"], problem.seeds, declaration)
+    return Experiment(name, block["problem"], stage, block["track"], problem.seeds, declaration)
 
 
 def _check_judging(protocols: Any, regression: Any, problems: Mapping[str, Problem]) -> None:

@@ -12,9 +12,13 @@ from pipelines._params import Params
 from pipelines._regression import Moved, compare
 
 
-def summary(root: Path, here: Path, params: Params, trained: Sequence[str], seconds: float) -> list[Moved]:
+def summary(
+    root: Path, here: Path, params: Params, trained: Sequence[str], skipped: Sequence[str], seconds: float
+) -> list[Moved]:
     """Prints where everything is and whether it reproduced; the numbers outside their bands."""
     print(f"\nscale {params.scale}: {len(params.experiments)} experiments, {len(trained)} trained now, {seconds:.0f} s")
+    if skipped:
+        print(f"  SKIPPED  {', '.join(skipped)}: their data set could not be had")
     if trained:
         print(_time_split(here, params, trained))
     for what, where in (
@@ -27,6 +31,7 @@ def summary(root: Path, here: Path, params: Params, trained: Sequence[str], seco
         print(f"nothing to compare with: {source} holds no committed numbers at this scale.")
         return []
     fresh = json.loads((here / "reports/metrics.json").read_text(encoding="utf-8"))
+    reference = {name: entry for name, entry in reference.items() if entry["problem"] not in skipped}
     compared, moved = compare(fresh, reference, params.regression)
     print(f"{compared - len(moved)} of {compared} numbers lie within their regression bands of {source}.")
     for one in moved[:20]:

@@ -1,4 +1,4 @@
-"""The folder a run happens in: its dvc.lock made whole, or a copy of the tree for another scale."""
+"""The folder a run happens in: its DVC locks made whole, or a copy of the tree for another scale."""
 
 import re
 import shutil
@@ -9,9 +9,12 @@ from pathlib import Path
 import yaml
 
 
-def lock_is_cut(root: Path) -> bool:
-    """Whether dvc.lock ends before its time. DVC itself notices only where the rest is no YAML or fits no schema."""
-    lock = root / "dvc.lock"
+def cut_locks(root: Path) -> list[Path]:
+    """The locks that end before their time. DVC itself notices only where the rest is no YAML or fits no schema."""
+    return [lock for lock in (root / "dvc.lock", *sorted(root.glob("pipelines/*/dvc.lock"))) if _is_cut(lock)]
+
+
+def _is_cut(lock: Path) -> bool:
     if not lock.exists():
         return False
     text = lock.read_text(encoding="utf-8")
@@ -25,15 +28,15 @@ def lock_is_cut(root: Path) -> bool:
     return not whole or not text.endswith("\n")
 
 
-def restore_lock(root: Path) -> None:
-    """A kill at the wrong moment leaves dvc.lock cut off, and then DVC cannot be trusted: say so and take Git's."""
-    lock = root / "dvc.lock"
-    committed = subprocess.run(["git", "show", "HEAD:./dvc.lock"], cwd=root, capture_output=True)
+def restore_lock(root: Path, lock: Path) -> None:
+    """A kill at the wrong moment leaves a lock cut off, and then DVC cannot be trusted: say so and take Git's."""
+    name = lock.relative_to(root).as_posix()
+    committed = subprocess.run(["git", "show", f"HEAD:./{name}"], cwd=root, capture_output=True)
     if committed.returncode == 0:
-        print("warning: dvc.lock was cut off by a kill; restored from Git.", file=sys.stderr)
+        print(f"warning: {name} was cut off by a kill; restored from Git.", file=sys.stderr)
         lock.write_bytes(committed.stdout)
     else:
-        print("warning: dvc.lock was cut off by a kill and Git has none; removed.", file=sys.stderr)
+        print(f"warning: {name} was cut off by a kill and Git has none; removed.", file=sys.stderr)
         lock.unlink()
 
 
@@ -46,9 +49,9 @@ def workspace(root: Path, scale: str) -> Path:
         capture_output=True,
         check=True,
     ).stdout.decode()
-    generated = ("reports/", "dvc.lock", "README.md")
     tracked = {name for name in listed.split("\0") if name and (root / name).is_file()}
-    wanted = {name for name in tracked if not name.startswith(generated)}
+    generated = {name for name in tracked if name.startswith("reports/") or name.endswith("dvc.lock")} | {"README.md"}
+    wanted = tracked - generated
     for name in wanted:
         content = (root / name).read_bytes()
         if name == "params.yaml":
@@ -59,7 +62,12 @@ def workspace(root: Path, scale: str) -> Path:
             shutil.copymode(root / name, here / name)
     for kept in ("src", "pipelines", "data/published"):  # a file deleted here must not live on there
         for path in sorted((here / kept).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and str(path.relative_to(here)) not in wanted:
+            if (
+                path.is_file()
+                and path.name != "dvc.lock"
+                and "__pycache__" not in path.parts
+                and str(path.relative_to(here)) not in wanted
+            ):
                 path.unlink()
     for folder in ("reports/history", "reports/costs"):
         (here / folder).mkdir(parents=True, exist_ok=True)

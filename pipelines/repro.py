@@ -1,7 +1,11 @@
 """The whole pipeline over all cores, with one bar and a summary: what `make repro` runs.
 
-Fetch and prepare run first, then the stale experiments, shared out among one `dvc repro` per core, then a plain
-`dvc repro`, which evaluates, reports, and proves that nothing was left out. A plain `dvc repro` alone gives the same.
+Fetch and prepare run first, then the stale experiments, shared out among one `dvc repro` per core, those that start
+from another's evidence after all others, then a plain `dvc repro`, which evaluates, reports, and proves that nothing
+was left out. A plain `dvc repro` alone gives the same.
+
+A data set marked `optional` in params.yaml (no package registry carries it) may be missing at scale smoke: its problems
+are then skipped, and the summary says so. At the other scales a data set that cannot be had ends the run.
 
 At another scale than the one in params.yaml everything happens in workspaces/<scale>/, a copy of the tree that shares
 DVC's cache, so that params.yaml and reports/ here stay as they are.
@@ -28,14 +32,13 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from pipelines._params import SCALES, complain, load
+from pipelines._params import SCALES, Params, complain, load
 from pipelines._regression import means
 from pipelines._summary import summary
-from pipelines._workspace import lock_is_cut, restore_lock, workspace
+from pipelines._workspace import cut_locks, restore_lock, workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNNING = re.compile(r"^Running stage '(?:[^':]*:)?train@([^']+)'")
-BROKEN_LOCK = re.compile(r"dvc\.lock' (validation failed|is invalid)")
+RUNNING = re.compile(r"^Running stage 'pipelines/([^/']+)/dvc\.yaml:(?:train|sequel)@([^']+)'")
 CHUNK = 4  # experiments per `dvc repro`: starting DVC costs about a second
 
 
@@ -48,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(error)
     scale = arguments.scale or params.scale
     here = ROOT if scale == params.scale else workspace(ROOT, scale)
-    reproduction = Reproduction(here, arguments.jobs or psutil.cpu_count() or 1)
+    reproduction = Reproduction(here, load(here / "params.yaml"), arguments.jobs or psutil.cpu_count() or 1)
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     try:
@@ -63,15 +66,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if arguments.record:
         record(here, scale)
-    outside = summary(ROOT, here, load(here / "params.yaml"), trained, time.monotonic() - started)
+    outside = summary(ROOT, here, reproduction.params, trained, reproduction.skipped, time.monotonic() - started)
     return 1 if arguments.strict and outside else 0
 
 
 class Reproduction:
     """One run of the pipeline in one folder, with all the processes it has started."""
 
-    def __init__(self, root: Path, jobs: int) -> None:
-        self._root, self._jobs = root, jobs
+    def __init__(self, root: Path, params: Params, jobs: int) -> None:
+        self._root, self.params, self._jobs = root, params, jobs
+        self.skipped: list[str] = []  # problems whose optional data set could not be had
         self._processes: list[subprocess.Popen[Any]] = []
         self._killed = False
         self._environment = {
@@ -92,16 +96,27 @@ class Reproduction:
     def run(self) -> list[str]:
         """Brings everything up to date; the experiments that had to be trained."""
         stale = self._stale()
-        if any(name.startswith(("fetch@", "prepare@")) for name in stale):
-            self._dvc(["repro", "-q", "prepare"], "fetch and prepare")
+        if missing := self._optional(stale):
+            self._fetch(missing)
+        wanted = [name for name in self.params.problems if name not in self.skipped]
+        prepared = {f"prepare@{name}" for name in wanted} & set(stale)
+        if prepared or any(name.startswith("fetch@") for name in set(stale) - set(missing)):
+            self._dvc(["repro", "-q", *sorted(prepared or {f"prepare@{name}" for name in wanted})], "fetch and prepare")
             stale = self._stale()
-        experiments = [name.removeprefix("train@") for name in stale if name.startswith("train@")]
-        if experiments:
-            with self._tracker():
-                self._train(longest_first(self._root, experiments))
-        if stale:
+        trained: list[str] = []
+        for kind in ("train", "sequel"):  # a sequel's evidence is what the first round trains
+            stages = {e.stage: e.name for e in self.params.experiments.values() if e.problem not in self.skipped}
+            experiments = [stages[name] for name in stale if name in stages and f":{kind}@" in name]
+            if experiments:
+                with self._tracker():
+                    self._train(longest_first(self._root, experiments))
+                trained += experiments
+                stale = self._stale()
+        if self.skipped:
+            self._dvc(["repro", "-q", "-s", "evaluate", "report"], "evaluate and report")
+        elif stale or trained:
             self._dvc(["repro", "-q"], "evaluate and report")
-        return experiments
+        return trained
 
     def kill(self) -> None:
         """Ends every process group that is still there."""
@@ -115,19 +130,32 @@ class Reproduction:
                 os.killpg(left.pid, signal.SIGKILL)
 
     def _stale(self) -> list[str]:
-        """Stages that DVC would run."""
+        """Addresses of the stages that DVC would run."""
+        for lock in cut_locks(self._root):
+            restore_lock(self._root, lock)
         command = ["dvc", "status", "--json"]
-        if lock_is_cut(self._root):
-            restore_lock(self._root)
-        for last in (False, True):
-            answer = subprocess.run(command, cwd=self._root, env=self._environment, capture_output=True, text=True)
-            if answer.returncode == 0:
-                break
-            if last or not BROKEN_LOCK.search(answer.stderr):
-                print(answer.stderr, file=sys.stderr)
-                raise subprocess.CalledProcessError(answer.returncode, command)
-            restore_lock(self._root)
-        return [name.split(":")[-1] for name in json.loads(answer.stdout)]
+        answer = subprocess.run(command, cwd=self._root, env=self._environment, capture_output=True, text=True)
+        if answer.returncode:
+            print(answer.stderr, file=sys.stderr)
+            raise subprocess.CalledProcessError(answer.returncode, command)
+        return list(json.loads(answer.stdout))
+
+    def _optional(self, stale: list[str]) -> list[str]:
+        """Stale fetch stages of data sets that this scale can do without."""
+        if self.params.scale != "smoke":
+            return []
+        optional = {f"fetch@{name}" for name, block in self.params.datasets.items() if block.get("optional")}
+        return sorted(optional & set(stale))
+
+    def _fetch(self, stages: list[str]) -> None:
+        for stage in stages:
+            try:
+                self._dvc(["repro", "-q", stage], stage)
+            except subprocess.CalledProcessError:
+                name = stage.removeprefix("fetch@")
+                without = [p for p, block in self.params.problems.items() if name in block.prepare.values()]
+                print(f"warning: skipping {', '.join(without)}: data set {name} could not be had (above)", flush=True)
+                self.skipped += without
 
     def _train(self, experiments: list[str]) -> None:
         """`dvc --wait-for-lock repro -s` on disjoint chunks: the one way to run DVC stages at once that holds."""
@@ -151,7 +179,7 @@ class Reproduction:
                 chunk = chunks.pop(0)
             except IndexError:
                 return
-            command = ["dvc", "--wait-for-lock", "repro", "-s", *(f"train@{name}" for name in chunk)]
+            command = ["dvc", "--wait-for-lock", "repro", "-s", *(self.params.experiment(name).stage for name in chunk)]
             process = self._start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             lines, seen = [], 0
             for line in process.stdout or ():
@@ -159,7 +187,7 @@ class Reproduction:
                 if match := RUNNING.match(line):
                     bar.update(seen)
                     seen = 1
-                    bar.set_postfix_str(match[1])
+                    bar.set_postfix_str("-".join(match.groups()))
                 elif " epoch " in line:
                     bar.set_postfix_str(line.strip())
             bar.update(seen)

@@ -147,7 +147,9 @@ def evidence_for(experiment: Experiment) -> dict[str, Any] | None:
         return None
     path = Path("reports/history") / f"{name}.jsonl"
     if not path.exists():
-        raise ValueError(f"`evidence` must have a history, found no {path}: run `dvc repro train@{name}` first.")
+        raise ValueError(
+            f"`evidence` must have a history, found no {path}: run `python -m pipelines.train {name}` first."
+        )
     return evidence_of([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
 
 

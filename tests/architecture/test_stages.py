@@ -10,7 +10,9 @@ from pipelines.train import sources
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-TABLE = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["experiments"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+TABLES = {"train": PARAMS["experiments"], "sequel": PARAMS.get("sequels") or {}}
+TRAINING = {path.parent.name: path.read_text(encoding="utf-8") for path in ROOT.glob("pipelines/*/dvc.yaml")}
 
 
 def _resolved(template, item):
@@ -23,12 +25,36 @@ def _resolved(template, item):
     return re.sub(r"\$\{item\.([a-z_.]+)\}", value, template)
 
 
+def _stage(problem, name):
+    return yaml.safe_load(TRAINING[problem])["stages"][name]
+
+
 def test_dvc_lists_exactly_the_sources_that_the_fingerprint_covers():
     params = load(ROOT / "params.yaml")
-    for name, row in TABLE.items():
-        listed = {ROOT / _resolved(dep, row) for dep in STAGES["train"]["do"]["deps"] if not dep.startswith("data/")}
-        files = {file for each in listed for file in (each.glob("*.py") if each.is_dir() else [each])}
-        assert files == set(sources(params.experiment(name))), name
+    for stage, table in TABLES.items():
+        for problem, lines in table.items():
+            for key, row in lines.items():
+                deps = [_resolved(dep, row) for dep in _stage(problem, stage)["do"]["deps"]]
+                listed = [ROOT / dep for dep in deps if not dep.startswith(("data/", "reports/"))]
+                files = {file for each in listed for file in (each.glob("*.py") if each.is_dir() else [each])}
+                assert files == set(sources(params.experiment(f"{problem}-{key}"))), key
+
+
+def test_a_sequel_waits_for_the_history_it_starts_from():
+    for problem in TABLES["sequel"]:
+        assert "reports/history/${item.evidence}.jsonl" in _stage(problem, "sequel")["do"]["deps"]
+
+
+def test_every_problem_trains_by_the_same_stages():
+    assert set(TRAINING) == set(TABLES["train"])
+    bodies = {"train": set(), "sequel": set()}
+    for problem, text in TRAINING.items():
+        stages = yaml.safe_load(text)["stages"]
+        assert set(stages) == {stage for stage, table in TABLES.items() if problem in table}
+        for stage, block in stages.items():
+            assert block["foreach"] == f"${{{'experiments' if stage == 'train' else 'sequels'}.{problem}}}"
+            bodies[stage].add(repr(block["do"]))
+    assert all(len(found) <= 1 for found in bodies.values())
 
 
 def test_every_stage_is_a_script_of_its_name():
@@ -39,13 +65,13 @@ def test_every_stage_is_a_script_of_its_name():
 
 
 def test_how_we_log_makes_no_training_stale():
-    deps = STAGES["train"]["do"]["deps"]
+    deps = _stage("multi_mnist", "train")["do"]["deps"]
     assert not [dep for dep in deps if dep.startswith("pipelines/") and dep != "pipelines/train.py"]
 
 
 def test_ten_methods_three_image_problems_four_landscapes():
     kinds = {}
-    for row in TABLE.values():
+    for row in (row for lines in TABLES["train"].values() for row in lines.values()):
         kinds.setdefault(row["module"], {}).setdefault(row["problem"], set()).add(
             (row["aggregator"]["name"], row["balancer"]["name"])
         )

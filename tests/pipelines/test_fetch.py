@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-import pipelines.fetch
-from pipelines.fetch import SourceError, fetch
+import pipelines._sources
+from pipelines.fetch import AbsentError, SourceError, check, fetch, main
 
 ARRAYS = {
     "train_images": ("train-images-idx3-ubyte", np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)),
@@ -65,7 +66,7 @@ class _Server:
                     self.send_error(server.status or 404)
                     return
                 body = server.bodies[self.path]
-                first = int(wanted[6:-1]) if wanted and server.ranges else 0
+                first = int(wanted[6:].split("-")[0]) if wanted and server.ranges else 0
                 if server.corrupt:
                     server.corrupt -= 1
                     body = body[:40] + bytes([body[40] ^ 1]) + body[41:]
@@ -91,8 +92,8 @@ def server(monkeypatch):
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     # No package manager and no waiting: what a test needs comes from the server, at once.
-    monkeypatch.setattr(pipelines.fetch.shutil, "which", lambda name: None)
-    monkeypatch.setattr(pipelines.fetch.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     served = _Server()
     yield served
     served.http.shutdown()
@@ -291,10 +292,82 @@ def test_a_target_that_cannot_be_written(server, go, tmp_path):
 
 
 def test_a_failing_package_manager_gives_its_last_words(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipelines.fetch.shutil, "which", lambda name: name)
-    way = pipelines.fetch._command("sh", "-c", "echo first; echo no such package; exit 7")
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    way = pipelines._sources._command("sh", "-c", "echo first; echo no such package; exit 7")
     with pytest.raises(SourceError, match="exit code 7: no such package"):
         way.obtain(tmp_path)
+
+
+def test_a_source_package_whose_files_have_other_names(server, go, tmp_path):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        info = tarfile.TarInfo("p-1/data/packaged.csv")
+        info.size = 3
+        tar.addfile(info, io.BytesIO(b"1,2"))
+    server.bodies["/p-1.tar.gz"] = stream.getvalue()
+    pin = {"file": "a.data", "packaged": "packaged.csv", "format": "bytes"}
+    dataset = {
+        "title": "T", "licence": "L", "arrays": {"a": pin | {"sha256": hashlib.sha256(b"1,2").hexdigest()}},
+        "sources": [{"kind": "pypi", "package": "p", "version": "1", "url": f"{server.url}/p-1.tar.gz"}],
+    }  # fmt: skip
+    go(dataset)
+    assert np.load(tmp_path / "raw/ones/a.npy").tobytes() == b"1,2"
+
+
+def test_an_unknown_format_or_kind_is_refused(server, go):
+    dataset = _files(server)
+    dataset["arrays"]["train_labels"]["format"] = "csv"
+    with pytest.raises(ValueError, match=r"`format` must be idx, bytes, cifar100_images or .* found 'csv'"):
+        go(dataset)
+    with pytest.raises(ValueError, match="must be files, archive, npm, pypi or deb, found 'ftp'"):
+        go(_dataset({"kind": "ftp", "url": server.url}))
+
+
+def test_nothing_had_and_something_wrong_are_told_apart(server, go, tmp_path):
+    nowhere = {"kind": "files", "url": f"{server.url}/nowhere"}
+    with pytest.raises(AbsentError):
+        go(_dataset(nowhere))
+    server.bodies["/data/train-labels-idx1-ubyte.gz"] = gzip.compress(_idx(np.zeros(64, np.uint8)))
+    with pytest.raises(SourceError) as caught:
+        go(_dataset({"kind": "files", "url": f"{server.url}/data"}, nowhere))
+    assert not isinstance(caught.value, AbsentError)
+    (tmp_path / "mirror/ones").mkdir(parents=True)  # a mirror that lacks the files is a mistake, not an absence
+    with pytest.raises(SourceError) as caught:
+        go(_dataset(nowhere), mirror=tmp_path / "mirror")
+    assert not isinstance(caught.value, AbsentError)
+
+
+def test_asking_downloads_nothing(server, go, tmp_path, capsys):
+    raw, nowhere = tmp_path / "raw", {"kind": "files", "url": f"{server.url}/nowhere"}
+    with pytest.raises(AbsentError, match=r"GRADSURGERY_MIRROR: not set\n.*the server answered 404\nBy hand"):
+        check("ones", _dataset(nowhere), raw, None)
+    with pytest.raises(AbsentError, match="no folder"):
+        check("ones", _dataset(nowhere), raw, tmp_path)
+    with pytest.raises(AbsentError, match=r"http://127.0.0.1:9/p\.tgz: no connection"):
+        check("ones", _dataset({"kind": "archive", "url": "http://127.0.0.1:9/p.tgz"}), raw, None)
+    server.requests.clear()
+    check("ones", _dataset(nowhere, *_files(server)["sources"]), raw, None)
+    assert [wanted for _, wanted in server.requests] == ["bytes=0-0"] * 2
+    assert f"could be had from {server.url}/data/" in capsys.readouterr().out
+    assert not raw.exists()
+    go(_files(server))
+    server.requests.clear()
+    check("ones", _dataset(nowhere), raw, None)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+def test_the_exit_code_says_that_nothing_could_be_had(server, tmp_path, monkeypatch, capsys, options):
+    root = Path(__file__).parents[2]
+    document = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
+    document["datasets"]["mnist"]["sources"] = [{"kind": "archive", "url": "http://127.0.0.1:9/p.tgz"}]
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("GRADSURGERY_MIRROR", raising=False)
+    monkeypatch.setattr("sys.argv", ["fetch", "mnist", *options])
+    assert main() == 3
+    assert "set GRADSURGERY_MIRROR=<any>:" in capsys.readouterr().err
 
 
 def test_real_data_is_what_is_pinned():
@@ -306,3 +379,14 @@ def test_real_data_is_what_is_pinned():
     assert images.shape == (60_000, 28, 28)
     assert images.mean() == pytest.approx(33.318, abs=1e-3)
     assert np.bincount(labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+
+
+def test_the_real_cifar100_is_complete_and_in_order():
+    root = Path(__file__).parents[2]
+    if not (root / "data/raw/cifar100").is_dir():
+        pytest.skip("data/raw/cifar100 is not there: set GRADSURGERY_MIRROR if need be, run `dvc repro fetch@cifar100`")
+    images = np.load(root / "data/raw/cifar100/train_images.npy")
+    labels = np.load(root / "data/raw/cifar100/train_labels.npy")
+    assert images.shape == (50_000, 32, 32, 3)
+    np.testing.assert_array_equal(labels, np.repeat(np.arange(100), 500))
+    np.testing.assert_allclose(images.mean((0, 1, 2)) / 255, [0.50708, 0.48655, 0.44092], atol=1e-5)

@@ -11,6 +11,7 @@ from pipelines._params import load
 
 ROOT = Path(__file__).parents[2]
 PCGRAD = "multi_mnist-pcgrad"
+PCGRAD_LINE = ("experiments", "multi_mnist", "pcgrad")
 
 
 def _put(*path):
@@ -28,27 +29,66 @@ def _put(*path):
     return change
 
 
+def _sequel(**entries):
+    """A change that turns the sum of multi_mnist into a sequel as well."""
+
+    def change(document):
+        line = {**document["experiments"]["multi_mnist"]["sum"], **entries}
+        document["sequels"] = {"multi_mnist": {"recon-sum": line}}
+
+    return change
+
+
 BAD = {
     "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, paper, found 'huge'."),
-    "unknown method": (_put("experiments", PCGRAD, "aggregator", {"name": "pcgard"}), "`aggregators` must name one of"),
-    "unknown field": (_put("experiments", PCGRAD, "aggregator", "orders", "fixed"), "`pcgrad.orders` is no field"),
+    "unknown method": (
+        _put(*PCGRAD_LINE, "aggregator", {"name": "pcgard"}),
+        "`aggregators` must name one of",
+    ),
+    "unknown field": (
+        _put(*PCGRAD_LINE, "aggregator", "orders", "fixed"),
+        "`pcgrad.orders` is no field",
+    ),
     "wrong type": (
-        _put("experiments", "cagrad_toy-mean", "aggregator", {"name": "cagrad", "c": "half"}),
+        _put("experiments", "cagrad_toy", "mean", "aggregator", {"name": "cagrad", "c": "half"}),
         "found 'half'",
     ),
-    "negative c": (_put("experiments", PCGRAD, "aggregator", {"name": "cagrad", "c": -1.0}), "found c = -1.0."),
-    "missing problem": (_put("problems", "multi_mnist", ...), "`experiments.multi_mnist-"),
-    "unknown problem": (_put("experiments", PCGRAD, "problem", "mnist"), "`experiments.multi_mnist-pcgrad.problem`"),
+    "negative c": (
+        _put(*PCGRAD_LINE, "aggregator", {"name": "cagrad", "c": -1.0}),
+        "found c = -1.0.",
+    ),
+    "missing problem": (_put("problems", "multi_mnist", ...), "`experiments` must group lines by problem"),
+    "unknown problem": (
+        _put(*PCGRAD_LINE, "problem", "mnist"),
+        "`experiments.multi_mnist.pcgrad.problem`",
+    ),
+    "wrong problem": (
+        _put(*PCGRAD_LINE, "problem", "cagrad_toy"),
+        "must be the problem it stands under, found 'cagrad_toy'",
+    ),
+    "evidence of an experiment": (
+        _put(*PCGRAD_LINE, "evidence", "multi_mnist-sum"),
+        "`evidence` belongs to a line of `sequels`",
+    ),
+    "sequel without evidence": (_sequel(), "`sequels.multi_mnist.recon-sum.evidence` must name an experiment"),
+    "sequel of nothing": (_sequel(evidence="multi_mnist-score"), "found 'multi_mnist-score'."),
+    "sequel of one without scores": (_sequel(evidence="multi_mnist-sum"), "must name one with `learner.score_layers`"),
     "missing scale block": (_put("problems", "multi_mnist", "paper", ...), "`problems.multi_mnist` must hold `paper`"),
     "unknown section": (_put("experimets", {}), "`params.yaml.experimets` is no field"),
-    "no name": (_put("experiments", PCGRAD, "balancer", {}), "must hold a `name`"),
-    "not a block": (_put("experiments", PCGRAD, "aggregator", "pcgrad"), "must be a block of named values"),
+    "no name": (_put(*PCGRAD_LINE, "balancer", {}), "must hold a `name`"),
+    "not a block": (
+        _put(*PCGRAD_LINE, "aggregator", "pcgrad"),
+        "must be a block of named values",
+    ),
     "unknown setting": (_put("problems", "multi_mnist", "smoke", "epoch", 3), "`overlay.epoch` is no field"),
     "seeds": (_put("problems", "multi_mnist", "smoke", "seeds", 3), "must be a list of whole numbers"),
     "unknown data set": (_put("problems", "multi_mnist", "prepare", "left", "mnits"), "found 'mnits'"),
     "inputs differ": (_put("problems", "multi_mnist", "inputs", "left", "data/raw/other"), "must agree with `prepare`"),
     "unknown module": (_put("problems", "multi_mnist", "module", "overlays"), "`problems.multi_mnist.module`"),
-    "unknown track": (_put("experiments", PCGRAD, "track", "mine"), "must be one of controlled, as-published"),
+    "unknown track": (
+        _put(*PCGRAD_LINE, "track", "mine"),
+        "must be one of controlled, as-published",
+    ),
     "unknown selection": (_put("protocols", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
     "negative band": (_put("regression", "bands", "loss", -1), "must be a non-negative number, found -1"),
 }

@@ -10,6 +10,8 @@ import psutil
 import pytest
 import yaml
 
+from tests.pipelines.conftest import Checkout
+
 pytestmark = pytest.mark.slow
 
 
@@ -57,7 +59,7 @@ def _wait(condition, seconds=60.0):
 
 
 def test_a_fresh_clone_ends_with_a_report_and_a_summary(done, params):
-    experiments = set(params["experiments"])
+    experiments = {f"{problem}-{key}" for problem, lines in params["experiments"].items() for key in lines}
     assert set(_histories(done)) == {f"{name}.jsonl" for name in experiments}
     metrics = json.loads((done.root / "reports/metrics.json").read_text())
     assert set(metrics) == experiments
@@ -94,7 +96,10 @@ def test_an_edit_of_pcgrad_makes_exactly_its_experiments_stale(clean):
     assert _stale(clean) == set()
     with open(clean.root / "src/gradsurgery/aggregators/pcgrad.py", "a", encoding="utf-8") as file:
         file.write("\n# edited\n")
-    assert _stale(clean) == {"train@multi_mnist-pcgrad", "train@cagrad_toy-pcgrad"}
+    assert _stale(clean) == {
+        "pipelines/multi_mnist/dvc.yaml:train@pcgrad",
+        "pipelines/cagrad_toy/dvc.yaml:train@pcgrad",
+    }
 
 
 def test_an_edit_of_how_we_log_makes_nothing_stale(clean):
@@ -135,12 +140,13 @@ def test_a_checkpoint_of_other_settings_is_not_continued(clean, params):
 
 
 @pytest.mark.parametrize("share", [0.6, 0.02])
-def test_a_truncated_lock_is_named_and_restored(clean, share):
-    lock = clean.root / "dvc.lock"
+@pytest.mark.parametrize("name", ["dvc.lock", "pipelines/multi_mnist/dvc.lock"])
+def test_a_truncated_lock_is_named_and_restored(clean, name, share):
+    lock = clean.root / name
     whole = lock.read_bytes()
     lock.write_bytes(whole[: int(len(whole) * share)])
     again = clean.python("-m", "pipelines.repro")
-    assert "dvc.lock was cut off by a kill; restored from Git" in again.stderr
+    assert f"warning: {name} was cut off by a kill; restored from Git" in again.stderr
     assert lock.read_bytes() == whole
 
 
@@ -187,6 +193,25 @@ def test_another_scale_leaves_this_one_alone(clean):
     assert not (other / "src/gradsurgery/aggregators/mgda.py").exists(), (
         "a deleted file must not live on in a workspace"
     )
+
+
+def test_a_missing_optional_data_set_skips_its_problems_at_smoke_scale(checkout, params, tmp_path):
+    root = tmp_path / "clone"
+    checkout.run("git", "clone", "-q", str(checkout.root), str(root))
+    changed = yaml.safe_load((root / "params.yaml").read_text())
+    changed["datasets"]["digits"]["optional"] = True
+    (root / "params.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
+    bare = Checkout(root, tmp_path / "no-mirror")
+    printed = bare.python("-m", "pipelines.repro", "--jobs", "2").stdout
+    assert "warning: skipping multi_mnist: data set digits could not be had" in printed
+    assert "SKIPPED  multi_mnist: their data set could not be had" in printed
+    wanted = {f"cagrad_toy-{key}.jsonl" for key in params["experiments"]["cagrad_toy"]}
+    assert {path.name for path in (root / "reports/history").iterdir()} >= wanted
+    changed["datasets"]["digits"]["optional"] = False
+    (root / "params.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
+    refused = bare.python("-m", "pipelines.repro", "--jobs", "2", check=False)
+    assert refused.returncode == 1
+    assert "GRADSURGERY_MIRROR" in refused.stderr
 
 
 def test_dvc_commands_say_something(clean):

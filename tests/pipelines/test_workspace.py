@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines._workspace import lock_is_cut
+from pipelines._workspace import cut_locks
 
 LOCK = """\
 schema: '2.0'
@@ -33,12 +33,14 @@ BOUNDARY = LOCK.index("  train@a")
 
 
 def test_no_lock_and_a_whole_lock_are_left_alone(tmp_path: Path) -> None:
-    assert not lock_is_cut(tmp_path)
+    assert cut_locks(tmp_path) == []
     (tmp_path / "dvc.lock").write_text(LOCK)
-    assert not lock_is_cut(tmp_path)
+    assert cut_locks(tmp_path) == []
 
 
 @pytest.mark.parametrize("length", [n for n in range(len(LOCK)) if n != BOUNDARY])
 def test_every_cut_but_one_between_two_stages_is_seen(tmp_path: Path, length: int) -> None:
-    (tmp_path / "dvc.lock").write_text(LOCK[:length])
-    assert lock_is_cut(tmp_path)
+    for lock in (tmp_path / "dvc.lock", tmp_path / "pipelines" / "a" / "dvc.lock"):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.write_text(LOCK[:length])
+        assert cut_locks(tmp_path)[-1] == lock

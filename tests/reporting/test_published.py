@@ -9,6 +9,7 @@ import yaml
 
 from gradsurgery.core.metrics import delta_m_task
 from gradsurgery.reporting.published import Paper, Table, read
+from pipelines._params import load
 
 FOLDER = Path(__file__).parents[2] / "data/published"
 PAPERS = ("pcgrad", "cagrad", "sam_gs")
@@ -36,7 +37,7 @@ def test_every_record_is_valid_and_answered_or_explained(key: str) -> None:
 
 @pytest.mark.parametrize("key", PAPERS)
 def test_every_named_experiment_is_declared(key: str) -> None:
-    experiments = yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8"))["experiments"]
+    experiments = load(FOLDER.parents[1] / "params.yaml").experiments
     answers = [r.answered_by for r in paper(key).records if r.answered_by]
     named = {a.experiment for a in answers} | {a.minus for a in answers if a.minus}
     assert named <= set(experiments)
