@@ -122,7 +122,8 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
             )
     # dvc.yaml reads `inputs`, prepare.py reads `prepare`: were they to differ, a changed data set would go unnoticed
     module = f"src/gradsurgery/problems/{block['module']}.py"
-    wanted = {side: f"data/raw/{sources[side]}" if side in sources else module for side in ("left", "right")}
+    read = {"right": sources.get("left"), **sources}  # one data set stands on both sides
+    wanted = {side: f"data/raw/{read[side]}" if read.get(side) else module for side in ("left", "right")}
     if block["inputs"] != wanted:
         raise ValueError(f"`{where}.inputs` must agree with `prepare` and be {wanted}, found {block['inputs']!r}.")
     seeds: list[int] = []

@@ -10,56 +10,26 @@ Exit codes: 0 the data set is there, 1 what came is not what is pinned or could 
 
 import argparse
 import fcntl
-import functools
 import gzip
 import hashlib
 import io
 import os
 import shutil
 import struct
-import subprocess
 import sys
 import tarfile
-import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
 from jaxtyping import UInt8
-from tqdm import tqdm
-from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError
 
 from pipelines import _cifar
-
-MIRROR = "GRADSURGERY_MIRROR"
-_CONNECT_S, _READ_S = 5, 30  # seconds without an answer before a try counts as failed
-_TRIES = 4  # downloads of one file; the pause before a new one is 1, 2, 4 seconds
-_COMMAND_S = 600  # seconds a package manager may take
-
-
-class SourceError(Exception):
-    """Why one source, or none of them, gave the data set."""
-
-
-class AbsentError(SourceError):
-    """The same, where nothing at all came: no connection, no such file, no package manager, no mirror."""
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to the files: `obtain` leaves them, or an archive with them, in the folder it is given.
-
-    `knock` raises AbsentError where that would come to nothing, as far as can be told without doing it.
-    """
-
-    label: str
-    obtain: Callable[[Path], None]
-    knock: Callable[[], object]
+from pipelines._download import AbsentError, SourceError
+from pipelines._sources import MIRROR, Way, mirrored, ways
 
 
 def main() -> int:
@@ -120,7 +90,7 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
     raw.mkdir(parents=True, exist_ok=True)
     reasons, absent = [], True
     with _locked(cache / f"{name}.lock"):
-        for way in [*_ways(dataset), _mirror(mirror, name)]:
+        for way in [*ways(dataset), mirrored(mirror, name)]:
             print(f"{name}: trying {way.label}")
             try:
                 found = _take(way, arrays, cache / name, fresh=not way.label.startswith(MIRROR))
@@ -149,7 +119,7 @@ def check(name: str, dataset: Mapping[str, Any], raw: Path, mirror: Path | None)
         print(f"{name}: there is {raw / name}.")
         return
     reasons = []
-    for way in [_mirror(mirror, name), *_ways(dataset)]:
+    for way in [mirrored(mirror, name), *ways(dataset)]:
         try:
             way.knock()
         except AbsentError as error:
@@ -158,61 +128,6 @@ def check(name: str, dataset: Mapping[str, Any], raw: Path, mirror: Path | None)
         print(f"{name}: could be had from {way.label}.")
         return
     raise AbsentError("\n".join([f"no source has the data set {name}.", *reasons, *_by_hand(name, dataset["arrays"])]))
-
-
-def _ways(dataset: Mapping[str, Any]) -> list[Way]:
-    files = [pin["file"] for pin in dataset["arrays"].values()]
-    ways = []
-    for source in dataset["sources"]:
-        url = source["url"]
-        if source["kind"] == "files":
-            urls = [f"{url.rstrip('/')}/{file}.gz" for file in files]
-        elif source["kind"] == "archive":
-            urls = [url]
-        elif source["kind"] == "npm":
-            package = f"{source['package']}@{source['version']}"
-            ways.append(_command("npm", "pack", package, "--ignore-scripts", "--silent"))
-            urls = [url]
-        elif source["kind"] == "pypi":
-            # The source package as it is: nothing of it is installed, and its dependencies are not asked for.
-            package = f"{source['package']}=={source['version']}"
-            ways.append(
-                _command(
-                    sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", package
-                )
-            )
-            urls = [url]
-        elif source["kind"] == "deb":
-            # Without the version: the archive may have moved on to another packaging of the same files.
-            ways.append(_command("apt-get", "download", source["package"]))
-            urls = [url]
-        else:
-            raise ValueError(f"`sources.kind` must be files, archive, npm, pypi or deb, found {source['kind']!r}.")
-        ways.append(Way(url, functools.partial(_download_all, urls), functools.partial(_knock, urls[0])))
-    return ways
-
-
-def _mirror(mirror: Path | None, name: str) -> Way:
-    return Way(
-        MIRROR if mirror is None else f"{MIRROR}={mirror}",
-        functools.partial(_copy, mirror, name),
-        functools.partial(_own, mirror, name),
-    )
-
-
-def _own(mirror: Path | None, name: str) -> Path:
-    """The mirror's folder of one data set."""
-    if mirror is None:
-        raise AbsentError("not set")
-    if not (mirror / name).is_dir():
-        raise AbsentError(f"no folder {mirror / name}")
-    return mirror / name
-
-
-def _copy(mirror: Path | None, name: str, folder: Path) -> None:
-    for path in _own(mirror, name).iterdir():
-        if path.is_file():
-            shutil.copy(path, folder / path.name)
 
 
 def _take(way: Way, arrays: Mapping[str, Any], folder: Path, fresh: bool) -> dict[str, np.ndarray]:
@@ -336,107 +251,6 @@ def _install(arrays: Mapping[str, np.ndarray], target: Path) -> None:
         target.rename(old)
     staging.rename(target)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _command(*command: str) -> Way:
-    label = " ".join([Path(command[0]).name, *command[1:3]])
-    return Way(label, functools.partial(_run, command), functools.partial(_find, command[0]))
-
-
-def _find(program: str) -> None:
-    if shutil.which(program) is None:
-        raise AbsentError(f"{Path(program).name} is not installed")
-
-
-def _run(command: Sequence[str], folder: Path) -> None:
-    _find(command[0])
-    with tqdm(desc="  waiting", bar_format="{desc}: {elapsed}", disable=None, leave=False) as bar:
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        begin = time.monotonic()
-        while True:
-            try:
-                said, _ = process.communicate(timeout=0.5)
-                break
-            except subprocess.TimeoutExpired:
-                bar.refresh()
-                if time.monotonic() - begin > _COMMAND_S:
-                    process.kill()
-                    process.communicate()
-                    raise AbsentError(f"no end after {_COMMAND_S} seconds") from None
-    if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise AbsentError(f"exit code {process.returncode}: {lines[-1]}")
-
-
-def _download_all(urls: list[str], folder: Path) -> None:
-    for url in urls:
-        path = folder / url.rsplit("/", 1)[1]
-        if not path.exists():
-            _download(url, path)
-
-
-def _download(url: str, path: Path) -> None:
-    """Downloads one file, going on where an earlier try stopped; `path` appears only when all bytes are there."""
-    part = path.with_name(path.name + ".part")
-    reason = ""
-    for attempt in range(_TRIES):
-        if attempt:
-            time.sleep(2.0 ** (attempt - 1))
-        try:
-            if _continue(url, part):
-                part.rename(path)
-                return
-            reason = "the connection ended early"
-        except requests.HTTPError as error:
-            status = error.response.status_code
-            reason = f"the server answered {status}"
-            if status < 500 and status not in (408, 429):
-                break
-        except requests.RequestException as error:
-            cause = error.args[0] if error.args else None
-            reason = _why(error)
-            if isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError | ProxyError):
-                break  # refused, or no such host: that does not change within seconds
-    raise AbsentError(reason)
-
-
-def _knock(url: str) -> None:
-    """Asks for the first byte of a file, once; a server that begins to send the whole file is not heard out."""
-    try:
-        with requests.get(url, headers={"Range": "bytes=0-0"}, stream=True, timeout=_CONNECT_S) as answer:
-            if answer.status_code >= 400 and answer.status_code != 429:
-                raise AbsentError(f"the server answered {answer.status_code}")
-    except requests.RequestException as error:
-        raise AbsentError(_why(error)) from None
-
-
-def _why(error: requests.RequestException) -> str:
-    return "no answer" if isinstance(error, requests.Timeout) else f"no connection ({type(error).__name__})"
-
-
-def _continue(url: str, part: Path) -> bool:
-    """One try. True when the file is complete."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(url, headers=headers, stream=True, timeout=(_CONNECT_S, _READ_S)) as answer:
-        if answer.status_code == 416:  # more bytes here than there: not this file
-            part.unlink()
-            return False
-        answer.raise_for_status()
-        if answer.status_code != 206:
-            have = 0
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with (
-            part.open("ab" if have else "wb") as file,
-            tqdm(desc=f"  {part.stem}", total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar,
-        ):
-            for chunk in answer.iter_content(1 << 14):
-                file.write(chunk)
-                bar.update(len(chunk))
-    return total is None or part.stat().st_size == total
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import torch
 
 from gradsurgery import experiment
 from gradsurgery.core.interfaces import ModelTransform
-from gradsurgery.experiment import build_learner, history, validate
+from gradsurgery.experiment import build_learner, evidence_of, history, validate
 
 
 def parameters(learner):
@@ -89,7 +89,7 @@ def test_a_history_is_complete_and_free_of_clock_and_machine(declare, arrays):
     line = json.loads(lines[0])
     assert set(line) == {
         "experiment", "problem", "seed", "scale", "track", "declaration", "tasks", "metrics", "data_sha256", "epochs",
-        "diagnostics", "skipped_steps", "trajectory", "layers",
+        "diagnostics", "skipped_steps", "trajectory", "layers", "test_rows",
     }  # fmt: skip
     assert line["tasks"] == ["left", "right"]
     assert line["declaration"] == json.loads(json.dumps(declaration))
@@ -100,6 +100,9 @@ def test_the_transform_is_what_is_trained(declare, arrays, monkeypatch):
     original = experiment.build
 
     class ZeroFirstHead(ModelTransform):
+        def check(self, build):
+            pass
+
         def __call__(self, network, evidence):
             network.heads[0].weight.data.zero_()
             return network
@@ -110,3 +113,25 @@ def test_the_transform_is_what_is_trained(declare, arrays, monkeypatch):
         lambda kind, name, **f: ZeroFirstHead() if kind == "transforms" else original(kind, name, **f),
     )
     assert build_learner(declare(), arrays, 0).network.heads[0].weight.abs().sum() == 0
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_recon_that_leaves_nothing_shared_is_refused_before_any_work(declare, k):
+    declaration = declare("cagrad") | {"transform": {"name": "recon", "k": k, "selection": "first"}}
+    with pytest.raises(ValueError, match=f"`k` must be less than the number of shared layers, 2, .* found k = {k}"):
+        validate(declaration)
+
+
+def test_layer_scores_go_into_the_history_with_the_size_of_every_layer(declare, arrays):
+    declaration = declare("cagrad") | {"learner": {"score_layers": [0.0, -0.5]}}
+    learner = build_learner(declaration, arrays, 0)
+    learner.epoch()
+    line = history(
+        learner, declaration, experiment="x-cagrad", seed=0, scale="smoke", track="controlled", data_sha256="ab"
+    )
+    layers = line["layers"]
+    assert sum(layers["sizes"]) == sum(p.numel() for p in learner.network.shared_parameters())
+    assert len(layers["names"]) == len(layers["sizes"]) == len(layers["scores"][0])
+    assert layers["thresholds"] == [0.0, -0.5]
+    assert layers["steps"] == 4
+    assert evidence_of([line])["scores"].keys() == set(layers["names"])

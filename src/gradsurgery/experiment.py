@@ -13,6 +13,7 @@ cuDNN's search for the fastest one off. On a GPU this costs speed, and torch ref
 deterministically. Other machines may differ in the last bits.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Proble
 from gradsurgery.core.layers import as_evidence
 from gradsurgery.core.learner import Learner, check_options
 from gradsurgery.core.seeding import Generators
+from gradsurgery.rules.joint import Joint
 
 _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _KEYS = ("problem", "module", "settings", *_SLOTS)
@@ -46,7 +48,8 @@ def validate(declaration: Mapping[str, Any]) -> None:
     Raises:
         ValueError: with one line that names the entry, what it must be and what was found.
     """
-    _parts(declaration, {})
+    parts = _parts(declaration, {})
+    parts.transform.check(functools.partial(parts.problem.network, Generators(0).init))
 
 
 def build_learner(
@@ -108,12 +111,15 @@ def history(
         "tasks": list(learner.problem.tasks),
         "metrics": dict(learner.problem.metrics),
         "data_sha256": data_sha256,
+        "test_rows": learner.problem.test_rows,
         "epochs": learner.epochs,
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
         "trajectory": learner.trajectory,
         "layers": {
             "names": list(learner.layers),
+            "sizes": [sum(p.numel() for p in own) for own in learner.layers.values()],
+            "steps": learner.step_count,
             "thresholds": list(learner.score_layers),
             "scores": [epoch[:-1] for epoch in learner.layer_scores],
             "whole": [epoch[-1] for epoch in learner.layer_scores],
@@ -155,6 +161,8 @@ def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         fields = dict(declaration[slot])
         slots[slot] = build(f"{slot}s", fields.pop("name"), **fields)
     slots["balancer"].parameters(len(problem.tasks))  # refuses what does not fit the number of tasks
+    if isinstance(slots["rule"], Joint):
+        slots["rule"].check(len(problem.tasks))
     return _Parts(
         problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], _options(declaration)
     )

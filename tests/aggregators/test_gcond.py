@@ -1,6 +1,6 @@
 """GCond against the numbers of its specification, and against the same rules written with vectors instead of weights.
 
-G1 to G20 name the entries of the specification's list. G16 belongs to the training rule.
+G1 to G20 name the entries of the specification's list. G16 belongs to the training rule: tests/rules/test_joint.py.
 """
 
 import copy
@@ -469,22 +469,38 @@ def test_dtypes(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("fields", [{}, {"output": "raw"}, {"previous": "raw"}, {"beta": 0.0}, {"buffers": "bfloat16"}])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("tasks", [1, 3])
-def test_nothing_handed_in_is_changed_or_kept(fields: dict[str, Any], dtype: torch.dtype, tasks: int) -> None:  # G20
+def test_gradients_are_left_alone_and_memory_is_reused(
+    fields: dict[str, Any], dtype: torch.dtype, tasks: int
+) -> None:  # G20
     method = GCond(**fields)
     J = torch.tensor(SEQUENCE[0], dtype=dtype)[:tasks]
     original = J.clone()
-    _, state = call(method, J)
-    before = copy.deepcopy(state)
-    d, after = call(method, J, state)
+    first, state = call(method, J)
+    kept = first.clone()
+    owned = {key: state[key].untyped_storage().data_ptr() for key in ("m", "previous") if key in state}
+    d, after = call(method, J, copy.copy(state))
     assert torch.equal(J, original)
-    assert before.keys() == state.keys()
-    for key, value in before.items():
-        np.testing.assert_array_equal(*(torch.as_tensor(v).double() for v in (state[key], value)))
-    memory = [t.untyped_storage().data_ptr() for t in (J, d, state["m"], after["m"])]
-    memory += [s["previous"].untyped_storage().data_ptr() for s in (state, after) if tasks > 1]
-    assert len(set(memory)) == len(memory)
+    assert torch.equal(first, kept)  # a direction that was handed out is not ours any more
+    assert {key: after[key].untyped_storage().data_ptr() for key in owned} == owned
+    outside = [t.untyped_storage().data_ptr() for t in (J, first, d)]
+    assert len({*outside, *owned.values()}) == 3 + len(owned)
     if tasks > 1:
         assert not any(np.shares_memory(after[key], state[key]) for key in ("ema", "history"))
+
+
+@pytest.mark.parametrize("fields", [{}, {"previous": "raw"}, {"buffers": "bfloat16"}, {"output": "raw"}])
+def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]) -> None:
+    method = GCond(**fields)
+    steps = torch.tensor(random_steps(np.random.default_rng(5), 6, 3, 41))
+    expected, state = [], None
+    for J in steps:
+        d, state = call(method, J, state)
+        expected.append(d)
+    monkeypatch.setattr("gradsurgery.aggregators.gcond._BLOCK", 30)  # four blocks of ten columns, and one more
+    state = None
+    for J, wanted in zip(steps, expected, strict=True):
+        d, state = call(method, J, state)
+        torch.testing.assert_close(d, wanted, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("fields", [{}, {"dominance_window": 2, "max_iters": 1}, OFFICIAL])

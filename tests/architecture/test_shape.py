@@ -15,7 +15,7 @@ CATCH_ALL = {"utils", "util", "common", "misc", "helpers", "helper", "tools", "b
 LIMIT = 200  # lines: the style guide's ceiling; methods aim at 40 to 120
 # Longer when the rule was first checked. These ceilings may be lowered and lines removed, nothing may be added.
 OVER = {
-    "pipelines/fetch.py": 375,
+    "pipelines/fetch.py": 300,
     "pipelines/repro.py": 250,
     "pipelines/train.py": 250,
     "pipelines/_tracking.py": 275,

@@ -9,7 +9,11 @@ import torch
 from gradsurgery.core.discovery import available, build
 from tests.contracts import generator
 
-REQUIRED = {"static": {"weights": [1.0, 2.0, 3.0]}, "single_task": {"task": 1}}
+REQUIRED = {
+    "static": {"weights": [1.0, 2.0, 3.0]},
+    "single_task": {"task": 1},
+    "ramp": {"limits": [0.4, 0.8, 1.0], "epochs": 4, "full": [2]},
+}
 BALANCERS = {name: build("balancers", name, **REQUIRED.get(name, {})) for name in available("balancers")}
 pytestmark = pytest.mark.parametrize("name", BALANCERS)
 

@@ -211,6 +211,53 @@ def test_micro_batches_equal_the_joint_batch(name, x):
             torch.testing.assert_close(p.grad, q.grad, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("diagnose", [False, True])
+def test_a_task_may_sit_a_micro_batch_out(name, diagnose, x):
+    network, joint = Twin().double().eval(), Twin().double().eval()
+    parts = x.double().split(2)
+    passes = []
+    network.tied.weight.register_post_accumulate_grad_hook(lambda p: passes.append(1))
+    a, b = GradientSurgery(network.shared(), build(name)), GradientSurgery(joint.shared(), build(name))
+    for _ in range(2):  # the second step must not see the rows of the first
+        for n in (network, joint):
+            n.zero_grad()
+        passes.clear()
+        for owner, part in ((0, parts[0]), (1, parts[1])):
+            losses = network.losses(part)
+            a.accumulate([loss if k == owner else None for k, loss in enumerate(losses)], diagnose)
+        a.aggregate()
+        assert len(passes) == 2
+        b.backward([joint.losses(parts[k])[k] for k in (0, 1)], diagnose=diagnose)
+        torch.testing.assert_close(written(network), written(joint), rtol=1e-10, atol=1e-12)
+        for p, q in zip(network.heads.parameters(), joint.heads.parameters(), strict=True):
+            torch.testing.assert_close(p.grad, q.grad, rtol=1e-10, atol=1e-12)
+
+
+def test_somebody_must_take_part(x):
+    network = Twin()
+    with pytest.raises(ValueError, match="`losses` must hold a loss of at least one task, found None only"):
+        GradientSurgery(network.shared(), build("pcgrad")).accumulate([None, None])
+
+
+def test_a_tensorwise_method_is_told_sizes_and_lengths_of_the_parameters(x):
+    network = Twin().eval()
+    lion = build("gcond", output="lion", max_iters=0, trust_coef=0.5)
+    surgery = GradientSurgery(network.shared(), lion)
+    for _ in range(2):
+        network.zero_grad()
+        with torch.no_grad():
+            network.tied.weight.mul_(3.0)  # as an optimiser would: the norms are those of this step
+        surgery.backward(network.losses(x))
+        m = surgery.state["m"] / (1.0 - 0.9 ** surgery.state["t"])
+        for p, part in zip(surgery.parameters, m.split([q.numel() for q in surgery.parameters]), strict=True):
+            ratio = min(50.0, (p.norm() / part.norm()).item()) if p.norm() > 0 else 1.0
+            expected = torch.full_like(part, 0.5 * ratio) * part.sign()
+            torch.testing.assert_close(p.grad.flatten().abs().sort()[0], expected.abs().sort()[0], rtol=1e-4, atol=1e-8)
+    assert not {"sizes", "norms"} & set(surgery.state)  # told anew at every step, never checkpointed
+    assert surgery.state["t"] == 2
+
+
 def test_zero_grad_between_micro_batches_does_not_wipe_the_rows(x):
     network = Twin().eval()
     surgery = GradientSurgery(network.shared(), build("pcgrad"))

@@ -51,6 +51,14 @@ def test_halves_come_from_both_scales_through_bottlenecks():
     assert network.layers[7].units["1"].finer is None
 
 
+def test_a_first_step_of_two_halves_every_scale_and_exits_may_be_narrow():
+    halved = build("networks", "msdnet", num_tasks=2, stride=2, exit_width=8, **SMALL)
+    plain = build("networks", "msdnet", num_tasks=2, **SMALL)
+    assert _channels(halved, 32) == _channels(plain, 16)
+    assert [head[-1].weight.shape for head in halved.heads] == [(5, 8)] * 2
+    assert [head[-1].weight.shape for head in plain.heads] == [(5, 128)] * 2
+
+
 @pytest.mark.parametrize(("num_tasks", "scales", "channels", "size"), [(1, 1, 3, 32), (2, 3, 1, 36), (5, 3, 3, 32)])
 def test_one_output_per_exit(num_tasks, scales, channels, size):
     network = build("networks", "msdnet", num_tasks=num_tasks, scales=scales, channels=channels, **SMALL)

@@ -45,6 +45,20 @@ def test_one_output_per_exit(num_tasks, channels, size):
     assert len(network.blocks) - 1 not in network.exits
 
 
+def test_a_first_step_of_two_is_a_network_for_half_the_size():
+    halved = build("networks", "sdn_resnet", num_tasks=3, stride=2, **SMALL)
+    half = build("networks", "sdn_resnet", num_tasks=3, size=16, **SMALL)
+    assert halved.exits == half.exits
+    assert {n: p.shape for n, p in halved.named_parameters()} == {n: p.shape for n, p in half.named_parameters()}
+    half.load_state_dict(halved.state_dict())
+    half.stem[0].stride = (2, 2)
+    x = torch.rand(2, 3, 32, 32)
+    for a, b in zip(halved.eval()(x), half.eval()(x), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(ValueError, match="`size` must be at least 32, found size = 31"):
+        build("networks", "sdn_resnet", size=31, stride=2)
+
+
 @pytest.mark.parametrize("num_tasks", [2, 4])
 def test_shared_is_what_more_than_one_exit_trains(num_tasks):
     network = build("networks", "sdn_resnet", num_tasks=num_tasks, **SMALL)

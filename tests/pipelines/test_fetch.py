@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-import pipelines.fetch
+import pipelines._sources
 from pipelines.fetch import AbsentError, SourceError, check, fetch, main
 
 ARRAYS = {
@@ -92,8 +92,8 @@ def server(monkeypatch):
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     # No package manager and no waiting: what a test needs comes from the server, at once.
-    monkeypatch.setattr(pipelines.fetch.shutil, "which", lambda name: None)
-    monkeypatch.setattr(pipelines.fetch.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     served = _Server()
     yield served
     served.http.shutdown()
@@ -292,8 +292,8 @@ def test_a_target_that_cannot_be_written(server, go, tmp_path):
 
 
 def test_a_failing_package_manager_gives_its_last_words(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipelines.fetch.shutil, "which", lambda name: name)
-    way = pipelines.fetch._command("sh", "-c", "echo first; echo no such package; exit 7")
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    way = pipelines._sources._command("sh", "-c", "echo first; echo no such package; exit 7")
     with pytest.raises(SourceError, match="exit code 7: no such package"):
         way.obtain(tmp_path)
 

@@ -122,10 +122,41 @@ def test_rules_train_it(arrays, rule, aggregator, network):
     assert np.isfinite([row[f"{split}.exit{k}.loss"] for split in ("train", "val", "test") for k in (1, 2, 3)]).all()
 
 
+def test_more_passes_stretch_the_schedule(arrays):
+    rates = {}
+    for passes in (1, 4):
+        settings = _settings(passes=passes, epochs=4, milestones=[3], lr=0.1)
+        problem = build("problems", "multi_exit", arrays=arrays, **settings)
+        assert problem.epochs == 4 * passes
+        optimizer = problem.optimizer([torch.nn.Parameter(torch.zeros(1))])
+        scheduler = problem.scheduler(optimizer)
+        rates[passes] = []
+        for _ in range(problem.epochs):
+            rates[passes].append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+    assert rates[1] == pytest.approx([0.1] * 3 + [0.01])
+    assert rates[4] == pytest.approx([0.1] * 12 + [0.01] * 4)
+
+
+def test_a_scale_may_set_fields_of_the_network(arrays):
+    fields = {"depth": 14, "width": 2}
+    split = _settings(network={"name": "sdn_resnet", "width": 3}, network_fields=fields)
+    whole = _settings(network={"name": "sdn_resnet", "depth": 14, "width": 3})
+    built = [
+        build("problems", "multi_exit", arrays=arrays, **settings).network(torch.Generator().manual_seed(0))
+        for settings in (split, whole)
+    ]
+    for a, b in zip(*(network.state_dict().values() for network in built), strict=True):
+        assert torch.equal(a, b)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"epochs": 0}, "`epochs` must be at least 1, found epochs = 0"),
+        ({"passes": 0}, "`passes` must be at least 1, found passes = 0"),
+        ({"network_fields": {"num_tasks": 3}}, "`network.num_tasks` must be left to the problem"),
         ({"exits": 1}, "`exits` must be at least 2, found exits = 1"),
         ({"exits": 7}, "`num_tasks` must be at most the number of blocks, 6, found num_tasks = 7"),
         ({"train_size": 8}, "`batch_size` must be at most train_size = 8, found batch_size = 16"),

@@ -12,15 +12,16 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, State
+from gradsurgery.core.interfaces import Aggregator, State, Tensorwise
 from gradsurgery.core.jacobian import combine, gram
 
+_BLOCK = 1 << 20  # numbers of J in one block on a CPU, so that its rows are copied, resolved and summed in cache
 _HALF = (torch.float16, torch.bfloat16)
 _Past = Callable[[int, int], tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class GCond(Aggregator):
+class GCond(Aggregator, Tensorwise):
     """Resolves opposed pairs of gradients, the worst first and in favour of the steadier task, and smooths their sum.
 
     Source: equations 3-10 and tables 1 and 7 of the Gradient Conductor, 2025, arXiv 2509.07252 (v2), and the official
@@ -42,9 +43,10 @@ class GCond(Aggregator):
     trust_clip=100, buffers="bfloat16"`, all else as here.
 
     State: `previous` (K, P), `m` (P,), `ema` (K,), `history` (at most W winners), `t`, `decisions` (R, 2: winner and
-    loser of each resolution of the last step), and for the log `resolutions` (R). Nothing in it is shared with the
-    state that went in. "lion" needs two more entries, which the caller adds to the state before every call, the first
-    included: `sizes`, how many columns of J each parameter tensor has, and `norms`, the tensors' lengths.
+    loser of each resolution of the last step), and for the log `resolutions` (R). `previous` and `m` are overwritten
+    inside their own tensors, because new ones of J's size would cost more than the arithmetic: the state that comes out
+    holds the tensors of the state that went in, which must not be used again (clone it to keep it). "lion" needs
+    `sizes` and `norms` in the state that goes in (`Tensorwise`).
 
     Args:
         thresholds: theta_crit, theta_main, theta_weak: where a conflict of cosine c is critical, moderate, mild.
@@ -139,17 +141,22 @@ class GCond(Aggregator):
         else:
             after |= self._resolve(rows, before, g)
 
-        old = before["m"] if "m" in before else torch.zeros_like(g)
-        m = (old * self.beta).to(g.dtype).add_(g, alpha=1.0 - self.beta)
-        after["m"] = m.to(rows.dtype) if self.buffers == "bfloat16" else m
+        kept = rows.dtype if self.buffers == "bfloat16" else g.dtype
+        m = before["m"] if "m" in before else torch.zeros_like(g, dtype=kept)
+        after["m"] = m.copy_(m.mul_(self.beta).to(g.dtype).add_(g, alpha=1.0 - self.beta))
         d = g if self.output == "raw" else torch.div(after["m"], 1.0 - self.beta ** after["t"], out=g)
         if self.output == "lion":
             d = self._trust(d, before)
         return (d if self.output == "raw" else d.to(rows.dtype)).to(J.dtype), after
 
+    @property
+    def tensorwise(self) -> bool:
+        """Trust ratios are per parameter tensor."""
+        return self.output == "lion"
+
     def _resolve(self, J: Float[Tensor, "K P"], before: State, g: Float[Tensor, " P"]) -> State:
         """Writes the sum of the resolved rows into `g` and returns the state that belongs to them."""
-        K = len(J)
+        K, P = J.shape
         if "previous" in before and len(before["previous"]) != K:
             raise ValueError(f"`J` must keep the {len(before['previous'])} rows the state was made for, found {K}.")
 
@@ -159,12 +166,21 @@ class GCond(Aggregator):
         ema = self.ema_beta * before.get("ema", np.ones(K)) + (1.0 - self.ema_beta) * np.sqrt(G.diagonal())
         ema = np.maximum(ema, self.eps)
         C, history, decisions = self._coefficients(G, ema, before.get("history", ()), past)
-        kept = J.clone(memory_format=torch.contiguous_format)
+        # From here on nobody asks for the previous rows again: the new ones take their place.
+        kept = before.get("previous")
+        kept = torch.empty_like(J, memory_format=torch.contiguous_format) if kept is None else kept
+        changed: list[int] = []
         if self.previous == "resolved":
-            for k in np.flatnonzero((np.eye(K) != C).any(axis=1)):
-                combine(J, C[k], kept[k])
-            C = np.eye(K)
-        combine(kept, C.sum(axis=0), g)
+            changed = np.flatnonzero((np.eye(K) != C).any(axis=1)).tolist()
+        weights = np.ones(K) if self.previous == "resolved" else C.sum(axis=0)
+        block = P if J.is_cuda else max(_BLOCK // K, 1)
+        for start in range(0, P, block):
+            columns = slice(start, start + block)
+            old, new = J[:, columns], kept[:, columns]
+            new.copy_(old)
+            for k in changed:
+                combine(old, C[k], new[k])
+            combine(new, weights, g[columns])
         return {
             "previous": kept,
             "ema": ema,

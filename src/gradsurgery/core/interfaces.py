@@ -15,7 +15,7 @@ Randomness comes only from the generator that is handed in, never from a global 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,20 @@ class Aggregator(ABC):
         self, J: Float[Tensor, "K P"], state: State | None, generator: np.random.Generator
     ) -> tuple[Float[Tensor, " P"], State]:
         """Direction for the task gradients `J` (K, P), with the state for the next call."""
+
+
+class Tensorwise(ABC):
+    """Beside `Aggregator`, for one that must know which columns of J are one parameter tensor, as trust ratios do.
+
+    Where `tensorwise` is true the engine adds two entries to the state before every call, the first included: `sizes`,
+    how many columns of J each tensor has, and `norms`, the tensors' lengths. The state that comes out need not
+    hold them.
+    """
+
+    @property
+    @abstractmethod
+    def tensorwise(self) -> bool:
+        """Whether this instance, with its hyper-parameters, needs them."""
 
 
 Method = Scalarization | Weighting | Aggregator
@@ -99,6 +113,14 @@ class ModelTransform(ABC):
     """Rewrites a network before training starts, from evidence that an earlier experiment left (Recon)."""
 
     @abstractmethod
+    def check(self, build: Callable[[], Network]) -> None:
+        """Refuses, before any work and without evidence, what cannot be trained.
+
+        Args:
+            build: makes a network of the kind that will be handed in; called only by a transform that looks at one.
+        """
+
+    @abstractmethod
     def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:
         """The network to train; the one handed in is left as it was."""
 
@@ -111,12 +133,14 @@ class Problem(ABC):
         metrics: `<task>.<metric>` -> True where higher is better; the order is the column order of every table.
         epochs: number of epochs a run lasts.
         clip: largest norm of the whole gradient, the same for every method, or None.
+        test_rows: examples behind every test metric, by task where each has examples of its own; None without data.
     """
 
     tasks: tuple[str, ...]
     metrics: Mapping[str, bool]
     epochs: int
     clip: float | None
+    test_rows: int | Mapping[str, int] | None = None
 
     @abstractmethod
     def network(self, generator: torch.Generator) -> Network:

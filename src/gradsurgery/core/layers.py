@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
 from gradsurgery.core.jacobian import gram
 
+_SHORT = 2**14  # columns up to which all layers in one pass beat a product for each: most layers have a few hundred
 _SHORTEST = 1e-12  # norms below count as this one, so that a task without a gradient has cosine 0
 
 
@@ -39,17 +41,31 @@ def layer_grams(
         parameters: what its columns stand for, in their order (`GradientSurgery.parameters`).
         layers: `shared_layers` of the network. A frozen parameter has no columns and adds nothing.
     """
-    columns, start = {}, 0
+    owner = {id(p): i for i, own in enumerate(layers.values()) for p in own}
+    runs: list[tuple[int, int, int]] = []  # layer, first column, column after the last; neighbours of one layer as one
+    start = 0
     for p in parameters:
-        columns[id(p)] = slice(start, start + p.numel())
-        start += p.numel()
+        end = start + p.numel()
+        if id(p) in owner:
+            joins = bool(runs) and runs[-1][0] == owner[id(p)] and runs[-1][2] == start
+            runs.append((owner[id(p)], runs.pop()[1] if joins else start, end))
+        start = end
     if start != J.shape[1]:
         raise ValueError(f"`parameters` must hold J's {J.shape[1]} columns, found {start}.")
     G = np.zeros((len(layers), len(J), len(J)))
-    for i, own in enumerate(layers.values()):
-        for p in own:
-            if id(p) in columns:
-                G[i] += gram(J[:, columns[id(p)]])
+    for i, first, after in (run for run in runs if run[2] - run[1] > _SHORT):
+        G[i] += gram(J[:, first:after])
+    short = [run for run in runs if 0 < run[2] - run[1] <= _SHORT]
+    if short:
+        parts = torch.cat([J[:, first:after] for _, first, after in short], dim=1).double().cpu().numpy()
+        starts = np.cumsum([0, *(after - first for _, first, after in short[:-1])])
+        own = [i for i, _, _ in short]
+        for k in range(len(J)):
+            for j in range(k + 1):
+                sums = np.add.reduceat(parts[k] * parts[j], starts)
+                np.add.at(G[:, k, j], own, sums)
+                if j < k:
+                    np.add.at(G[:, j, k], own, sums)
     return G
 
 

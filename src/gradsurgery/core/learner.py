@@ -55,7 +55,8 @@ class Learner:
         rule_state: what a rule keeps between epochs.
         step_count: optimiser steps taken or skipped.
         skipped_steps: steps not taken because a gradient was not finite.
-        backward_passes: backward passes of the last step; diagnosed steps of a `Scalarization` are not counted.
+        backward_passes: backward passes of the last step, over all its micro-batches; what the diagnostics of a
+            `Scalarization` cost is not counted.
         step_times: seconds of every step that took no diagnostics.
     """
 
@@ -117,25 +118,37 @@ class Learner:
         self.backward_passes = 0
         self.step_times: list[float] = []
 
-    def step(self, *batches: Any) -> Metrics:
+    def step(self, *batches: Any, owners: Sequence[int] | None = None) -> Metrics:
         """One optimiser step on one batch, or on several micro-batches whose gradients are averaged.
+
+        Args:
+            batches: the micro-batches.
+            owners: for each micro-batch the one task whose loss is differentiated on it, every task having some; None
+                for all tasks on every micro-batch. A task's gradient is the mean over the micro-batches it has.
 
         Returns:
             `train.<task>.loss`, before balancing, averaged over the micro-batches.
         """
+        served = [range(len(self.problem.tasks)) if owners is None else (owners[b],) for b in range(len(batches))]
+        counts = [sum(k in tasks for tasks in served) for k in range(len(self.problem.tasks))]
+        if 0 in counts:
+            raise ValueError(f"`owners` must give every task a micro-batch, found none for task {counts.index(0)}.")
         start = time.perf_counter()
         diagnosed = self.step_count % self.diagnose_every == 0
         self.optimizer.zero_grad()
-        seen = []
-        for batch in batches:
+        seen, passes = [], 0
+        for batch, tasks in zip(batches, served, strict=True):
             with self.autocast():
                 losses = self.problem.losses(self.network, move(batch, self.device))
             balanced, self.balancer_state = self.balancer(
                 losses, self.balancer_parameters, self.balancer_state, self.generators.method
             )
-            shares = [loss / len(batches) for loss in balanced]
-            whole = diagnosed or bool(self.score_layers)
-            self.surgery.accumulate(shares if self.scaler is None else self.scaler.scale(shares), whole)
+            shares = [balanced[k] / counts[k] if k in tasks else None for k in range(len(balanced))]
+            if self.scaler is not None:
+                shares = [None if share is None else self.scaler.scale(share) for share in shares]
+            self.surgery.accumulate(shares, diagnosed or bool(self.score_layers))
+            one = isinstance(self.method, Scalarization) and not self.score_layers
+            passes += 1 if one else sum(share is not None for share in shares)
             seen.append(torch.stack([loss.detach() for loss in losses]))
         finite = self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
         if finite and self.score_layers:
@@ -149,7 +162,7 @@ class Learner:
             self.diagnostics.append({"step": self.step_count, **self._diagnose()})
         if not self._update(finite):
             self.skipped_steps += 1
-        self.backward_passes = 1 if isinstance(self.method, Scalarization) else len(balanced)
+        self.backward_passes = passes
         self.step_count += 1
         means = torch.stack(seen).double().mean(0).tolist()
         if not diagnosed:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
+from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Tensorwise, Weighting
 from gradsurgery.core.jacobian import combine, gram
 from gradsurgery.core.seeding import philox
 
@@ -34,6 +34,7 @@ class GradientSurgery:
     stays channels_last). State and checkpoints of methods that keep a (P,) vector hold for that layout.
 
     - *Micro-batches*: `accumulate` several times, then `aggregate`. J sums over calls as `.grad` does: divide losses.
+      A task may sit a micro-batch out: its loss is then None, and no backward pass is spent on it.
     - *GradScaler*: `backward(scaler.scale(losses), scale=scaler.get_scale())`. The method sees unscaled gradients,
       `.grad` is scaled again, so that `unscale_`, `step` and `update` work as they always do.
     - *Several processes* (`torch.distributed` initialised): J and the gradients of `heads` are averaged over processes,
@@ -111,19 +112,23 @@ class GradientSurgery:
         self.accumulate(losses, diagnose)
         return self.aggregate(scale)
 
-    def accumulate(self, losses: Sequence[Float[Tensor, ""]], diagnose: bool = False) -> None:
+    def accumulate(self, losses: Sequence[Float[Tensor, ""] | None], diagnose: bool = False) -> None:
         """Differentiates the K losses of one micro-batch and adds to J; `.grad` of the shared parameters stays None.
 
         Args:
-            losses: as for `backward`, divided by the number of micro-batches where each loss is a mean.
+            losses: as for `backward`, divided by the number of micro-batches where each loss is a mean. None for a task
+                that sits this micro-batch out.
             diagnose: as for `backward`; the first micro-batch decides.
         """
         K = len(losses)
+        present = [k for k, loss in enumerate(losses) if loss is not None]
         if K == 0 or (self._pending and self._pending != K) or (self._J is not None and len(self._J) != K):
             known = "at least one loss" if self._J is None else f"{len(self._J)} losses, as before"
             raise ValueError(f"`losses` must hold {known}, found {K}.")
+        if not present:
+            raise ValueError("`losses` must hold a loss of at least one task, found None only.")
         for k, loss in enumerate(losses):
-            if not loss.requires_grad:
+            if loss is not None and not loss.requires_grad:
                 raise ValueError(f"`losses[{k}]` must depend on a trainable parameter, found a constant.")
         first = self._pending == 0
         if first:
@@ -131,13 +136,19 @@ class GradientSurgery:
             self._per_task = diagnose or not isinstance(self.method, Scalarization)
         try:
             if not self._per_task:
-                self._differentiate(torch.stack(list(losses)).sum(), self._d, self._direction, first, retain=False)
+                if first:
+                    self._d.zero_()
+                total = torch.stack([loss for loss in losses if loss is not None]).sum()
+                self._differentiate(total, self._direction, retain=False)
             else:
                 if self._J is None:
                     self._J = self._buffer(K)
                     self._rows = [self._views(row) for row in self._J]
                 for k, loss in enumerate(losses):
-                    self._differentiate(loss, self._J[k], self._rows[k], first, retain=k < K - 1)
+                    if first:
+                        self._J[k].zero_()  # just before it is written, while it is in cache
+                    if loss is not None:
+                        self._differentiate(loss, self._rows[k], retain=k < present[-1])
         except BaseException:
             self._pending = 0  # a half-filled J must not be aggregated
             raise
@@ -172,6 +183,8 @@ class GradientSurgery:
             self.weights, self.state = self.method(self.gram, self.state, self.generator)
             combine(source, self.weights * scale, self._d)
         else:
+            if isinstance(self.method, Tensorwise) and self.method.tensorwise:
+                self.state = {**(self.state or {}), **self._tensors()}
             with torch.no_grad():
                 d, self.state = self.method(source, self.state, self.generator)
             # Copied, because d may be part of the state, and clipping `.grad` in place must not reach that.
@@ -196,9 +209,7 @@ class GradientSurgery:
         self.generator.bit_generator.state = state["generator"]
         self.skipped_steps = state["skipped_steps"]
 
-    def _differentiate(self, loss: Tensor, row: Tensor, views: list[Tensor], first: bool, retain: bool) -> None:
-        if first:
-            row.zero_()
+    def _differentiate(self, loss: Tensor, views: list[Tensor], retain: bool) -> None:
         for parameter, view in zip(self.parameters, views, strict=True):
             parameter.grad = view
         try:
@@ -207,6 +218,11 @@ class GradientSurgery:
             # Or a `zero_grad(set_to_none=False)` between micro-batches would wipe the row.
             for parameter in self.parameters:
                 parameter.grad = None
+
+    def _tensors(self) -> State:
+        """What a `Tensorwise` method is told of the parameters: in J's order, as they are before the step."""
+        norms = [torch.linalg.vector_norm(p.detach(), dtype=torch.float64) for p in self.parameters]
+        return {"sizes": [p.numel() for p in self.parameters], "norms": torch.stack(norms).tolist()}
 
     def _average(self, gradients: Tensor) -> None:
         if not (dist.is_available() and dist.is_initialized()):

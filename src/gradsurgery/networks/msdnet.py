@@ -6,7 +6,6 @@ from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
 
-_EXIT_CHANNELS = 128
 _SQUEEZE = 0.5  # share of the channels that is kept when the finest scale is dropped
 
 _Hidden = list[Tensor | None]  # one entry per scale, finest first; None where a scale is not computed any more
@@ -22,7 +21,7 @@ class MSDNet(Network):
     the scale itself, half by stride 2 from the next finer scale (all from itself where there is none), each by a 1 x 1
     convolution to a few times as many channels and a 3 x 3 one. After each of `scales` equal parts of the layers the
     finest scale is dropped, and a 1 x 1 convolution halves the channels of the others. Exits read the coarsest scale:
-    two 3 x 3 convolutions of stride 2 with 128 channels, the mean over the picture, one linear layer.
+    two 3 x 3 convolutions of stride 2 with `exit_width` channels, the mean over the picture, one linear layer.
 
     Args:
         num_tasks: number of exits, in order of depth.
@@ -33,6 +32,8 @@ class MSDNet(Network):
         width: channels of the finest scale at first.
         scales: number of scales.
         channels: of the pictures.
+        stride: of the first convolution; 2 halves pictures at once, which makes the whole network four times as cheap.
+        exit_width: channels of the convolutions of an exit.
 
     Departures:
         1. Convolutions whose outcome no exit reads are not built; at the default sizes there are none.
@@ -48,11 +49,14 @@ class MSDNet(Network):
         width: int = 16,
         scales: int = 3,
         channels: int = 3,
+        stride: int = 1,
+        exit_width: int = 128,
     ):
         super().__init__()
         for name, value, least in (
             ("num_tasks", num_tasks, 1), ("num_classes", num_classes, 1), ("base", base, 1), ("step", step, 1),
             ("growth", growth, 2), ("width", width, 1), ("scales", scales, 1), ("channels", channels, 1),
+            ("stride", stride, 1), ("exit_width", exit_width, 1),
         ):  # fmt: skip
             if value < least:
                 raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
@@ -63,7 +67,8 @@ class MSDNet(Network):
         self.places = [base + k * step - 1 for k in range(num_tasks)]
         counts = [width * 2**s for s in range(scales)]
         self.stem = nn.ModuleList(
-            _unit(channels if s == 0 else counts[s - 1], counts[s], 3, stride=1 if s == 0 else 2) for s in range(scales)
+            _unit(channels if s == 0 else counts[s - 1], counts[s], 3, stride=stride if s == 0 else 2)
+            for s in range(scales)
         )
         self.layers, self.heads = nn.ModuleList(), nn.ModuleList()
         part = -(-depth // scales)
@@ -75,7 +80,7 @@ class MSDNet(Network):
             self.layers.append(layer)
             counts = layer.counts
             if i in self.places:
-                self.heads.append(_head(counts[-1], num_classes))
+                self.heads.append(_head(counts[-1], exit_width, num_classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -160,8 +165,8 @@ def _bottleneck(before: int, after: int, factor: int, stride: int) -> nn.Sequent
     return nn.Sequential(_unit(before, inner, 1), _unit(inner, after, 3, stride))
 
 
-def _head(before: int, num_classes: int) -> nn.Sequential:
+def _head(before: int, width: int, num_classes: int) -> nn.Sequential:
     return nn.Sequential(
-        _unit(before, _EXIT_CHANNELS, 3, 2), _unit(_EXIT_CHANNELS, _EXIT_CHANNELS, 3, 2),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(_EXIT_CHANNELS, num_classes),
+        _unit(before, width, 3, 2), _unit(width, width, 3, 2),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, num_classes),
     )  # fmt: skip

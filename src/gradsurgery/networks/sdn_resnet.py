@@ -30,6 +30,7 @@ class SDNResNet(Network):
         width: channels of the first stage; the later ones have 2 and 4 times as many.
         channels: of the pictures.
         size: height and width of the pictures.
+        stride: of the first convolution; 2 halves pictures at once, which makes the whole network four times as cheap.
 
     Attributes:
         exits: indices of the blocks after which the inner classifiers sit.
@@ -47,11 +48,12 @@ class SDNResNet(Network):
         width: int = 16,
         channels: int = 3,
         size: int = 32,
+        stride: int = 1,
     ):
         super().__init__()
         for name, value, least in (
             ("num_tasks", num_tasks, 1), ("num_classes", num_classes, 1), ("width", width, 1),
-            ("channels", channels, 1), ("size", size, 16),
+            ("channels", channels, 1), ("stride", stride, 1), ("size", size, 16 * stride),
         ):  # fmt: skip
             if value < least:
                 raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
@@ -63,16 +65,17 @@ class SDNResNet(Network):
                 f"`num_tasks` must be at most the number of blocks, {3 * n}, found num_tasks = {num_tasks}."
             )
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+            nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
+        size = (size - 1) // stride + 1
         self.blocks = nn.ModuleList()
         before, works, sizes = width, [size**2 * 9 * channels * width], []
         for stage in range(_STAGES):
             after = width * 2**stage
             for index in range(n):
-                stride = 2 if stage > 0 and index == 0 else 1
-                block = _Block(before, after, stride)
-                size = (size - 1) // stride + 1
+                step = 2 if stage > 0 and index == 0 else 1
+                block = _Block(before, after, step)
+                size = (size - 1) // step + 1
                 works.append(size**2 * sum(p.numel() for p in block.parameters() if p.ndim == 4))
                 sizes.append((after, size))
                 self.blocks.append(block)

@@ -9,9 +9,8 @@ import torch
 from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
-from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
+from gradsurgery.core.table import Rows, batches_of, binary_losses, check, judge, network_of, rows_of
 
 DATA_CARD = """\
 Census-Income (KDD), UCI Machine Learning Repository 2000, https://doi.org/10.24432/C5N30T: 199,523 + 99,762 people from
@@ -49,6 +48,7 @@ class Census(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields.
+        sizes: fields of the network that belong to the scale, not to the line, such as `width`; `network` goes first.
         epochs: passes over the training rows.
         train_size: number of training rows used, the first ones (they lie in random order); 0 means all.
         val_size: likewise for validation.
@@ -74,6 +74,7 @@ class Census(Problem):
         arrays: Mapping[str, np.ndarray],
         network: dict,
         epochs: int,
+        sizes: dict | None = None,
         train_size: int = 0,
         val_size: int = 0,
         test_size: int = 0,
@@ -84,52 +85,31 @@ class Census(Problem):
         income_weight: float = 1.0,
         clip: float | None = None,
     ):
-        for name, value, least in (
-            ("epochs", epochs, 1), ("train_size", train_size, 0), ("val_size", val_size, 0),
-            ("test_size", test_size, 0), ("batch_size", batch_size, 1), ("weight_decay", weight_decay, 0),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
-        positive = (("lr", lr), ("income_weight", income_weight)) + ((("clip", clip),) if clip is not None else ())
-        for name, rate in positive:
-            if not rate > 0:
-                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
+        check(
+            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
+             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "weight_decay": (weight_decay, 0)},
+            {"lr": lr, "income_weight": income_weight, "clip": clip},
+        )  # fmt: skip
         if not 0 <= beta2 < 1:
             raise ValueError(f"`beta2` must be at least 0 and less than 1, found beta2 = {beta2}.")
-        if 0 < train_size < batch_size:
-            raise ValueError(
-                f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}."
-            )
-        if "name" not in network:
-            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
         self.tasks = ("income", "never_married")
         self.metrics = {"income.auc": True, "never_married.auc": True}
         self.epochs, self.clip = epochs, clip
-        self._network, self._batch_size = network, batch_size
+        self._network, self._batch_size = {**(sizes or {}), **network}, batch_size
         self._lr, self._beta2, self._weight_decay = lr, beta2, weight_decay
         self._positive_weights = torch.tensor([income_weight, 1.0])
         # Without data the number of categories is unknown, and no check of the network's other fields depends on it.
         self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * len(NOMINAL)
-        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
-            self._build()
-        sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self._splits = {split: rows_of(arrays, split, size) for split, size in sizes.items() if arrays}
+        network_of(self._network, len(CONTINUOUS), self._cardinalities, None)  # wrong fields are found before any work
+        counts = {"train": train_size, "val": val_size, "test": test_size}
+        self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            return self._build()
-
-    def _build(self) -> Network:
-        settings = {name: value for name, value in self._network.items() if name != "name"}
-        return build(
-            "networks", self._network["name"], num_tasks=2, num_continuous=len(CONTINUOUS),
-            cardinalities=self._cardinalities, **settings,
-        )  # fmt: skip
+        return network_of(self._network, len(CONTINUOUS), self._cardinalities, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, self._lr, (0.9, self._beta2), weight_decay=self._weight_decay)
+        return torch.optim.Adam(parameters, self._lr, (0.9, self._beta2), weight_decay=self._weight_decay, fused=True)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
         return None

@@ -31,6 +31,7 @@ class MultiExit(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields, but for the number of exits and classes.
+        network_fields: more fields of the network, for those that belong to a scale rather than to a line of the table.
         exits: number of exits.
         num_classes: number of classes.
         train_size: number of training pictures used, the first ones (they lie in random order); 0 means all.
@@ -38,7 +39,9 @@ class MultiExit(Problem):
         test_size: likewise for the test set.
         batch_size: pictures per step; the last, smaller batch of an epoch is left out.
         augment: whether training pictures are shifted and mirrored.
-        epochs: passes over the training pictures.
+        epochs: number of epochs.
+        passes: factor on `epochs` and `milestones`: an epoch of DR-MGF passes over the pictures once for every exit and
+            once more, and this gives another method as many passes.
         optimizer: "adam" or "sgd".
         lr: learning rate.
         momentum: of SGD.
@@ -67,11 +70,13 @@ class MultiExit(Problem):
         milestones: tuple[int, ...] = (),
         gamma: float = 0.1,
         clip: float | None = None,
+        passes: int = 1,
+        network_fields: dict | None = None,
     ):
         for name, value, least in (
-            ("epochs", epochs, 1), ("exits", exits, 2), ("num_classes", num_classes, 2), ("train_size", train_size, 0),
-            ("val_size", val_size, 0), ("test_size", test_size, 0), ("batch_size", batch_size, 1),
-            ("momentum", momentum, 0), ("weight_decay", weight_decay, 0),
+            ("epochs", epochs, 1), ("passes", passes, 1), ("exits", exits, 2), ("num_classes", num_classes, 2),
+            ("train_size", train_size, 0), ("val_size", val_size, 0), ("test_size", test_size, 0),
+            ("batch_size", batch_size, 1), ("momentum", momentum, 0), ("weight_decay", weight_decay, 0),
         ):  # fmt: skip
             if value < least:
                 raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
@@ -86,16 +91,17 @@ class MultiExit(Problem):
             raise ValueError(f"`momentum` must be 0 unless optimizer = 'sgd', found momentum = {momentum}.")
         if "name" not in network:
             raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
+        network = {**(network_fields or {}), **network}
         for name in ("num_tasks", "num_classes"):
             if name in network:
                 raise ValueError(f"`network.{name}` must be left to the problem, found {name} = {network[name]}.")
         self.tasks = tuple(f"exit{k + 1}" for k in range(exits))
         self.metrics = {f"{task}.accuracy": True for task in self.tasks}
-        self.epochs, self.clip = epochs, clip
+        self.epochs, self.clip = passes * epochs, clip
         self._network, self._num_classes = network, num_classes
         self._batch_size, self._augment = batch_size, augment
         self._optimizer, self._lr, self._momentum, self._weight_decay = optimizer, lr, momentum, weight_decay
-        self._milestones, self._gamma = milestones, gamma
+        self._milestones, self._gamma = tuple(passes * epoch for epoch in milestones), gamma
         with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
             self._build()
         sizes = {"train": train_size, "val": val_size, "test": test_size}
@@ -104,6 +110,7 @@ class MultiExit(Problem):
             for split in sizes
             if arrays
         }
+        self.test_rows = len(self._splits["test"][0]) if arrays else None
         for split, (_, labels) in self._splits.items():
             if len(labels) and labels.max() >= num_classes:
                 raise ValueError(f"`{split}_labels` must be less than {num_classes}, found {labels.max()}.")

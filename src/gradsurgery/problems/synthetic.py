@@ -1,4 +1,4 @@
-"""Two made-up tables with two binary tasks each: DRGrad's, and MMoE's, whose tasks agree as much as one wants."""
+"""Made-up tables with two binary tasks: DRGrad's, MMoE's, whose tasks agree as much as one wants, and one of users."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Real
 from scipy.special import ndtri
 from torch import Tensor, nn
 
-from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
+from gradsurgery.core.table import Rows, batches_of, binary_losses, check, judge, network_of, rows_of
 
 DATA_CARD = """\
 `drgrad` (Liu et al. 2025, arXiv 2510.09643, section on synthetic data): six skewed values x_i per row, of which a sum
@@ -20,13 +19,17 @@ of 4 x^2 / |x^2|, 5 e^(x / |x|) and 6 sin x makes the first label; the second is
 The noise is negligible, so the second task is the first (cos(theta) > 0) or its negation (cos(theta) < 0), whatever
 the size of cos(theta): a flip that a tower's last layer absorbs. The values are cut into 1,000 equal shares of the
 training rows and given as categories; 26 standard normal columns say nothing. `mmoe` (Ma et al. 2018, section 3.2): 100
-standard normal columns, and labels from two directions with cosine p, through a sum of sines. Both: a row is positive
-where its label exceeds the median of the training rows. The realised correlation of the labels is part of the data."""
+standard normal columns, and labels from two directions with cosine p, through a sum of sines. `users` (ours, for what
+DRGrad's gate PPNet does; no paper has it): 40 standard normal columns in 8 groups and one of 200 users, who weighs the
+groups by a taste of her own, uniform in (0, 2); labels are the weighted sums along two directions with cosine p. In all
+three a row is positive where its label exceeds the median of the training rows, and the realised correlation of the
+labels is part of the data."""
 
 _SPARSE, _DENSE, _BUCKETS = 6, 26, 1000
 _NOISE_MEAN, _NOISE_VARIANCE = 0.01, 0.002
 _DECIMALS = 4  # of inputs: what is made is then the same where sines and exponentials differ in the last bit
 _SINES = 10
+_USERS, _GROUPS = 200, 8
 
 
 class Synthetic(Problem):
@@ -38,6 +41,7 @@ class Synthetic(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields.
+        sizes: fields of the network that belong to the scale, not to the line, such as `width`; `network` goes first.
         epochs: passes over the training rows.
         train_size: number of training rows used, the first ones; 0 means all.
         val_size: likewise for validation.
@@ -59,6 +63,7 @@ class Synthetic(Problem):
         arrays: Mapping[str, np.ndarray],
         network: dict,
         epochs: int,
+        sizes: dict | None = None,
         train_size: int = 0,
         val_size: int = 0,
         test_size: int = 0,
@@ -66,49 +71,30 @@ class Synthetic(Problem):
         lr: float = 1e-3,
         clip: float | None = None,
     ):
-        for name, value, least in (
-            ("epochs", epochs, 1), ("train_size", train_size, 0), ("val_size", val_size, 0),
-            ("test_size", test_size, 0), ("batch_size", batch_size, 1),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
-        for name, rate in (("lr", lr),) + ((("clip", clip),) if clip is not None else ()):
-            if not rate > 0:
-                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
-        if 0 < train_size < batch_size:
-            raise ValueError(
-                f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}."
-            )
-        if "name" not in network:
-            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
+        check(
+            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
+             "test_size": (test_size, 0), "batch_size": (batch_size, 1)},
+            {"lr": lr, "clip": clip},
+        )  # fmt: skip
         self.tasks = ("first", "second")
         self.metrics = {"first.auc": True, "second.auc": True}
         self.epochs, self.clip = epochs, clip
-        self._network, self._batch_size, self._lr = network, batch_size, lr
-        # Without data it is unknown which of the two sets it will be; neither check of the network depends on it.
+        self._network = {**(sizes or {}), **network}
+        self._batch_size, self._lr = batch_size, lr
+        # Without data it is unknown which of the sets it will be; no check of the network's other fields depends on it.
         self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * _SPARSE
         self._continuous = arrays["train_continuous"].shape[1] if arrays else _DENSE
         self._correlations = arrays["correlations"].tolist() if arrays else [0.0, 0.0]
-        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
-            self._build()
-        sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self._splits = {split: rows_of(arrays, split, size) for split, size in sizes.items() if arrays}
+        network_of(self._network, self._continuous, self._cardinalities, None)  # wrong fields are found before any work
+        counts = {"train": train_size, "val": val_size, "test": test_size}
+        self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            return self._build()
-
-    def _build(self) -> Network:
-        settings = {name: value for name, value in self._network.items() if name != "name"}
-        return build(
-            "networks", self._network["name"], num_tasks=2, num_continuous=self._continuous,
-            cardinalities=self._cardinalities, **settings,
-        )  # fmt: skip
+        return network_of(self._network, self._continuous, self._cardinalities, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self._lr)
+        return torch.optim.Adam(parameters, self._lr, fused=True)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
         return None
@@ -127,19 +113,20 @@ class Synthetic(Problem):
 
 
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Makes one of the two sets; see `DATA_CARD`.
+    """Makes one of the three sets; see `DATA_CARD`.
 
     Args:
         raw: not looked at.
-        settings: `set`, "drgrad" or "mmoe"; `cosine`, cos(theta) or p; `seed`; `train_rows`, and `held_out_rows` for
-            each of validation and test.
+        settings: `set`, "drgrad", "mmoe" or "users"; `cosine`, cos(theta) or p; `seed`; `train_rows`, and
+            `held_out_rows` for each of validation and test.
 
     Returns:
         {train,val,test}_{continuous, nominal, labels}, `cardinalities`, and `correlations` (2,): of the training labels
         before and after the cut.
     """
-    if settings["set"] not in ("drgrad", "mmoe"):
-        raise ValueError(f"`set` must be 'drgrad' or 'mmoe', found set = {settings['set']!r}.")
+    tables = {"drgrad": drgrad_table, "mmoe": mmoe_table, "users": users_table}
+    if settings["set"] not in tables:
+        raise ValueError(f"`set` must be one of 'drgrad', 'mmoe', 'users', found set = {settings['set']!r}.")
     cosine = float(settings["cosine"])
     if not -1.0 <= cosine <= 1.0 or (cosine == 0.0 and settings["set"] == "drgrad"):
         raise ValueError(f"`cosine` must be in [-1, 1], and not 0 for 'drgrad', found cosine = {cosine}.")
@@ -147,13 +134,11 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     n = train + 2 * held_out
     # Words of the bit generator instead of numpy's distributions: only the former are promised never to change.
     words = np.random.Philox(settings["seed"])
-    make = drgrad_table if settings["set"] == "drgrad" else mmoe_table
-    continuous, sparse, values = make(words, n, cosine)
+    continuous, sparse, values = tables[settings["set"]](words, n, cosine)
     labels = values > np.sort(values[:train], axis=0)[train // 2 - 1]
-    edges = np.sort(sparse[:train], axis=0)[np.arange(1, _BUCKETS) * train // _BUCKETS]
-    buckets = [np.searchsorted(edge, column, side="right") for edge, column in zip(edges.T, sparse.T, strict=True)]
-    nominal = np.stack(buckets, axis=1) if buckets else np.zeros((n, 0))
-    arrays = {"cardinalities": np.full(sparse.shape[1], _BUCKETS, np.int64)}
+    nominal = sparse if settings["set"] == "users" else _bucketed(sparse, train)
+    cardinality = _USERS if settings["set"] == "users" else _BUCKETS
+    arrays = {"cardinalities": np.full(sparse.shape[1], cardinality, np.int64)}
     for split, begin, end in (
         ("train", 0, train), ("val", train, train + held_out), ("test", train + held_out, n),
     ):  # fmt: skip
@@ -164,7 +149,7 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     return arrays | {"correlations": np.array([np.corrcoef(pair.T)[0, 1] for pair in pairs]).round(_DECIMALS)}
 
 
-_Table = tuple[Float[np.ndarray, "n dense"], Float[np.ndarray, "n sparse"], Float[np.ndarray, "n 2"]]
+_Table = tuple[Float[np.ndarray, "n dense"], Real[np.ndarray, "n sparse"], Float[np.ndarray, "n 2"]]
 
 
 def drgrad_table(words: np.random.Philox, n: int, cosine: float) -> _Table:
@@ -191,6 +176,26 @@ def mmoe_table(words: np.random.Philox, n: int, cosine: float, d: int = 100) -> 
     projections = np.stack([(x * w).sum(axis=1) for w in W], axis=1)
     y = projections + np.sin(projections[:, :, None] * alpha + beta).sum(axis=2)
     return x, np.empty((n, 0)), y + 0.1 * _normal(words, 2 * n).reshape(n, 2)
+
+
+def users_table(words: np.random.Philox, n: int, cosine: float, d: int = 40) -> _Table:
+    """Normal columns, who the user is, and the two labels before they are cut."""
+    W = directions(words, d, cosine)
+    tastes = 2.0 * _uniform(words, _USERS * _GROUPS).reshape(_USERS, _GROUPS)
+    users = _integers(words, n, _USERS) - 1
+    x = _normal(words, n * d).reshape(n, d).round(_DECIMALS)
+    parts = [(x * w).reshape(n, _GROUPS, d // _GROUPS).sum(axis=2) for w in W]
+    y = np.stack([(part * tastes[users]).sum(axis=1) for part in parts], axis=1)
+    return x, users[:, None], y + 0.1 * _normal(words, 2 * n).reshape(n, 2)
+
+
+def _bucketed(sparse: Float[np.ndarray, "n sparse"], train: int) -> Int64[np.ndarray, "n sparse"]:
+    """The place of each value among the training rows', in equal shares of them."""
+    edges = np.sort(sparse[:train], axis=0)[np.arange(1, _BUCKETS) * train // _BUCKETS]
+    places = np.zeros(sparse.shape, np.int64)
+    for column in range(sparse.shape[1]):
+        places[:, column] = np.searchsorted(edges[:, column], sparse[:, column], side="right")
+    return places
 
 
 def directions(words: np.random.Philox, d: int, cosine: float) -> Float[np.ndarray, "2 d"]:

@@ -8,15 +8,17 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.published import Paper
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Everything a section may read, keyed by experiment."""
+    """Everything a section may read, keyed by experiment; `papers`, the published numbers, by paper."""
 
     groups: Mapping[str, Sequence[Run]]
     metrics: Mapping[str, Mapping[str, Any]]
     costs: Mapping[str, Mapping[str, Any]]
+    papers: Mapping[str, Paper] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

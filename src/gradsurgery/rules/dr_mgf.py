@@ -72,13 +72,16 @@ class DRMGF(TrainingRule):
     Args:
         gate_epochs: E0, number of epochs with the gate; null for half of all.
         auxiliary: a, weight of the other tasks' losses in stage 1, and reach of the line scan.
+        auxiliary_factors: one factor per task s, so that L_s is helped along with f_s a, not a (or f_s r* of a line
+            scan); Meta-GF's seven exits have 1, 1, 0.6, 0.6, 0.75, 0.9, 1. null: all 1.
         aux_policy: "constant"; or "line_scan" (experimental): the weight of L_s in stage t is max(0, r*), where r*
             minimises L_t(theta + r Delta_s) over 20 points in [-a, a], on the epoch's first batch, with the Delta_s of
             the epoch before; a itself in the first epoch.
         own_weight: rho, weight of the own task in the gate.
         ema: share of the scales before the epoch that is kept.
         meta_lr: Adam's rate for s; it follows the problem's schedule.
-        importance_lr: likewise for v; null for the problem's own rate.
+        importance_lr: likewise for v; null for the problem's own, as in the code, where Adam steps the network as well:
+            a rate that suits SGD is mostly too high for it.
         importance_weight_decay: of v.
         order: in which order the tasks have their stages.
         fusion: "meta" (above); "average": all pi_t equal, stage 2 only refreshes BatchNorm; "sigmoid":
@@ -97,7 +100,8 @@ class DRMGF(TrainingRule):
            keeps BatchNorm's statistics between stages; by the paper's own words these are slips. See `compat`.
         4. Importance of BatchNorm weights and of linear layers is constant in the code and cancels: it is not kept.
         5. The multi-exit experiments were not released. There, a task t outside A(p) can still train p through its
-           auxiliary losses: p is then gated by the plain mean of p_s, and t has no Delta on p.
+           auxiliary losses: p is then gated by the plain mean of p_s, and t has no Delta on p. The weights tau of exits
+           in Meta-GF's code are a balancer here (`ramp`).
         6. Meta-GF's image code has a scale per tensor or per output channel; here it is per kernel, as in its
            multi-task code.
         7. The direction of the authors' line scan is not public; ours is the simplest one that fits their logs.
@@ -105,6 +109,7 @@ class DRMGF(TrainingRule):
 
     gate_epochs: int | None = None
     auxiliary: float = 0.5
+    auxiliary_factors: tuple[float, ...] | None = None
     aux_policy: Literal["constant", "line_scan"] = "constant"
     own_weight: float = 10.0
     ema: float = 0.9
@@ -123,6 +128,10 @@ class DRMGF(TrainingRule):
             value = getattr(self, name)
             if not 0.0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be non-negative, found {name} = {value}.")
+        if not all(0.0 <= factor < math.inf for factor in self.auxiliary_factors or ()):
+            raise ValueError(
+                f"`auxiliary_factors` must be non-negative, found auxiliary_factors = {self.auxiliary_factors}."
+            )
         for name in ("own_weight", "meta_lr", "importance_lr"):
             value = getattr(self, name)
             if value is not None and not 0.0 < value < math.inf:
@@ -144,7 +153,7 @@ class DRMGF(TrainingRule):
 
     def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
         """One stage per task, then the fusion; `batches` serves the first stage, fresh ones serve the others."""
-        _check(learner)
+        _check(self, learner)
         first = next(batches, None)
         if first is None:
             raise ValueError("`batches` must hold at least one batch, found none.")
@@ -287,9 +296,8 @@ class _Epoch:
         self.number = len(learner.epochs)
         self.gated = rule.gate and self.number < gate_epochs
         self.averaged = self.number >= gate_epochs
-        self.importance = {name: v.detach().requires_grad_() for name, v in state["importance"].items()}
-        self.scale = {name: s.detach().requires_grad_() for name, s in state["scale"].items()}
-        self.scale_before = {name: s.detach().clone() for name, s in self.scale.items()}
+        self.importance = {name: v.clone().requires_grad_() for name, v in state["importance"].items()}
+        self.scale = {name: s.clone().requires_grad_() for name, s in state["scale"].items()}
         group = learner.optimizer.param_groups[0]
         schedule = group["lr"] / group.get("initial_lr", group["lr"])
         lr = group["lr"] if rule.importance_lr is None else rule.importance_lr * schedule
@@ -299,7 +307,8 @@ class _Epoch:
         self.changes: dict[str, dict[int, Tensor]] = {name: {} for name in self.parameters}
         self.taken: _Tensors = {}
         self.statistics: dict[int, _Tensors] = {}
-        self.auxiliary = np.full((self.K, self.K), rule.auxiliary)
+        self.factors = np.ones(self.K) if rule.auxiliary_factors is None else np.array(rule.auxiliary_factors)
+        self.auxiliary = np.tile(rule.auxiliary * self.factors, (self.K, 1))
         np.fill_diagonal(self.auxiliary, 1.0)
 
     @property
@@ -320,7 +329,7 @@ class _Epoch:
                     # Buffers are lent, so that the scan leaves BatchNorm's statistics alone.
                     table[s, k] = [float(loss) for loss in self._losses(batch, moved, _copied(self.learner.network))]
         for t, s in itertools.permutations(range(self.K), 2):
-            self.auxiliary[t, s] = scan_weight(table[s, :, t], reach)
+            self.auxiliary[t, s] = self.factors[s] * scan_weight(table[s, :, t], reach)
 
     def disentangle(self, t: int, batches: Iterator[Any]) -> Iterator[Metrics]:
         """Stage 1 of task t: an epoch, whose outcome is kept aside while the parameters return to where they were."""
@@ -380,7 +389,7 @@ class _Epoch:
         with torch.no_grad():
             if self.averaged and rule.fusion != "average":
                 for name, s in self.scale.items():
-                    s.mul_(1.0 - rule.ema).add_(self.scale_before[name], alpha=rule.ema)
+                    s.mul_(1.0 - rule.ema).add_(state["scale"][name], alpha=rule.ema)
         state["importance"] = {name: v.detach() for name, v in self.importance.items()}
         state["scale"] = {name: s.detach() for name, s in self.scale.items()}
         state["importance_optimizer"] = self.step_importance.state_dict()
@@ -498,12 +507,12 @@ class _Epoch:
         for prefix, module in network.named_modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is not None:
                 assert module.running_var is not None
-                trained = self.owners.get(_join(prefix, "weight")) or range(self.K)
-                means, variances = (
-                    [self.statistics[t][_join(prefix, name)] for t in trained]
-                    for name in ("running_mean", "running_var")
+                inside = f"{prefix}." if prefix else ""
+                seen = [self.statistics[t] for t in self.owners.get(f"{inside}weight") or range(self.K)]
+                mean, variance = mixture(
+                    [buffers[f"{inside}running_mean"] for buffers in seen],
+                    [buffers[f"{inside}running_var"] for buffers in seen],
                 )
-                mean, variance = mixture(means, variances)
                 module.running_mean.copy_(mean)
                 module.running_var.copy_(variance)
 
@@ -522,21 +531,20 @@ class _Epoch:
         if self.K > 1:
             numbers["method.auxiliary"] = float((self.auxiliary.sum() - self.K) / (self.K * (self.K - 1)))
         if self.importance:
-            spreads = [_spread_of(v.detach()) for v in self.importance.values()]
-            numbers["method.importance_spread"] = float(np.mean(np.concatenate(spreads)))
+            numbers["method.importance_spread"] = _mean([_spread_of(v.detach()) for v in self.importance.values()])
         if self.scale:
-            entropies: list[np.ndarray] = []
-            dominated: list[list[np.ndarray]] = [[] for _ in range(self.K)]
+            entropies: list[Tensor] = []
+            dominated: list[list[Tensor]] = [[] for _ in range(self.K)]
             for name in self.scale:
                 shares = self._shares(name)
                 assert shares is not None
-                pi = shares.detach().reshape(len(shares), -1).double()
-                entropies.append((-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi))).cpu().numpy())
+                pi = shares.detach().double().flatten(1)
+                entropies.append(-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi)))
                 for t, share in zip(self.owners[name], pi, strict=True):
-                    dominated[t].append((share > 0.5).cpu().numpy())
-            numbers["method.entropy"] = float(np.mean(np.concatenate(entropies)))
+                    dominated[t].append((share > 0.5).double())
+            numbers["method.entropy"] = _mean(entropies)
             for task, flags in zip(self.learner.problem.tasks, dominated, strict=True):
-                numbers[f"method.dominated.{task}"] = float(np.mean(np.concatenate(flags))) if flags else 0.0
+                numbers[f"method.dominated.{task}"] = _mean(flags) if flags else 0.0
         return numbers
 
 
@@ -578,7 +586,12 @@ def begin(rule: DRMGF, learner: Any, batch: Any) -> State:
     }
 
 
-def _check(learner: Any) -> None:
+def _check(rule: DRMGF, learner: Any) -> None:
+    K = len(learner.problem.tasks)
+    if rule.auxiliary_factors is not None and len(rule.auxiliary_factors) != K:
+        raise ValueError(
+            f"`auxiliary_factors` must hold one number for each of {K} tasks, found {len(rule.auxiliary_factors)}."
+        )
     if not isinstance(learner.method, Scalarization):
         raise ValueError(
             "`aggregator` must be `sum` or `mean` under rule `dr_mgf`, which fuses what whole epochs of the tasks did "
@@ -621,12 +634,12 @@ def _spread(values: Tensor, ndim: int) -> Tensor:
     return values.reshape(*values.shape, *(1,) * (ndim - values.ndim))
 
 
-def _spread_of(importance: Float[Tensor, "n o i"]) -> np.ndarray:
+def _spread_of(importance: Float[Tensor, "n o i"]) -> Float[Tensor, "o i"]:
+    """How far apart the tasks' importances of a kernel lie, in multiples of their mean."""
     size = importance.abs().double()
     middle = size.mean(dim=0)
-    width = torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
-    return width.reshape(-1).cpu().numpy()
+    return torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
 
 
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
+def _mean(tensors: Sequence[Tensor]) -> float:
+    return float(np.mean(np.concatenate([tensor.flatten().cpu().numpy() for tensor in tensors])))

@@ -1,6 +1,6 @@
 """The neutral filler of the transform slot."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ class Identity(ModelTransform):
 
     Departures: none known.
     """
+
+    def check(self, build: Callable[[], Network]) -> None:
+        """Nothing is refused, and no network is built."""
 
     def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:
         """`network` itself; evidence is not looked at."""

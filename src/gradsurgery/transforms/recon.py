@@ -85,6 +85,17 @@ class Recon(ModelTransform):
         if self.seed < 0:
             raise ValueError(f"`seed` must be non-negative, found seed = {self.seed}.")
 
+    def check(self, build: Callable[[], Network]) -> None:
+        """Refuses a k that leaves the tasks nothing to share; `__call__` itself allows k = all, for comparisons."""
+        if self.k == 0:
+            return
+        layers = shared_layers(build())
+        if self.k >= len(layers):
+            raise ValueError(
+                f"`k` must be less than the number of shared layers, {len(layers)}, so that something stays shared, "
+                f"found k = {self.k}."
+            )
+
     def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:
         """The network with its own copies for each task; `network` itself for k = 0 and for a single task.
 

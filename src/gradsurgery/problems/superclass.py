@@ -1,0 +1,201 @@
+"""CIFAR-100 as 20 tasks: each tells apart the five classes of one superclass."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, Shaped, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from gradsurgery.core.discovery import build
+from gradsurgery.core.interfaces import Metrics, Network, Problem
+
+DATA_CARD = """\
+CIFAR-100 (Krizhevsky 2009) in the multi-task form of Rosenbaum et al. (2018), taken over by Yu et al. (2020): the 20
+superclasses are 20 tasks, and a picture belongs to one task only, that of its superclass, where it is to be told from
+the other four classes. A task has 2,500 training and 500 test pictures; 250 of the former, 50 of every class, are kept
+for validation here. Classes are numbered 0 to 4 within their superclass. (A published loader of this problem numbers
+them by remainder, class mod 5, which gives two classes of one superclass the same number in every superclass.)"""
+
+TASKS = (
+    "aquatic_mammals", "fish", "flowers", "food_containers", "fruit_and_vegetables", "electrical_devices", "furniture",
+    "insects", "large_carnivores", "large_outdoor_things", "large_outdoor_scenes", "large_omnivores_and_herbivores",
+    "medium_mammals", "invertebrates", "people", "reptiles", "small_mammals", "trees", "vehicles_1", "vehicles_2",
+)  # fmt: skip
+
+# The superclass of every class, in the alphabetical order of the classes.
+SUPERCLASS = np.array([
+    4, 1, 14, 8, 0, 6, 7, 7, 18, 3, 3, 14, 9, 18, 7, 11, 3, 9, 7, 11, 6, 11, 5, 10, 7, 6, 13, 15, 3, 15, 0, 11, 1, 10,
+    12, 14, 16, 9, 11, 5, 5, 19, 8, 8, 15, 13, 14, 17, 18, 10, 16, 4, 17, 4, 2, 0, 17, 4, 18, 17, 10, 3, 2, 12, 12, 16,
+    12, 1, 9, 19, 2, 10, 0, 1, 16, 12, 9, 13, 15, 13, 16, 19, 2, 4, 6, 19, 5, 5, 8, 19, 18, 1, 2, 15, 6, 0, 17, 8, 14,
+    13,
+])  # fmt: skip
+_CLASSES = 5  # of each superclass, where a class has its place by the alphabet:
+RANK = np.array([np.flatnonzero(task == SUPERCLASS).tolist().index(fine) for fine, task in enumerate(SUPERCLASS)])
+
+# Channel means and s.d. of the training pictures, as published with the data set's usual loaders.
+_MEAN, _SD = (0.50708, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)
+_VAL_SHARE = 10  # one training picture in ten of every class
+
+
+class Superclass(Problem):
+    """Tell apart the five classes of a superclass; every step sees equally many pictures of all 20 superclasses.
+
+    Accuracies are per task; the paper prints their mean, the share of test pictures that a network which is told the
+    superclass puts into the right class. Sizes count pictures of one task.
+
+    Args:
+        arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
+        network: `name` of the network and its fields, but for the number of tasks and classes.
+        train_size: training pictures of each task that are used, the first ones (in random order); 0 means all.
+        val_size: likewise for validation.
+        test_size: likewise for the test set.
+        batch_size: pictures of each task per step; what is left over at the end of an epoch is left out.
+        epochs: passes over the training pictures.
+        lr: learning rate of Adam.
+        weight_decay: L2 penalty.
+        clip: largest norm of the whole gradient, or None.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        network: dict,
+        epochs: int,
+        train_size: int = 0,
+        val_size: int = 0,
+        test_size: int = 0,
+        batch_size: int = 8,
+        lr: float = 1e-3,
+        weight_decay: float = 0.0,
+        clip: float | None = None,
+    ):
+        least_values = {"epochs": 1, "train_size": 0, "val_size": 0, "test_size": 0, "batch_size": 1, "weight_decay": 0}
+        given = (epochs, train_size, val_size, test_size, batch_size, weight_decay)
+        for (name, least), value in zip(least_values.items(), given, strict=True):
+            if value < least:
+                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
+        for name, rate in (("lr", lr), ("clip", 1.0 if clip is None else clip)):
+            if not rate > 0:
+                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
+        if 0 < train_size < batch_size:
+            raise ValueError(f"`batch_size` must be at most {train_size}, the training pictures, found {batch_size}.")
+        if "name" not in network:
+            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
+        self.tasks, self.metrics = TASKS, {f"{task}.accuracy": True for task in TASKS}
+        self.epochs, self.clip = epochs, clip
+        self._network, self._batch_size, self._lr, self._weight_decay = network, batch_size, lr, weight_decay
+        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
+            self._build()
+        sizes = {"train": train_size, "val": val_size, "test": test_size} if arrays else {}
+        self._splits = {split: _by_task(arrays, split, size) for split, size in sizes.items()}
+        self.test_rows = dict.fromkeys(TASKS, self._splits["test"][1].shape[1]) if arrays else None
+
+    def network(self, generator: torch.Generator) -> Network:
+        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
+            return self._build()
+
+    def _build(self) -> Network:
+        settings = {name: value for name, value in self._network.items() if name != "name"}
+        return build("networks", self._network["name"], num_tasks=len(TASKS), num_classes=_CLASSES, **settings)
+
+    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self._lr, weight_decay=self._weight_decay)
+
+    def scheduler(self, optimizer: torch.optim.Optimizer) -> None:
+        return None
+
+    def batches(
+        self, order: np.random.Generator, augmentation: np.random.Generator
+    ) -> Iterator[tuple[UInt8[Tensor, "tasks batch 32 32 3"], Int64[Tensor, "tasks batch"]]]:
+        """One epoch, each task in a fresh order of its own; row k is task k. Nothing is augmented."""
+        images, labels = self._splits["train"]
+        orders = order.permuted(np.tile(np.arange(images.shape[1]), (len(TASKS), 1)), axis=1)
+        for start in range(0, images.shape[1] - self._batch_size + 1, self._batch_size):
+            chosen = np.arange(len(TASKS))[:, None], orders[:, start : start + self._batch_size]
+            yield torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen].astype(np.int64))
+
+    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
+        outputs, labels = _forward(network, *batch)
+        return [cross_entropy(output, labels[k]) for k, output in enumerate(outputs)]
+
+    def evaluate(self, network: Network, split: str) -> Metrics:
+        """Accuracies in [0, 1] and mean losses of every task, on its own pictures."""
+        images, labels = self._splits[split]
+        correct, total = np.zeros(len(TASKS)), np.zeros(len(TASKS))
+        was_training = network.training
+        network.eval()
+        with torch.no_grad():
+            for start in range(0, images.shape[1], 50):
+                part = np.s_[:, start : start + 50]
+                batch = torch.from_numpy(images[part].copy()), torch.from_numpy(labels[part].astype(np.int64))
+                outputs, truth = _forward(network, *batch)
+                for k, output in enumerate(outputs):
+                    correct[k] += int((output.argmax(dim=1) == truth[k]).sum())
+                    total[k] += float(cross_entropy(output, truth[k], reduction="sum"))
+        network.train(was_training)
+        accuracies, losses = correct / images.shape[1], total / images.shape[1]
+        found = {f"{task}.accuracy": float(accuracies[k]) for k, task in enumerate(TASKS)}
+        return found | {f"{task}.loss": float(losses[k]) for k, task in enumerate(TASKS)}
+
+
+def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Sorts the pictures by task and keeps a tenth of every class for validation; see `DATA_CARD`.
+
+    Args:
+        raw: data set -> {train,test}_images (N, 32, 32, 3) and {train,test}_labels (N,), the classes 0 to 99.
+        settings: `left`, the data set, and `seed`.
+
+    Returns:
+        {train,val,test}_images (n, 20, 32, 32, 3) and _labels (n, 20, 2: superclass and place in it), uint8, and
+        `val_index` (n, 20), the places of the validation pictures in the data set's training pictures. Column k is
+        task k, in random order, so that any first n are a fair sample.
+    """
+    source = raw[settings["left"]]
+    # Words of the bit generator instead of numpy's `permutation`: only the former is promised never to change.
+    words = np.random.Philox(settings["seed"])
+    arrays: dict[str, np.ndarray] = {}
+    for part in ("train", "test"):
+        images, labels = source[f"{part}_images"], source[f"{part}_labels"]
+        if images.shape[1:] != (32, 32, 3) or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"`{part}_images` must be (N, 32, 32, 3) for N labels, found {images.shape}, {labels.shape}."
+            )
+        if labels.max() >= len(SUPERCLASS):
+            raise ValueError(f"`{part}_labels` must be from 0 to {len(SUPERCLASS) - 1}, found {labels.max()}.")
+        counts = np.bincount(labels, minlength=len(SUPERCLASS))
+        if counts.min() != counts.max():
+            raise ValueError(f"`{part}_labels` must hold all classes equally, found {counts.min()} to {counts.max()}.")
+        order = np.argsort(words.random_raw(len(labels)), kind="stable")
+        by_class = order[np.argsort(labels[order], kind="stable")].reshape(len(SUPERCLASS), -1)
+        is_val = np.isin(order, by_class[:, : counts[0] // _VAL_SHARE])
+        splits = {"test": order} if part == "test" else {"train": order[~is_val], "val": order[is_val]}
+        for split, index in splits.items():
+            task = SUPERCLASS[labels[index]]
+            columns = np.stack([index[task == k] for k in range(len(TASKS))], axis=1)
+            pairs = np.stack([SUPERCLASS[labels[columns]], RANK[labels[columns]]], axis=-1)
+            arrays |= {f"{split}_images": images[columns], f"{split}_labels": pairs.astype(np.uint8)}
+            arrays |= {"val_index": columns} if split == "val" else {}
+    return arrays
+
+
+def _by_task(arrays: Mapping[str, np.ndarray], split: str, size: int) -> tuple[Shaped[np.ndarray, "tasks n ..."], ...]:
+    images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
+    if size > len(images):
+        raise ValueError(f"`{split}_size` must be at most {len(images)}, found {size}.")
+    if labels.shape[1:] != (len(TASKS), 2) or (labels[..., 0] != np.arange(len(TASKS))).any():
+        raise ValueError(f"`{split}_labels` must hold each of {len(TASKS)} tasks in its column, found another order.")
+    if len(labels) and labels[..., 1].max() >= _CLASSES:
+        raise ValueError(f"`{split}_labels` must be less than {_CLASSES}, found {labels[..., 1].max()}.")
+    return np.asarray(images)[: size or None].swapaxes(0, 1), np.asarray(labels)[: size or None, :, 1].T
+
+
+def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
+    device = next(network.parameters()).device
+    mean, sd = (torch.tensor(values, device=device) for values in (_MEAN, _SD))
+    scaled = images.to(device).float().div_(255.0).sub_(mean).div_(sd)
+    return network(scaled.permute(0, 1, 4, 2, 3)), labels.to(device)
