@@ -110,6 +110,7 @@ class MultiExit(Problem):
             for split in sizes
             if arrays
         }
+        self.test_rows = len(self._splits["test"][0]) if arrays else None
         for split, (_, labels) in self._splits.items():
             if len(labels) and labels.max() >= num_classes:
                 raise ValueError(f"`{split}_labels` must be less than {num_classes}, found {labels.max()}.")

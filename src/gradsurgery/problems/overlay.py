@@ -97,6 +97,7 @@ class Overlay(Problem):
             for split in sizes
             if arrays
         }
+        self.test_rows = len(self._splits["test"][0]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.

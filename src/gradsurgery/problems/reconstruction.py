@@ -120,6 +120,7 @@ class Reconstruction(Problem):
         sizes = {"train": train_size, "val": val_size, "test": test_size}
         self._images = {split: _first(arrays, f"{split}_images", sizes[split]) for split in sizes if arrays}
         self._patches = {s: _first(arrays, f"{s}_patches", sizes[s]) for s in ("val", "test") if arrays}
+        self.test_rows = len(self._images["test"]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.

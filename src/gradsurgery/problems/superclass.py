@@ -91,6 +91,7 @@ class Superclass(Problem):
             self._build()
         sizes = {"train": train_size, "val": val_size, "test": test_size} if arrays else {}
         self._splits = {split: _by_task(arrays, split, size) for split, size in sizes.items()}
+        self.test_rows = dict.fromkeys(TASKS, self._splits["test"][1].shape[1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.

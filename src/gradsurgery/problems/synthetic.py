@@ -88,6 +88,7 @@ class Synthetic(Problem):
         network_of(self._network, self._continuous, self._cardinalities, None)  # wrong fields are found before any work
         counts = {"train": train_size, "val": val_size, "test": test_size}
         self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         return network_of(self._network, self._continuous, self._cardinalities, generator)
