@@ -57,6 +57,7 @@ def gather(root: Path) -> Sources:
         costs={path.stem: read_json(path) for path in sorted((root / "reports/costs").glob("*.json"))},
         papers=read_papers(root / "data/published"),
         datasets=document.get("datasets") or {},
+        declared=document.get("problems") or {},
     )
 
 

@@ -16,19 +16,42 @@ IMAGE_METHODS = {
 }  # fmt: skip
 
 
+# Problems of other kinds: metric -> (level that is reached, whether higher is better), and how many seeds.
+OTHERS: dict[str, tuple[dict[str, tuple[float, bool]], int]] = {
+    "census": ({"income.auc": (0.94, True), "never_married.auc": (0.99, True)}, 5),
+    "cifar100_superclass": ({f"task{k}.accuracy": (0.3 + 0.01 * k, True) for k in range(20)}, 3),
+    "cifar100_exits": ({f"exit{k}.accuracy": (0.2 + 0.05 * k, True) for k in range(1, 5)}, 3),
+    "cifar100_reconstruction": ({"l1.mae": (0.08, False), "ssim.ssim": (0.6, True)}, 3),
+}
+OTHER_METHODS = {"sum": 0.0, "pcgrad": 0.03, "cagrad-c0_5": -0.03, "gcond-raw": 0.0}
+
+
 def image_run(problem: str, method: str, seed: int, shift: float, epochs: int = 4) -> Record:
-    """A run whose accuracy rises towards 0.9 + shift; seeds share their noise, so pairing has something to remove."""
+    """A run whose accuracies rise towards 0.9 + shift; seeds share their noise, so pairing has something to remove."""
+    return data_run(
+        problem, method, seed, shift, {"left.accuracy": (0.91, True), "right.accuracy": (0.89, True)}, epochs
+    )
+
+
+def data_run(
+    problem: str, method: str, seed: int, shift: float, metrics: dict[str, tuple[float, bool]], epochs: int = 4
+) -> Record:
+    """A run whose metrics improve towards their level, made better by `shift`; a lower-is-better metric falls."""
     shared, own = np.random.default_rng(seed), np.random.default_rng([seed, len(method)])
     offset = 0.05 * shared.standard_normal()
+    tasks = list(dict.fromkeys(name.split(".")[0] for name in metrics))
     rows = []
     for epoch in range(1, epochs + 1):
-        level = 0.9 + shift + offset - 0.5 * 0.4**epoch
         row: Record = {"epoch": epoch}
-        for task, gap in (("left", 0.01), ("right", -0.01)):
+        gain = shift + offset - 0.5 * 0.4**epoch
+        for task in tasks:
             row[f"train.{task}.loss"] = 2.0 * 0.5**epoch + 0.01 * abs(own.standard_normal())
-            for split in ("val", "test"):
-                row[f"{split}.{task}.accuracy"] = float(level + gap + 0.001 * own.standard_normal())
-                row[f"{split}.{task}.loss"] = 1.0 - level
+            for name, (level, higher) in metrics.items():
+                if name.split(".")[0] == task:
+                    for split in ("val", "test"):
+                        value = level + (gain if higher else -0.3 * gain)
+                        row[f"{split}.{name}"] = float(value + 0.001 * own.standard_normal())
+                        row[f"{split}.{task}.loss"] = 1.0 - gain
         rows.append(row)
     declaration: Record = {"balancer": {"name": "equal"}, "aggregator": {"name": method.split("-")[0]}}
     if method.startswith("single_task"):
@@ -39,8 +62,8 @@ def image_run(problem: str, method: str, seed: int, shift: float, epochs: int = 
     cosines = own.uniform(-0.5, 0.7, 30)
     return {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "smoke", "track": "controlled",
-        "declaration": declaration, "tasks": ["left", "right"],
-        "metrics": {"left.accuracy": True, "right.accuracy": True}, "data_sha256": "0" * 64, "epochs": rows,
+        "declaration": declaration, "tasks": tasks,
+        "metrics": {name: higher for name, (_, higher) in metrics.items()}, "data_sha256": "0" * 64, "epochs": rows,
         "diagnostics": [
             {"step": 10 * i, "conflict_share": float(c < 0), "mean_cosine": float(c),
              "magnitude_similarity": float(0.5 + abs(c) / 2), "deviation": 0.1, "worst_alignment": float(c)}
@@ -82,16 +105,42 @@ def checkout(tmp_path: Path) -> Path:
     groups += [[landscape_run("cagrad_toy", "mean", [False, True, True, False, True])],
                [landscape_run("cagrad_toy", "cagrad-c0_5", [True] * 5)]]  # fmt: skip
     for group in groups:
-        name = group[0]["experiment"]
-        lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) for run in group]
-        (history / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
-        cost = {"seconds": 12.5, "step_ms": 4.0 + len(name) / 10, "steps": 300, "backward_passes_per_step": 2,
-                "peak_memory_mb": 512.0}  # fmt: skip
-        environment = {"python": "3.11.0", "torch": "2.13.0", "platform": "Linux", "processor": "made up", "cores": 2,
-                       "threads": 1, "device": "cpu"}  # fmt: skip
-        record = {"experiment": name, "environment": environment, "seeds": {str(run["seed"]): cost for run in group}}
-        (costs / f"{name}.json").write_text(json.dumps(record))
+        keep(tmp_path, group)
     return tmp_path
+
+
+@pytest.fixture
+def others(checkout: Path) -> Path:
+    """The made-up checkout and four problems more: areas under curves, twenty tasks, exits, an error with a similarity.
+
+    One method logs router rows without cosines, and one history is of today's format with layers and test rows.
+    """
+    for problem, (metrics, seeds) in OTHERS.items():
+        for method, shift in OTHER_METHODS.items():
+            group = [data_run(problem, method, seed, shift, metrics) for seed in range(seeds)]
+            for run in group:
+                run |= {"layers": None, "test_rows": 2000}
+                if method == "gcond-raw":
+                    run["diagnostics"] = [
+                        {"step": 0, "router": 0.5},
+                        *run["diagnostics"][:4],
+                        {"step": 9, "router": 0.9},
+                    ]
+            keep(checkout, group)
+    return checkout
+
+
+def keep(root: Path, group: list[Record]) -> None:
+    """History and costs of one experiment."""
+    name = group[0]["experiment"]
+    lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) for run in group]
+    (root / f"reports/history/{name}.jsonl").write_text("\n".join(lines) + "\n")
+    cost = {"seconds": 12.5, "step_ms": 4.0 + len(name) / 10, "steps": 300, "backward_passes_per_step": 2,
+            "peak_memory_mb": 512.0}  # fmt: skip
+    environment = {"python": "3.11.0", "torch": "2.13.0", "platform": "Linux", "processor": "made up", "cores": 2,
+                   "threads": 1, "device": "cpu"}  # fmt: skip
+    record = {"experiment": name, "environment": environment, "seeds": {str(run["seed"]): cost for run in group}}
+    (root / f"reports/costs/{name}.json").write_text(json.dumps(record))
 
 
 @pytest.fixture

@@ -43,6 +43,43 @@ def test_a_seed_that_only_one_side_has_is_left_out(made_up: Callable[..., dict])
     assert evaluate(runs, {})["p-pcgrad"]["minus_sum"]["all"]["n"] == 2
 
 
+def test_every_kind_of_metric_is_compared_in_its_own_direction(others: Path) -> None:
+    records = evaluate(read_histories(others / "reports/history"), {})
+    better, worse = (records[f"cifar100_reconstruction-{m}"] for m in ("pcgrad", "cagrad-c0_5"))
+    assert "all" not in better["minus_sum"], "an error and a similarity have no mean"
+    assert (better["minus_sum"]["all.mae"]["mean"], better["minus_sum"]["all.mae"]["higher"]) == (
+        pytest.approx(-0.009, abs=0.002), False,
+    )  # fmt: skip
+    assert better["minus_sum"]["ssim.ssim"]["mean"] == pytest.approx(0.03, abs=0.005)
+    assert better["delta_m_sum"]["ci95"][1] < 0 < worse["delta_m_sum"]["ci95"][0], "lower is better"
+    assert better["all.ssim"] == better["ssim.ssim"]
+
+
+def test_means_over_twenty_tasks_and_the_noise_of_their_test_set(others: Path) -> None:
+    record = evaluate(read_histories(others / "reports/history"), {})["cifar100_superclass-pcgrad"]
+    tasks = [record[f"task{k}.accuracy"]["mean"] for k in range(20)]
+    assert record["all.accuracy"]["mean"] == pytest.approx(sum(tasks) / 20, rel=1e-4)
+    assert record["minus_sum"]["all"] == record["minus_sum"]["all.accuracy"]
+    # 2,000 test rows, both shares near 0.4, tasks taken as fully dependent
+    assert record["minus_sum"]["all"]["test_noise"] == pytest.approx(1.96 * (2 * 0.24 / 2000) ** 0.5, rel=0.05)
+
+
+def test_areas_have_no_test_noise_of_accuracies(others: Path) -> None:
+    record = evaluate(read_histories(others / "reports/history"), {})["census-pcgrad"]
+    assert "test_noise" not in record["minus_sum"]["all"]
+    assert record["all.auc"]["n"] == 5
+
+
+def test_a_base_of_zero_gives_no_relative_change(made_up: Callable[..., dict]) -> None:
+    records = {m: made_up("p", m, 0, 0.0) for m in ("sum", "pcgrad")}
+    for row in records["sum"]["epochs"]:
+        row["test.left.accuracy"] = 0.0
+    runs = {f"p-{m}": parse([json.dumps(r)], m) for m, r in records.items()}
+    record = evaluate(runs, {})["p-pcgrad"]
+    assert "delta_m_sum" not in record
+    assert record["minus_sum"]["left.accuracy"]["mean"] > 0.5
+
+
 def test_landscapes_are_judged_where_they_end(checkout: Path) -> None:
     record = evaluate(read_histories(checkout / "reports/history"), {"cagrad_toy": "best-val"})["cagrad_toy-mean"]
     assert record["selection"] == "last"
@@ -68,4 +105,4 @@ def test_malformed_history_leaves_nothing_behind(checkout: Path, capsys: pytest.
 def test_unknown_selection_rule_in_params_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (checkout / "params.yaml").write_text("protocols: {multi_mnist: {selection: luckiest}}\n")
     assert main(["--root", str(checkout)]) == 2
-    assert "`protocols.multi_mnist.selection` must be one of best-val, last, best-test" in capsys.readouterr().err
+    assert "`protocols.multi_mnist.selection` must be one of best-val, last, last10, best-test" in capsys.readouterr().err

@@ -49,3 +49,22 @@ def test_cut_off_line_is_named(made_up: Callable[..., dict]) -> None:
 def test_empty_file_is_refused() -> None:
     with pytest.raises(ValueError, match=r"h.jsonl:1: a history must hold at least one run"):
         parse([], "h.jsonl")
+
+
+def test_later_fields_may_be_missing_and_are_checked_when_given(made_up: Callable[..., dict]) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0)
+    old = parse([json.dumps(record)], "h.jsonl")[0]
+    assert (old.layers, old.test_rows, old.test_size) == (None, None, None)
+    whole = parse([json.dumps(record | {"layers": {"names": ["a"]}, "test_rows": 10})], "h.jsonl")[0]
+    assert (whole.layers, whole.test_size, whole.examples("left")) == ({"names": ["a"]}, 10, 10)
+    parts = parse([json.dumps(record | {"test_rows": {"left": 4, "right": 6}})], "h.jsonl")[0]
+    assert (parts.test_size, parts.examples("left")) == (10, 4)
+    with pytest.raises(ValueError, match=r"h.jsonl:1: `layers` must be dict or null, found list"):
+        parse([json.dumps(record | {"layers": []})], "h.jsonl")
+
+
+def test_test_size_is_taken_from_the_settings_where_no_rows_are_told(made_up: Callable[..., dict]) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0)
+    for size, expected in ((4000, 4000), (0, None)):  # 0 stands for the whole test set, whose size only the data know
+        record["declaration"]["settings"] = {"test_size": size}
+        assert parse([json.dumps(record)], "h.jsonl")[0].test_size == expected

@@ -35,6 +35,7 @@ class Page(HTMLParser):
         self.ids: list[str] = []
         self.links: list[str] = []
         self.outside: list[str] = []
+        self.sources: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -43,6 +44,8 @@ class Page(HTMLParser):
                 self.ids.append(value or "")
             if name in ("href", "xlink:href") and (value or "").startswith("#"):
                 self.links.append((value or "")[1:])
+            elif name == "href" and (value or "").split("/")[0] in ("history", "costs"):
+                self.sources.append(value or "")
             elif name in ("src", "href", "xlink:href", "data", "poster"):
                 self.outside.append(value or "")
 
@@ -56,16 +59,29 @@ def test_report_is_whole_self_contained_and_repeats_to_the_byte(judged: Path) ->
     text = first["reports/index.html"].decode()
     page = Page(text)
     assert not page.outside, "the page must fetch nothing"
+    assert len(set(page.sources)) == 22, "histories and costs of all experiments are a click away"
+    assert all((judged / "reports" / source).is_file() for source in page.sources)
     assert "@import" not in text
     assert len(page.ids) == len(set(page.ids)), "ids are one namespace per page"
     assert set(page.links) <= set(page.ids)
     assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(page.ids), "every clip path of an inlined figure exists"
-    for section in ("summary", "pcgrad", "cagrad", "sam-gs", "controlled", "conflict", "costs", "data", "environment"):
+    for section in (
+        "summary",
+        "pcgrad",
+        "cagrad",
+        "sam-gs",
+        "controlled",
+        "conflict",
+        "costs",
+        "data",
+        "deviations",
+        "environment",
+    ):
         assert section.replace("-", "_") in page.ids
     drawn = [name for name in first if name.endswith(".svg")]
-    assert len(drawn) == 7
+    assert len(drawn) == 11
     assert text.count("<figure") == len(drawn)
-    assert all(first[name].count(b"<path") > 20 for name in drawn), "no figure is empty"
+    assert all(first[name].count(b"<path") > 8 for name in drawn), "no figure is empty"
     assert b"<dc:date>" not in b"".join(first.values())
 
     readme = first["README.md"].decode()
@@ -73,6 +89,29 @@ def test_report_is_whole_self_contained_and_repeats_to_the_byte(judged: Path) ->
     assert readme.endswith(f"{END}\n\nafter\n")
     assert "old" not in readme
     assert str(judged) not in text, "no path of this machine"
+
+
+def test_problems_of_every_kind_of_metric_are_reported(others: Path) -> None:
+    shutil.copytree(REPOSITORY / "data/published", others / "data/published")
+    assert evaluate.main(["--root", str(others)]) == 0
+    assert report.main(["--root", str(others)]) == 0
+    made = outputs(others)
+    page = Page(made["reports/index.html"].decode())
+    assert set(page.links) <= set(page.ids)
+
+    tables = {name: text.decode().splitlines() for name, text in made.items() if name.endswith(".md")}
+    census = tables["reports/tables/census.md"]
+    assert census[0].startswith("| method | ROC-AUC, mean of tasks | income ROC-AUC | never married ROC-AUC |")
+    assert "%" not in census[0].split("Delta-m")[0], "areas are not per cent"
+    many = tables["reports/tables/cifar100_superclass.md"]
+    assert many[0].count("|") < 12, "twenty tasks are no twenty columns"
+    assert len(tables["reports/tables/cifar100_superclass-tasks.md"]) == 2 + 20
+    mixed = tables["reports/tables/cifar100_reconstruction.md"]
+    assert "l1 mean absolute error, lower is better" in mixed[0]
+    worse = next(line for line in tables["reports/tables/cagrad-across.md"] if "mean absolute error" in line)
+    better = next(line for line in tables["reports/tables/pcgrad-across.md"] if "mean absolute error" in line)
+    assert "not reproduced" in worse, "a larger error is worse"
+    assert "| -0.0" in better
 
 
 @pytest.fixture

@@ -364,6 +364,32 @@ def test_one_plain_step_per_stage_is_joint_training_scaled(auxiliary, end, fusio
     assert learner.network.theta.item() == pytest.approx(end)
 
 
+def test_a_factor_scales_how_much_a_tasks_loss_helps_the_others():
+    learner = _learner(Slopes(), auxiliary=0.5, auxiliary_factors=[0.2, 0.6])
+    work, batches = _work(learner)
+    assert work.auxiliary.tolist() == [[1.0, 0.3], [0.1, 1.0]]  # row t, column s: f_s a
+    list(work.disentangle(0, iter(batches)))
+    list(work.disentangle(1, iter(batches)))
+    assert work.changes["theta"][0].item() == pytest.approx(-0.1 * (-1.0 + 0.3 * 3.0))
+    assert work.changes["theta"][1].item() == pytest.approx(-0.1 * (3.0 - 0.1))
+    with pytest.raises(ValueError, match="`auxiliary_factors` must hold one number for each of 2 tasks, found 3"):
+        _learner(Slopes(), auxiliary_factors=[1.0, 1.0, 1.0]).epoch()
+
+
+def test_a_factor_scales_what_a_line_scan_finds():
+    found = []
+    for factors in (None, [0.5, 1.0, 2.0]):
+        learner = _learner(Pictures(Exits), aux_policy="line_scan", auxiliary=0.4)
+        _ran(learner, 1)
+        if factors:
+            object.__setattr__(learner.rule, "auxiliary_factors", tuple(factors))
+        work, batches = _work(learner)
+        work.scan(batches[0])
+        found.append(work.auxiliary)
+    assert found[0][~np.eye(3, dtype=bool)].max() > 0.0
+    np.testing.assert_allclose(found[1], np.where(np.eye(3, dtype=bool), 1.0, found[0] * [0.5, 1.0, 2.0]))
+
+
 def test_with_full_auxiliary_weight_the_stages_agree_and_the_fusion_does_not_matter():
     ends = []
     for fusion in ("meta", "average", "sigmoid"):
@@ -419,6 +445,13 @@ def test_owners_of_a_network_with_exits():
         f"stages.{j}.1.{part}": (3 - j, 3) for j in (0, 1) for part in ("weight", "bias")
     }
     assert all((s == 1e-3).all() for s in scale.values())
+
+
+def test_meta_gf_starts_from_the_plain_mean():
+    learner = _learner(Pictures(Exits), fusion="sigmoid")
+    work, _ = _work(learner)
+    assert all((s == 0.0).all() for s in work.scale.values())
+    assert (work._shares("stages.1.0.weight") == 0.5).all()
 
 
 def test_a_dead_unit_still_has_its_owner():
@@ -507,6 +540,10 @@ def test_while_gated_the_snapshot_is_gated():
     first = response(start.norm(dim=(2, 3))[None])[0]
     torch.testing.assert_close(taken[True].norm(dim=(2, 3)), first)
     assert not torch.allclose(taken[False].norm(dim=(2, 3)), first)
+    # ... which ends with the gate.
+    work, batches = _work(_learner(Pictures(Exits), compat=OFFICIAL, gate_epochs=0))
+    list(work.disentangle(2, iter(batches)))
+    assert not torch.allclose(work.taken["stages.2.0.weight"].norm(dim=(2, 3)), first)
 
 
 @pytest.mark.parametrize("gate_epochs", [0, 1, 3])
@@ -606,6 +643,7 @@ def test_statistics_are_fused_over_their_tasks():
             [work.statistics[t][f"stages.{j}.1.{part}"] for t in tasks] for part in ("running_mean", "running_var")
         ))  # fmt: skip
         torch.testing.assert_close((norm.running_mean, norm.running_var), expected)
+        assert int(norm.num_batches_tracked) == len(batches)  # other buffers are those of the last stage
 
 
 def test_every_call_of_a_shared_convolution_is_gated_unless_the_quirk_is_on():
@@ -793,6 +831,7 @@ def test_bfloat16_runs(make):
         ({"gate_epochs": -1}, "`gate_epochs` must be non-negative or null, found gate_epochs = -1"),
         ({"auxiliary": -0.1}, "`auxiliary` must be non-negative, found auxiliary = -0.1"),
         ({"auxiliary": float("nan")}, "`auxiliary` must be non-negative"),
+        ({"auxiliary_factors": [1.0, -0.5]}, "`auxiliary_factors` must be non-negative, found auxiliary_factors = "),
         ({"own_weight": 0.0}, "`own_weight` must be positive, found own_weight = 0.0"),
         ({"meta_lr": 0.0}, "`meta_lr` must be positive"),
         ({"importance_lr": -1.0}, "`importance_lr` must be positive"),

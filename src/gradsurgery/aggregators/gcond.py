@@ -169,7 +169,9 @@ class GCond(Aggregator, Tensorwise):
         # From here on nobody asks for the previous rows again: the new ones take their place.
         kept = before.get("previous")
         kept = torch.empty_like(J, memory_format=torch.contiguous_format) if kept is None else kept
-        changed = np.flatnonzero((np.eye(K) != C).any(axis=1)) if self.previous == "resolved" else []
+        changed: list[int] = []
+        if self.previous == "resolved":
+            changed = np.flatnonzero((np.eye(K) != C).any(axis=1)).tolist()
         weights = np.ones(K) if self.previous == "resolved" else C.sum(axis=0)
         block = P if J.is_cuda else max(_BLOCK // K, 1)
         for start in range(0, P, block):

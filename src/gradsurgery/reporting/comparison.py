@@ -1,5 +1,8 @@
 """From runs to `metrics.json`: every experiment under its problem's selection rule, and against the others.
 
+`all.<metric>` is the mean over the tasks that have this metric. Differences to the sum are `ours - sum` in the metric's
+own unit, each with `higher`: whether more is better.
+
 Seeds are paired: seed s of two experiments shares split, initialisation, data order and augmentation, so differences,
 Delta-m and ranks are taken per seed and averaged afterwards. Delta-m is taken against the single-task runs of the same
 seed; its interval therefore carries their spread too. (The published Delta-m is the ratio of seed-averaged metrics.)
@@ -12,8 +15,9 @@ import numpy as np
 
 from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
 from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.measures import by_word
 from gradsurgery.reporting.selection import RULES, select
-from gradsurgery.reporting.statistics import Summary, significant, summarise, test_noise
+from gradsurgery.reporting.statistics import Summary, compare, significant, summarise, test_noise
 
 DEFAULT_RULE = "best-val"
 BASELINE = "sum"
@@ -44,11 +48,16 @@ def _problem(members: Mapping[str, Sequence[Run]], rule: str) -> dict[str, dict[
     first = next(iter(members.values()))[0]
     base = _single_task_base(members, chosen, first.metrics)
     competitors = [name for name in members if set(members[name][0].own_metrics) == set(first.metrics)]
+    baseline = f"{first.problem}-{BASELINE}"
     for name in competitors:
-        baseline = f"{first.problem}-{BASELINE}"
         if baseline in chosen and name != baseline:
-            records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first.metrics, first.test_size)
+            records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first)
+            records[name] |= _delta_m_baseline(chosen[name], chosen[baseline], first.metrics)
         records[name] |= _delta_m(chosen[name], base, first.metrics)
+    others = {name: chosen[name] for name in competitors if name != baseline}
+    for name, corrected in _corrected(others, chosen.get(baseline, {}), first).items():
+        for key, entry in corrected.items():
+            records[name][f"minus_{BASELINE}"][key] |= entry
     shared = set.intersection(*(set(chosen[name]) for name in competitors)) if competitors else set()
     if len(competitors) > 1 and shared:
         ranks = [mean_ranks({n: chosen[n][seed] for n in competitors}, first.metrics) for seed in sorted(shared)]
@@ -70,6 +79,10 @@ def _record(group: Sequence[Run], rule: str) -> dict[str, Any]:
         },
     }  # fmt: skip
     record |= {m: summarise([select(r, rule)[m] for r in group]).as_record() for m in run.own_metrics}
+    if set(run.own_metrics) == set(run.metrics):
+        chosen = {r.seed: select(r, rule) for r in group}
+        for word, names in by_word(run.metrics).items():
+            record[f"all.{word}"] = summarise([row["all"] for row in _task_mean(chosen, names).values()]).as_record()
     losses = [f"train.{task}.loss" for task in run.tasks if any(m.startswith(f"{task}.") for m in run.own_metrics)]
     if losses and all(loss in run.epochs[-1] for loss in losses):
         final = [float(np.mean([r.epochs[-1][loss] for loss in losses])) for r in group]
@@ -110,7 +123,7 @@ def _single_task_base(members: Mapping[str, Sequence[Run]], chosen: Mapping[str,
 
 
 def _delta_m(rows: Seeds, base: Seeds, metrics: Mapping[str, bool]) -> dict[str, Any]:
-    seeds = sorted(set(rows) & set(base))
+    seeds = _comparable(rows, base)
     if not seeds:
         return {}
     record: dict[str, Any] = {
@@ -128,28 +141,74 @@ def _delta_m(rows: Seeds, base: Seeds, metrics: Mapping[str, bool]) -> dict[str,
     return record
 
 
-def _paired(rows: Seeds, baseline: Seeds, metrics: Mapping[str, bool], test_size: int | None) -> dict[str, Any]:
-    """Differences per metric, and under `all` their mean over tasks where every task has the same metric.
-
-    `test_noise` beside a difference of accuracies is what the test set's size alone can move it by.
-    """
-    if not set(rows) & set(baseline):
+def _delta_m_baseline(rows: Seeds, baseline: Seeds, metrics: Mapping[str, bool]) -> dict[str, Any]:
+    """Delta-m against the sum, which every problem has: one number where the metrics are of several kinds."""
+    seeds = _comparable(rows, baseline)
+    if not seeds:
         return {}
-    differences = {name: difference(rows, baseline, name).as_record() for name in metrics}
-    if len({(name.split(".", 1)[1], higher) for name, higher in metrics.items()}) == 1:
-        differences["all"] = difference(_task_mean(rows), _task_mean(baseline), "all").as_record()
-    accuracies = [name for name in metrics if name.endswith(".accuracy")]
-    if test_size is not None and len(accuracies) == len(metrics):
-        seeds = sorted(set(rows) & set(baseline))
-        mine, theirs = _mean(rows, seeds), _mean(baseline, seeds)
-        for name, entry in differences.items():
-            over = accuracies if name == "all" else [name]
-            entry["test_noise"] = significant(test_noise([(mine[m], theirs[m]) for m in over], test_size))
+    return {f"delta_m_{BASELINE}": summarise([delta_m_task(rows[s], baseline[s], metrics) for s in seeds]).as_record()}
+
+
+def _comparable(rows: Seeds, base: Seeds) -> list[int]:
+    """Seeds of both sides whose base is nowhere zero, as a relative change needs."""
+    return [s for s in sorted(set(rows) & set(base)) if all(value != 0 for value in base[s].values())]
+
+
+def _paired(rows: Seeds, baseline: Seeds, run: Run) -> dict[str, Any]:
+    """Differences per metric, per mean over tasks, and under `all` where every task has the same metric.
+
+    `test_noise` beside a difference of accuracies is what the test set's size alone can move it by. The tasks of a mean
+    are taken as fully dependent (exits share their pictures), which makes it an upper bound there too.
+    """
+    seeds = sorted(set(rows) & set(baseline))
+    if not seeds:
+        return {}
+    differences = {
+        name: difference(rows, baseline, name).as_record() | {"higher": run.metrics[name]} for name in rows[seeds[0]]
+    }
+    sizes = {name: run.examples(name.split(".")[0]) for name in run.metrics}
+    mine, theirs = _mean(rows, seeds), _mean(baseline, seeds)
+    pairs = {name: (mine[name], theirs[name]) for name in run.metrics}
+    words = by_word(run.metrics)
+    for word, names in words.items():
+        total = difference(_task_mean(rows, names), _task_mean(baseline, names), "all").as_record()
+        differences[f"all.{word}"] = total | {"higher": run.metrics[names[0]]}
+        pairs[f"all.{word}"] = (float(np.mean([mine[n] for n in names])), float(np.mean([theirs[n] for n in names])))
+        sizes[f"all.{word}"] = run.test_size
+    for name, entry in differences.items():
+        size = sizes[name]
+        if name.endswith(".accuracy") and size is not None:
+            entry["test_noise"] = significant(test_noise([pairs[name]], size))
+    if len(words) == 1:
+        differences["all"] = differences[f"all.{next(iter(words))}"]
     return differences
 
 
-def _task_mean(rows: Seeds) -> Seeds:
-    return {seed: {"all": float(np.mean(list(row.values())))} for seed, row in rows.items()}
+def _corrected(others: Mapping[str, Seeds], baseline: Seeds, run: Run) -> dict[str, dict[str, dict[str, Any]]]:
+    """By experiment, what only a comparison of all methods at once can say of a difference: Holm's p and more."""
+    result: dict[str, dict[str, dict[str, Any]]] = {
+        name: {} for name, rows in others.items() if set(rows) & set(baseline)
+    }
+    words = by_word(run.metrics)
+    for word, names in words.items():
+        means = _task_mean(baseline, names)
+        paired = {
+            name: [
+                row["all"] - means[seed]["all"]
+                for seed, row in _task_mean(others[name], names).items()
+                if seed in means
+            ]
+            for name in result
+        }
+        for name, comparison in compare(paired, run.metrics[names[0]]).items():
+            result[name][f"all.{word}"] = comparison.as_record()
+            if len(words) == 1:
+                result[name]["all"] = comparison.as_record()
+    return result
+
+
+def _task_mean(rows: Seeds, names: Sequence[str]) -> Seeds:
+    return {seed: {"all": float(np.mean([row[name] for name in names]))} for seed, row in rows.items()}
 
 
 def difference(rows: Seeds, others: Seeds, metric: str) -> Summary:

@@ -1,10 +1,11 @@
 """Plain sentences and verdict words, made from the numbers and never stronger than they are.
 
 The words are those of protocol.md 1.2, fixed before any run: `reproduced`, `direction only`, `not reproduced`,
-`no difference detected`, `not run (reason)`. A landscape at full length can reproduce a count or a bound; an image
-problem below `scale: paper` can at best show a direction. Difference claims compare runs paired by seed (by start on a
-landscape) and need a 95 % interval that leaves zero out; a difference of accuracies must besides be larger than the
-test set's size alone can explain, because three seeds that share a test set can agree on an accident of it.
+`no difference detected`, `not run (reason)`. A landscape at full length can reproduce a count or a bound; a problem
+with data can below `scale: paper`, or on a twin of the published setting, at best show a direction. Difference claims
+compare runs paired by seed (by start on a landscape) and need a 95 % interval that leaves zero out; a difference of
+accuracies must besides be larger than the test set's size alone can explain, because three seeds that share a test set
+can agree on an accident of it. For other metrics that size is not known here, and `why` says so.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from gradsurgery.reporting.history import Run
-from gradsurgery.reporting.published import Record
+from gradsurgery.reporting.published import Answer, Record
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import Summary, summarise, test_noise
 from gradsurgery.reporting.style import label
@@ -23,21 +24,59 @@ from gradsurgery.reporting.style import label
 Groups = Mapping[str, Sequence[Run]]
 Metrics = Mapping[str, Mapping[str, Any]]
 
-TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "delta_m": 1.0}  # points; protocol.md 1.2
+# Points, or the metric's own unit; protocol.md 1.2. An AUC is held to half a point like an accuracy.
+TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1}
+WORDS = ("reproduced", "direction only", "no difference detected", "not reproduced", "not run")
+CONFLICT = ("conflict_share", "severe_conflict")  # measured on the gradients before surgery, on the logged steps
+SEVERE = -0.01  # cosine below which Recon's Table 6 counts a conflict as severe
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """How a metric is printed: histories hold shares, papers print points of some of them."""
+
+    name: str
+    factor: float
+    digits: int
+    higher: bool
+
+
+UNITS = {
+    "accuracy": Unit("points of accuracy", 100.0, 2, True),
+    "error": Unit("points of error", 100.0, 2, False),
+    "auc": Unit("AUC", 1.0, 4, True),
+    "ssim": Unit("SSIM", 1.0, 4, True),
+    "mae": Unit("mean absolute error", 1.0, 4, False),
+    "loss": Unit("loss", 1.0, 3, False),
+    "solved": Unit("per cent of starts solved", 100.0, 0, True),
+    "end_total": Unit("total loss at the end", 1.0, 1, False),
+    "final_train_loss": Unit("training loss at the end", 1.0, 3, False),
+    "conflict_share": Unit("per cent of pairs in conflict", 100.0, 1, False),
+    "severe_conflict": Unit("per cent of steps in severe conflict", 100.0, 1, False),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A record beside our evidence."""
+    """A record beside our evidence; `why` says in words how the verdict follows from it."""
 
     record: Record
     ours: str
     where: str
     verdict: str
+    why: str = ""
+
+
+def unit(metric: str) -> Unit:
+    """How `<task>.<metric>` is printed, by its last word. Raises ValueError for a metric that the table lacks."""
+    word = metric.split(".")[-1]
+    if word not in UNITS:
+        raise ValueError(f"`metric` must end in one of {', '.join(UNITS)}, found {metric!r}.")
+    return UNITS[word]
 
 
 def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
-    """Our answer to one published record."""
+    """Our answer to one published record. Raises ValueError where it names a metric that the experiment lacks."""
     answer = record.answered_by
     if answer is None:
         return Finding(record, "-", "-", f"not run ({record.unanswered})")
@@ -47,23 +86,19 @@ def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
     run = groups[answer.experiment][0]
     landscape = run.trajectory is not None
     where = f"{'full length' if landscape and run.scale != 'smoke' else run.scale}, {run.track}"
+    where = f"{where}, twin" if record.twin else where
     if landscape and run.scale == "smoke":
         return Finding(record, "-", where, "not run (smoke scale is too short to say)")
+    compared = [run for name in (answer.experiment, answer.minus) if name for run in groups[name]]
+    if answer.metric in CONFLICT and not all(_cosines(each) for each in compared):
+        return Finding(record, "-", where, "not run (the runs logged no cosines)")
+    if record.kind in ("count", "at_least", "at_most") and landscape:
+        return _counted(record, answer, where, metrics)
     if record.kind in ("count", "at_least", "at_most"):
-        end = metrics[answer.experiment]["landscape"]
-        count = end[answer.metric]
-        holds = {"count": count == record.value, "at_least": count >= record.value, "at_most": count <= record.value}
-        return Finding(
-            record, f"{count} of {end['starts']}", where, "reproduced" if holds[record.kind] else "not reproduced"
-        )
-    if record.kind == "difference":
-        summary = _difference(groups[answer.experiment], groups[str(answer.minus)], answer.metric, metrics)
-        noise = _noise(run, groups[str(answer.minus)][0], answer.metric, metrics)
-        return Finding(
-            record, _say(summary, _digits(answer.metric)), where, direction(summary, record.direction, noise)
-        )
-    summary = summarise([_value(r, answer.metric, metrics) for r in groups[answer.experiment]])
-    return Finding(record, _say(summary, 2, signed=False), where, _level(record, summary, run.scale))
+        return _bounded(record, answer, where, groups, metrics)
+    if record.kind in ("difference", "no_difference"):
+        return _compared(record, answer, where, groups, metrics)
+    return _level(record, answer, where, groups, metrics)
 
 
 def direction(summary: Summary, claimed: str | None, noise: float = 0.0) -> str:
@@ -81,15 +116,81 @@ def direction(summary: Summary, claimed: str | None, noise: float = 0.0) -> str:
     return "direction only" if (summary.mean > 0) == (claimed == "higher") else "not reproduced"
 
 
-def _level(record: Record, summary: Summary, scale: str) -> str:
-    if scale != "paper":
-        return "not run (needs scale: paper)"
-    if summary.sd is None:
-        return "not run (one repeat has no interval)"
-    # The published mean must lie in the interval that predicts a mean of as many seeds as the paper ran.
-    width = float(student.ppf(0.975, summary.n - 1)) * summary.sd * (1 / summary.n + 1 / (record.seeds or 1)) ** 0.5
-    near = abs(summary.mean - record.value) <= TOLERANCE.get(record.metric.split(".")[-1], 0.0)
-    return "reproduced" if near and abs(summary.mean - record.value) <= width else "not reproduced"
+def _counted(record: Record, answer: Answer, where: str, metrics: Metrics) -> Finding:
+    assert record.value is not None
+    end = metrics[answer.experiment]["landscape"]
+    count = end[answer.metric]
+    holds = {"count": count == record.value, "at_least": count >= record.value, "at_most": count <= record.value}
+    verdict = "reproduced" if holds[record.kind] else "not reproduced"
+    why = f"{count} of {end['starts']} starts against {published_value(record)}"
+    return Finding(record, f"{count} of {end['starts']}", where, verdict, why)
+
+
+def _bounded(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
+    """A bound on a metric: below scale paper it can only be said on which side of it our interval lies."""
+    assert record.value is not None
+    summary = summarise(_values(groups[answer.experiment], answer.metric, metrics))
+    shifted = dataclasses.replace(
+        summary, mean=summary.mean - record.value,
+        low=None if summary.low is None else summary.low - record.value,
+        high=None if summary.high is None else summary.high - record.value,
+    )  # fmt: skip
+    verdict = direction(shifted, "lower" if record.kind == "at_most" else "higher")
+    words = {"direction only": "our whole interval lies on the side that is said", "not reproduced": "our whole "
+             "interval lies on the other side", "no difference detected": "the bound lies in our interval"}  # fmt: skip
+    return Finding(record, _say(summary, answer.metric, signed=False), where, verdict, words.get(verdict, ""))
+
+
+def _compared(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
+    runs, others = groups[answer.experiment], groups[str(answer.minus)]
+    summary = _difference(runs, others, answer.metric, metrics)
+    noise = _noise(runs[0], others[0], answer.metric, metrics)
+    verdict = direction(summary, record.direction, noise)
+    if record.kind == "no_difference" and verdict in ("direction only", "not reproduced"):
+        # what is claimed is that nothing changes this way: the other way agrees with it
+        verdict = "not reproduced" if verdict == "direction only" else "direction only"
+    return Finding(record, _say(summary, answer.metric), where, verdict, _why(summary, answer.metric, noise))
+
+
+def _level(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
+    """A cell of a table: its number at scale paper, else the sign of its distance from the table's baseline."""
+    assert record.value is not None
+    runs = groups[answer.experiment]
+    summary = summarise(_values(runs, answer.metric, metrics))
+    ours = _say(summary, answer.metric, signed=False)
+    exact = runs[0].scale == "paper" and record.twin is None
+    if exact and summary.sd is None:
+        return Finding(record, ours, where, "not run (one repeat has no interval)")
+    if exact:
+        assert summary.sd is not None
+        # The published mean must lie in the interval that predicts a mean of as many seeds as the paper ran.
+        width = float(student.ppf(0.975, summary.n - 1)) * summary.sd * (1 / summary.n + 1 / (record.seeds or 1)) ** 0.5
+        distance = abs(summary.mean - record.value)
+        if distance <= min(width, TOLERANCE.get(record.metric.split(".")[-1], 0.0)):
+            why = "the published mean lies within the tolerance and in our prediction interval"
+            return Finding(record, ours, where, "reproduced", why)
+    if answer.minus is None or not record.margin:
+        verdict = "not reproduced" if exact else "not run (needs scale: paper)"
+        return Finding(record, ours, where, verdict, "" if exact else "a level means nothing at another scale")
+    others = groups[answer.minus]
+    difference = _difference(runs, others, answer.metric, metrics)
+    noise = _noise(runs[0], others[0], answer.metric, metrics)
+    verdict = direction(difference, "higher" if record.margin > 0 else "lower", noise)
+    ours = f"{ours}; minus baseline {_say(difference, answer.metric)}"
+    why = f"published minus its baseline {record.margin:+.4g}; {_why(difference, answer.metric, noise)}"
+    return Finding(record, ours, where, verdict, why)
+
+
+def _why(summary: Summary, metric: str, noise: float) -> str:
+    if summary.low is None or summary.high is None:
+        return ""
+    if summary.low <= 0.0 <= summary.high:
+        return f"paired difference over {summary.n} repeats, its interval holds zero"
+    if abs(summary.mean) <= noise:
+        return f"the interval leaves zero out, but the test set's size alone explains {noise:.{unit(metric).digits}f}"
+    side = "above" if summary.mean > 0 else "below"
+    known = "" if noise or metric == "end_total" else "; what the test set's size can explain is not in it"
+    return f"paired difference over {summary.n} repeats, its whole interval lies {side} zero{known}"
 
 
 def _difference(runs: Sequence[Run], others: Sequence[Run], metric: str, metrics: Metrics) -> Summary:
@@ -97,39 +198,81 @@ def _difference(runs: Sequence[Run], others: Sequence[Run], metric: str, metrics
         ends = [np.array(r[0].trajectory["losses"][-1] if r[0].trajectory else []).sum(axis=1) for r in (runs, others)]
         return summarise((ends[0] - ends[1]).tolist())
     theirs = {run.seed: _value(run, metric, metrics) for run in others}
-    return summarise([_value(run, metric, metrics) - theirs[run.seed] for run in runs if run.seed in theirs])
+    shared = [run for run in runs if run.seed in theirs]
+    if not shared:
+        names = f"{runs[0].experiment} and {others[0].experiment}"
+        raise ValueError(f"`answered_by` must name experiments that share a seed, found none in {names}.")
+    return summarise([_value(run, metric, metrics) - theirs[run.seed] for run in shared])
 
 
 def _noise(run: Run, other: Run, metric: str, metrics: Metrics) -> float:
     """In points, as `_value`; 0 for what is not an accuracy on a test set."""
     if run.test_size is None or not metric.endswith(".accuracy"):
         return 0.0
-    shares = [metrics[name.experiment][metric]["mean"] for name in (run, other)]
-    return 100 * test_noise([(shares[0], shares[1])], run.test_size)
+    names = _names(run, metric)
+    pairs = [(metrics[run.experiment][name]["mean"], metrics[other.experiment][name]["mean"]) for name in names]
+    return 100 * test_noise(pairs, run.test_size)
+
+
+def _names(run: Run, metric: str) -> list[str]:
+    """`mean.accuracy` stands for the accuracies of all tasks."""
+    if not metric.startswith("mean."):
+        return [metric]
+    return [name for name in run.own_metrics if name.split(".", 1)[1] == metric.removeprefix("mean.")]
+
+
+def _values(runs: Sequence[Run], metric: str, metrics: Metrics) -> list[float]:
+    return [_value(run, metric, metrics) for run in runs]
 
 
 def _value(run: Run, metric: str, metrics: Metrics) -> float:
+    """One run's number in the unit that papers print."""
+    factor = unit(metric).factor
     if metric == "final_train_loss":
         return float(np.mean([run.epochs[-1][f"train.{task}.loss"] for task in run.tasks]))
-    return 100 * select(run, metrics[run.experiment]["selection"])[metric]  # accuracies are shares; papers print points
+    if metric in CONFLICT:
+        return factor * _conflict(run, metric)
+    chosen, names = select(run, metrics[run.experiment]["selection"]), _names(run, metric)
+    if not names or any(name not in chosen for name in names):
+        raise ValueError(f"`metric` must be one that {run.experiment} has ({', '.join(chosen)}), found {metric!r}.")
+    return factor * float(np.mean([chosen[name] for name in names]))
 
 
-def _digits(metric: str) -> int:
-    return {"end_total": 1, "final_train_loss": 3}.get(metric, 2)
+def _cosines(run: Run) -> list[dict[str, Any]]:
+    """The logged steps that hold cosines; rules log other rows beside them."""
+    return [row for row in run.diagnostics if row.get("mean_cosine") is not None]
 
 
-def _say(summary: Summary, digits: int, signed: bool = True) -> str:
-    sign = "+" if signed else ""
+def _conflict(run: Run, metric: str) -> float:
+    rows = _cosines(run)
+    if metric == "conflict_share":
+        return float(np.mean([row["conflict_share"] for row in rows]))
+    if len(run.tasks) != 2:
+        raise ValueError(f"`severe_conflict` must be asked of two tasks, found {len(run.tasks)} in {run.experiment}.")
+    return float(np.mean([row["mean_cosine"] < SEVERE for row in rows]))  # of two tasks the mean is the cosine
+
+
+def _say(summary: Summary, metric: str, signed: bool = True) -> str:
+    sign, digits = "+" if signed else "", unit(metric).digits
     text = f"{summary.mean:{sign}.{digits}f}"
     if summary.low is None:
-        return f"{text} (n = 1)"
+        return f"{text} (n = {summary.n})"
     return f"{text} [{summary.low:{sign}.{digits}f}, {summary.high:{sign}.{digits}f}] (n = {summary.n})"
+
+
+def is_cell(record: Record) -> bool:
+    """Whether a record is a cell of a printed table (`<paper>/<table>/<row>/<metric>`) and no claim of its own."""
+    return record.id.count("/") > 1
 
 
 def published_value(record: Record) -> str:
     """The value with the bound or sign that the claim makes, and what a reader must know before trusting it."""
     bound = {"at_least": "at least ", "at_most": "at most "}.get(record.kind, "")
-    value = f"{record.value:+g}" if record.kind == "difference" else f"{bound}{record.value:g}"
+    if record.value is None:
+        return f"{record.direction}, not printed"
+    compared = record.kind in ("difference", "no_difference")
+    value = f"{record.value:+g}" if compared else f"{bound}{record.value:g}"
+    value = value if record.spread is None else f"{value} ± {record.spread:g}"
     if record.origin == "recomputed":
         return f"{value} (not printed; recomputed)"
     return f"{value} (doubtful)" if record.doubtful else value
@@ -137,9 +280,8 @@ def published_value(record: Record) -> str:
 
 def paper_sentence(findings: Sequence[Finding]) -> str:
     """One sentence on a paper: how its claims fared, by verdict word, for and against alike."""
-    words = ["reproduced", "direction only", "no difference detected", "not reproduced", "not run"]
-    claims = [f for f in findings if f.record.answered_by]
-    counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in words}
+    claims = [f for f in findings if f.record.answered_by and not is_cell(f.record)]
+    counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in WORDS}
     parts = [f"{word} {count}" for word, count in counts.items() if count]
     return f"Of {len(claims)} testable claims and controls: {', '.join(parts)}." if parts else "No claim can be tested."
 
@@ -159,28 +301,46 @@ def landscape_sentence(problem: str, metrics: Metrics) -> str:
 
 
 def image_sentence(problem: str, metrics: Metrics) -> str:
-    """Which methods differ from the sum beyond the noise of seeds and test set, in which direction and by how much."""
-    records = [r for r in metrics.values() if r["problem"] == problem and "all" in r.get("minus_sum", {})]
+    """Which methods differ from the sum beyond the noise of seeds and test set, in which direction and by how much.
+
+    Where every task has the same metric, of the mean over tasks; else one sentence for each metric.
+    """
+    records = [r for r in metrics.values() if r["problem"] == problem and r.get("minus_sum")]
     if not records:
         return "The sum was not run, so that nothing can be compared with it."
-    better: list[str] = []
-    worse: list[str] = []
-    same: list[str] = []
-    alone: list[str] = []
-    for record in sorted(records, key=lambda r: -r["minus_sum"]["all"]["mean"]):
-        entry, name = record["minus_sum"]["all"], label(record["method"])
+    names = ["all"] if all("all" in r["minus_sum"] for r in records) else list(records[0]["minus_sum"])
+    return " ".join(_metric_sentence(name, records) for name in names)
+
+
+def _metric_sentence(name: str, records: Sequence[Mapping[str, Any]]) -> str:
+    metric = name if name != "all" else next(key for key in records[0]["minus_sum"] if key != "all")
+    shown = unit(metric)
+    groups: dict[str, list[str]] = {"better": [], "worse": [], "same": [], "alone": []}
+    best_first = sorted(records, key=lambda r: r["minus_sum"][name]["mean"], reverse=shown.higher)
+    for record in best_first:
+        entry, method = record["minus_sum"][name], label(record["method"])
         if entry["ci95"] is None:
-            alone.append(name)
+            groups["alone"].append(method)
             continue
-        low, high = (100 * v for v in entry["ci95"])
-        text = f"{name} ({100 * entry['mean']:+.2f} [{low:+.2f}, {high:+.2f}])"
+        low, high = (shown.factor * v for v in entry["ci95"])
+        mean, low_text, high_text = (
+            f"{value:+.{shown.digits}f}" for value in (shown.factor * entry["mean"], low, high)
+        )
+        text = f"{method} ({mean} [{low_text}, {high_text}])"
         found = (low > 0 or high < 0) and abs(entry["mean"]) > entry.get("test_noise", 0.0)
-        (same if not found else better if low > 0 else worse).append(text if found else name)
-    n = max(r["n"] for r in records)
-    parts = [f"more accurate than the sum: {', '.join(better)}"] if better else []
-    parts += [f"less accurate: {', '.join(worse)}"] if worse else []
-    parts += [f"no difference detected beyond the noise of seeds and test set: {', '.join(same)}"] if same else []
-    parts += [f"one seed only, no interval: {', '.join(alone)}"] if alone else []
-    tail = f" Points of accuracy, mean of tasks, paired over {n} seeds, scale {records[0]['scale']}; uncorrected for"
-    sentence = "; ".join(parts)
-    return f"{sentence[0].upper()}{sentence[1:]}.{tail} {len(records)} comparisons."
+        found = found and entry.get("p_holm", 0.0) < 0.05
+        place = "same" if not found else "better" if (low > 0) == shown.higher else "worse"
+        groups[place].append(text if found else method)
+    exact = metric.endswith(".accuracy")
+    words = {
+        "better": "more accurate than the sum" if exact else "better than the sum",
+        "worse": "less accurate" if exact else "worse",
+        "same": "no difference detected beyond the noise of seeds" + (" and test set" if exact else ""),
+        "alone": "one seed only, no interval",
+    }
+    sentence = "; ".join(f"{words[key]}: {', '.join(methods)}" for key, methods in groups.items() if methods)
+    measure = f"{shown.name}, mean of tasks" if name == "all" else f"{shown.name} of {metric.split('.')[0]}"
+    tail = f"paired over {max(r['n'] for r in records)} seeds, scale {records[0]['scale']}"
+    holm = all("p_holm" in r["minus_sum"][name] for r in records)
+    tail += f"; {'corrected (Holm)' if holm else 'uncorrected'} for {len(records)} comparisons."
+    return f"{sentence[0].upper()}{sentence[1:]}. {measure[0].upper()}{measure[1:]}, {tail}"

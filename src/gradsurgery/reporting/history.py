@@ -12,13 +12,20 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "skipped_steps": (int,), "trajectory": (dict, type(None)),
 }  # fmt: skip
 
-
-_WHOLE_TEST = 20_000  # pictures of an overlay problem's whole test set, which `test_size: 0` stands for
+# Fields that only later histories hold, with what stands for them where they are missing.
+_LATER: dict[str, tuple[tuple[type, ...], Any]] = {
+    "layers": ((dict, type(None)), None), "test_rows": ((int, dict, type(None)), None),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One finished seed of one experiment."""
+    """One finished seed of one experiment.
+
+    Attributes:
+        layers: per-layer conflict counts: names, thresholds, scores per epoch, whole; None unless asked for.
+        test_rows: examples behind every test metric, or by task where each task has examples of its own.
+    """
 
     experiment: str
     problem: str
@@ -34,6 +41,7 @@ class Run:
     skipped_steps: int
     trajectory: Mapping[str, Any] | None
     layers: Mapping[str, Any] | None = None
+    test_rows: int | Mapping[str, int] | None = None
 
     @property
     def method(self) -> str:
@@ -42,10 +50,16 @@ class Run:
 
     @property
     def test_size(self) -> int | None:
-        """Examples behind every test accuracy; None on a landscape, which has no data."""
-        if self.trajectory is not None or "test_size" not in self.declaration.get("settings", {}):
-            return None
-        return self.declaration["settings"]["test_size"] or _WHOLE_TEST
+        """Examples behind the mean over tasks on the test set; None on a landscape, and where the history is silent."""
+        if isinstance(self.test_rows, Mapping):
+            return sum(self.test_rows.values())
+        if self.test_rows is not None:
+            return self.test_rows
+        return self.declaration.get("settings", {}).get("test_size") or None
+
+    def examples(self, task: str) -> int | None:
+        """Examples behind a test metric of one task."""
+        return self.test_rows.get(task) if isinstance(self.test_rows, Mapping) else self.test_size
 
     @property
     def own_metrics(self) -> dict[str, bool]:
@@ -90,6 +104,9 @@ def _run(line: str) -> Run:
             raise ValueError(f"`{field}` must be given, found nothing.")
         if not isinstance(record[field], types) or (types == (int,) and isinstance(record[field], bool)):
             raise ValueError(f"`{field}` must be {types[0].__name__}, found {type(record[field]).__name__}.")
+    for field, (types, default) in _LATER.items():
+        if not isinstance(record.setdefault(field, default), types):
+            raise ValueError(f"`{field}` must be {types[0].__name__} or null, found {type(record[field]).__name__}.")
     if not record["epochs"]:
         raise ValueError("`epochs` must hold at least one epoch, found none.")
     for entry in record["epochs"]:
@@ -98,7 +115,4 @@ def _run(line: str) -> Run:
                 value = entry.get(key)
                 if not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"`epochs` must hold a finite {key} in epoch {entry.get('epoch')}, found {value}.")
-    layers = record.get("layers")
-    if not isinstance(layers, dict | None):
-        raise ValueError(f"`layers` must be dict or NoneType, found {type(layers).__name__}.")
-    return Run(**{field: record[field] for field in _TYPES}, layers=layers)
+    return Run(**{field: record[field] for field in (*_TYPES, *_LATER)})

@@ -9,13 +9,16 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from gradsurgery.reporting.measures import capital
+from gradsurgery.reporting.tables import Linked
+
 
 def render(context: Mapping[str, Any]) -> str:
     """The page for a context whose figures are SVG bytes and whose tables are data frames (see page.html)."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"table": table, "inline": inline, "anchor": anchor}
+    environment.filters |= {"table": table, "inline": inline, "capital": capital}
     source = files("gradsurgery.reporting").joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(context) + "\n"
 
@@ -39,18 +42,29 @@ def inline(svg: bytes, name: str, caption: str) -> Markup:
 
 
 def table(frame: pd.DataFrame) -> Markup:
-    """A data frame as an HTML table; columns of numbers line up on the right, verdicts get a mark and their word."""
-    columns = {str(name): ["-" if cell is None else str(cell) for cell in frame[name]] for name in frame.columns}
-    numeric = {name: all(_NUMBER.fullmatch(cell) for cell in cells) for name, cells in columns.items()}
-    head = [Markup('<th scope="col" class="{}">{}</th>').format(_kind(n, "", numeric[n]), n) for n in columns]
+    """A data frame as a table that sorts; numbers line up on the right, verdicts get a mark and their word."""
+    columns = {str(name): ["-" if cell is None else cell for cell in frame[name]] for name in frame.columns}
+    numeric = {name: all(_NUMBER.fullmatch(str(cell)) for cell in cells) for name, cells in columns.items()}
+    head = [
+        Markup('<th scope="col" class="{}"><button type="button">{}</button></th>').format(_kind(n, "", numeric[n]), n)
+        for n in columns
+    ]
     rows = [
-        Markup("").join(Markup('<td class="{}">{}</td>').format(_kind(n, c, numeric[n]), c) for n, c in row)
+        Markup("").join(
+            Markup('<td class="{}">{}</td>').format(_kind(n, str(c), numeric[n]), _linked(c)) for n, c in row
+        )
         for row in ([(name, cells[i]) for name, cells in columns.items()] for i in range(len(frame)))
     ]
     body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
     return Markup(
         '<div class="scroll"><table class="{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format("wide" if len(columns) > 5 else "", Markup("").join(head), body)
+    ).format("wide" if len(columns) > 5 else "stack" if len(columns) < 5 else "", Markup("").join(head), body)
+
+
+def _linked(cell: object) -> str | Markup:
+    if isinstance(cell, Linked):
+        return Markup('<a href="{}">{}</a>').format(cell.target, cell.text)
+    return str(cell)
 
 
 _NUMBER = re.compile(r"-|[-+]?\d[\d.,]*( \[.*\])?|-?\d[\d.]* to -?\d[\d.]*")
@@ -61,4 +75,4 @@ def _kind(column: str, cell: str, numeric: bool) -> str:
         return "verdict " + anchor(cell.split("(")[0])
     if column in ("method", "paper", "experiment"):
         return "name"
-    return "number" if numeric else ""
+    return "number" if numeric else "text"

@@ -13,18 +13,26 @@ from matplotlib.figure import Figure
 NAMES = {
     "sum": "sum", "mean": "mean", "pcgrad": "PCGrad", "cagrad": "CAGrad", "sam_gs": "SAM-GS", "mgda": "MGDA",
     "uncertainty": "uncertainty", "dwa": "DWA", "random_weights": "random weights", "log_loss": "log loss",
-    "static": "static", "single_task": "single task", "torchjd": "TorchJD",
+    "static": "static", "single_task": "single task", "torchjd": "TorchJD", "gcond": "GCond", "recon": "Recon",
+    "dr_mgf": "DR-MGF", "drgrad": "DRGrad", "drgrad_code": "DRGrad (its code)", "shared_bottom": "shared bottom",
+    "omoe": "OMoE", "ple": "PLE", "split": "Split-MMoE", "floor": "floor",
 }  # fmt: skip
+
+# Methods whose name says more than its parts.
+_WHOLE = {"floor-logistic": "logistic regression", "floor-trees": "boosted trees"}
 
 # Okabe and Ito's palette, which survives the common colour deficiencies, with black and greys for the plain baselines.
 _COLOURS = {
     "sum": "#000000", "mean": "#6e6e6e", "pcgrad": "#0072B2", "cagrad": "#D55E00", "sam_gs": "#009E73",
     "mgda": "#CC79A7", "uncertainty": "#E69F00", "dwa": "#56B4E9", "random_weights": "#A6761D", "log_loss": "#8C564B",
-    "static": "#9E9E9E", "single_task": "#444444", "torchjd": "#6A3D9A",
+    "static": "#9E9E9E", "single_task": "#444444", "torchjd": "#6A3D9A", "gcond": "#882255", "recon": "#332288",
+    "dr_mgf": "#B59F00", "drgrad": "#00A6A6", "drgrad_code": "#006D77", "shared_bottom": "#A6761D", "omoe": "#8C564B",
+    "ple": "#E69F00", "split": "#CC79A7", "floor": "#9E9E9E",
 }  # fmt: skip
 
 # Families that are there to be compared with; whatever is not among them is under study and drawn in front.
-_BASELINES = frozenset(NAMES) - {"pcgrad", "cagrad", "sam_gs", "sum"}
+_STUDIED = {"pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad", "drgrad_code", "sum"}
+_BASELINES = frozenset(NAMES) - _STUDIED
 
 _LINES = ("-", "--", ":", "-.")
 
@@ -49,6 +57,8 @@ def colour(method: str) -> str:
 
 def label(method: str) -> str:
     """`cagrad-c0_5` -> `CAGrad, c = 0.5`; `sam_gs-no_clip` -> `SAM-GS, no clip`."""
+    if method in _WHOLE:
+        return _WHOLE[method]
     name, *variants = method.split("-")
     words = [NAMES.get(name, name.replace("_", " "))]
     for variant in variants:
@@ -58,7 +68,7 @@ def label(method: str) -> str:
         elif number:
             words.append(f"{number[2]} %")  # static weights are named by the left task's share
         else:
-            words.append(variant.replace("_", " "))
+            words.append(NAMES.get(variant, variant.replace("_", " ")))
     return ", ".join(words)
 
 
@@ -88,11 +98,26 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG, the same bytes for the same numbers: no date, no version, a fixed salt for its ids."""
+    """The figure as SVG, the same bytes for the same numbers: no date, no version, a fixed salt for its ids.
+
+    Coordinates keep two decimals of a point, which is below what a screen or a printer resolves and halves the file.
+    """
     buffer = io.BytesIO()
     with look():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+    return _PATH.sub(_thin, buffer.getvalue().decode()).encode()
+
+
+_PATH = re.compile(r'(?<= d=")[^"]*')
+_NUMBER = re.compile(r"-?\d+\.\d+")
+
+
+def _thin(path: re.Match[str]) -> str:
+    return _NUMBER.sub(_short, " ".join(path[0].split()))
+
+
+def _short(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def png(figure: Figure) -> bytes:

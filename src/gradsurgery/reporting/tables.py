@@ -1,13 +1,34 @@
 """metrics.json as tables: one flat one for machines, and one per problem for people, with intervals."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from gradsurgery.reporting.measures import by_word, measure, worded
+from gradsurgery.reporting.selection import FAIR
 from gradsurgery.reporting.style import label
 
+MANY = 4  # more metrics than this go into a table of their own
+
 Metrics = Mapping[str, Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Linked:
+    """A table's cell that leads somewhere on the page; a CSV file holds its text alone."""
+
+    text: str
+    target: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def source(experiment: str, text: str | None = None) -> Linked:
+    """A cell that leads to the history which its row was computed from."""
+    return Linked(experiment if text is None else text, f"history/{experiment}.jsonl")
 
 
 def results(metrics: Metrics) -> pd.DataFrame:
@@ -49,46 +70,94 @@ def spread(entry: Mapping[str, Any] | None, digits: int = 2, factor: float = 1.0
     return f"{text} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
 
 
-def problem_table(metrics: Metrics, problem: str) -> pd.DataFrame:
-    """One row per method of an image problem: per cent, both Delta-m, mean rank, difference to the sum."""
+def named(problem: str, metrics: Metrics) -> dict[str, Mapping[str, Any]]:
+    """The records of one problem by experiment."""
+    return {name: metrics[name] for name in sorted(metrics) if metrics[name]["problem"] == problem}
+
+
+def measured(value: Mapping[str, Any] | None, metric: str, signed: bool = False) -> str:
+    """A value or a difference with its interval, in the digits of its metric."""
+    how = measure(metric)
+    return spread(value, how.digits, how.factor, signed)
+
+
+def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) -> pd.DataFrame:
+    """One row per method: means over tasks first, single tasks where they are few, then the comparisons.
+
+    Args:
+        metrics: metrics.json.
+        problem: which of its problems.
+        directions: the problem's metrics, True where higher is better.
+    """
+    words = {word: names for word, names in by_word(directions).items() if len(names) > 1}
+    several = len(by_word(directions)) > 1
     rows = []
-    for record in (metrics[name] for name in sorted(metrics) if metrics[name]["problem"] == problem):
-        row: dict[str, Any] = {"method": label(record["method"])}
-        names = sorted({m for r in metrics.values() if r["problem"] == problem for m in task_metrics(r)})
-        for name in names:
-            row[f"{name} (%)"] = spread(record.get(name), factor=100.0)
-        row["minus sum, mean of tasks (points)"] = spread(
-            record.get("minus_sum", {}).get("all"), factor=100.0, signed=True
-        )
+    for experiment, record in named(problem, metrics).items():
+        row: dict[str, Any] = {"method": source(experiment, label(record["method"]))}
+        for word in words:
+            row[_titled(f"all.{word}", directions[words[word][0]])] = measured(record.get(f"all.{word}"), word)
+        for name in directions if len(directions) <= MANY else ():
+            row[_titled(name, directions[name])] = measured(record.get(name), name)
+        for word in by_word(directions):
+            unit = f" ({measure(word).step})" if measure(word).step else ""
+            mean = ", mean of tasks" if word in words else ""
+            row[f"{measure(word).name} minus sum{mean}{unit}"] = measured(
+                record.get("minus_sum", {}).get(f"all.{word}"), word, signed=True
+            )
+        if several:
+            row["Delta-m against the sum (%)"] = spread(record.get("delta_m_sum"), signed=True)
         row["Delta-m, metrics (%)"] = spread(record.get("delta_m_metric"), signed=True)
         row["Delta-m, tasks (%)"] = spread(record.get("delta_m_task"), signed=True)
         row["mean rank"] = spread(record.get("mean_rank"))
         row["n"] = record["n"]
         rows.append(row)
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return frame[[name for name in frame.columns if not (frame[name] == "-").all()]]
 
 
-def rules_table(metrics: Metrics, problem: str) -> pd.DataFrame:
-    """The same runs under the three selection rules; the last column is what choosing on test would have added."""
+def tasks_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) -> pd.DataFrame:
+    """Methods across, metrics down: where a problem has too many tasks for one row of `problem_table`."""
+    records = {e: r for e, r in named(problem, metrics).items() if any(name in r for name in directions)}
+    return pd.DataFrame([
+        {"metric": _titled(name, higher), **{label(r["method"]): measured(r.get(name), name) for r in records.values()}}
+        for name, higher in directions.items()
+    ])  # fmt: skip
+
+
+def _titled(metric: str, higher: bool) -> str:
+    return worded(metric) + ("" if higher else ", lower is better")
+
+
+def rules_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) -> pd.DataFrame:
+    """The same runs under every selection rule, and what looking at the test set would have added to best-val."""
     rows = []
-    for record in (metrics[name] for name in sorted(metrics) if metrics[name]["problem"] == problem):
-        means = {rule: 100 * sum(r.values()) / len(r) for rule, r in record["rules"].items()}
-        rows.append({
-            "method": label(record["method"]),
-            **{f"{rule} (%)": f"{means[rule]:.2f}" for rule in ("best-val", "last", "best-test")},
-            "optimism of best-test (points)": f"{means['best-test'] - means['best-val']:+.2f}",
-        })  # fmt: skip
+    for experiment, record in named(problem, metrics).items():
+        for word, names in by_word(directions).items():
+            own = [name for name in names if name in record["rules"]["last"]]
+            if not own:
+                continue
+            how = measure(word)
+            means = {r: how.factor * sum(v[n] for n in own) / len(own) for r, v in record["rules"].items()}
+            sign = 1 if directions[own[0]] else -1
+            gains = {r: sign * (means[r] - means["best-val"]) for r in means if r not in FAIR}
+            rows.append({
+                "method": source(experiment, label(record["method"])),
+                "metric": f"{how.name}{f' ({how.unit})' if how.unit else ''}",
+                **{rule: f"{mean:.{how.digits}f}" for rule, mean in means.items()},
+                **{f"optimism of {rule}": f"{gain:+.{how.digits}f}" for rule, gain in gains.items()},
+                "n": record["n"],
+            })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def landscape_table(metrics: Metrics, problem: str) -> pd.DataFrame:
     """One row per method of a landscape: how many starts it solves, where they end, how soon the slowest got there."""
     rows = []
-    for record in (metrics[name] for name in sorted(metrics) if metrics[name]["problem"] == problem):
+    for experiment, record in named(problem, metrics).items():
         end = record["landscape"]
         reached = [step for step in end["first_solved"] if step is not None]
         rows.append({
-            "method": label(record["method"]),
+            "method": source(experiment, label(record["method"])),
             "starts": end["starts"],
             "solved": end["solved"],
             "stuck above zero": end["stuck"],

@@ -1,6 +1,5 @@
 """DR-MGF: every task trains the network for an epoch, then what they changed is fused kernel by kernel."""
 
-import copy
 import itertools
 import math
 import time
@@ -80,7 +79,8 @@ class DRMGF(TrainingRule):
         own_weight: rho, weight of the own task in the gate.
         ema: share of the scales before the epoch that is kept.
         meta_lr: Adam's rate for s; it follows the problem's schedule.
-        importance_lr: likewise for v; null for the problem's own rate.
+        importance_lr: likewise for v; null for the problem's own, as in the code, where Adam steps the network as well:
+            a rate that suits SGD is mostly too high for it.
         importance_weight_decay: of v.
         order: in which order the tasks have their stages.
         fusion: "meta" (above); "average": all pi_t equal, stage 2 only refreshes BatchNorm; "sigmoid":
@@ -99,7 +99,8 @@ class DRMGF(TrainingRule):
            keeps BatchNorm's statistics between stages; by the paper's own words these are slips. See `compat`.
         4. Importance of BatchNorm weights and of linear layers is constant in the code and cancels: it is not kept.
         5. The multi-exit experiments were not released. There, a task t outside A(p) can still train p through its
-           auxiliary losses: p is then gated by the plain mean of p_s, and t has no Delta on p.
+           auxiliary losses: p is then gated by the plain mean of p_s, and t has no Delta on p. The weights tau of exits
+           in Meta-GF's code are a balancer here (`ramp`).
         6. Meta-GF's image code has a scale per tensor or per output channel; here it is per kernel, as in its
            multi-task code.
         7. The direction of the authors' line scan is not public; ours is the simplest one that fits their logs.
@@ -461,8 +462,7 @@ class _Epoch:
             if learner.problem.clip is not None:
                 clip_grads_with_norm_(parameters, learner.problem.clip, norm)
             learner.optimizer.step()
-            if self.gated:
-                self.step_importance.step()
+            self.step_importance.step()  # leaves v alone where there was no gate, as it has no gradient then
         self.step_importance.zero_grad()
 
     def _count(self, started: float) -> None:
@@ -496,7 +496,7 @@ class _Epoch:
     def _keep_optimizer_of(self, t: int) -> None:
         kept = self.learner.rule_state["task_optimizers"]
         if kept is not None:
-            kept[t] = copy.deepcopy(self.learner.optimizer.state_dict()["state"])
+            kept[t] = self.learner.optimizer.state_dict()["state"]
 
     def _fuse_statistics(self) -> None:
         """BatchNorm's statistics become those of the mixture of its tasks; other buffers are the last stage's."""
@@ -529,21 +529,20 @@ class _Epoch:
         if self.K > 1:
             numbers["method.auxiliary"] = float((self.auxiliary.sum() - self.K) / (self.K * (self.K - 1)))
         if self.importance:
-            spreads = [_spread_of(v.detach()) for v in self.importance.values()]
-            numbers["method.importance_spread"] = float(np.mean(np.concatenate(spreads)))
+            numbers["method.importance_spread"] = _mean([_spread_of(v.detach()) for v in self.importance.values()])
         if self.scale:
-            entropies: list[np.ndarray] = []
-            dominated: list[list[np.ndarray]] = [[] for _ in range(self.K)]
+            entropies: list[Tensor] = []
+            dominated: list[list[Tensor]] = [[] for _ in range(self.K)]
             for name in self.scale:
                 shares = self._shares(name)
                 assert shares is not None
-                pi = shares.detach().reshape(len(shares), -1).double()
-                entropies.append((-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi))).cpu().numpy())
+                pi = shares.detach().double().flatten(1)
+                entropies.append(-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi)))
                 for t, share in zip(self.owners[name], pi, strict=True):
-                    dominated[t].append((share > 0.5).cpu().numpy())
-            numbers["method.entropy"] = float(np.mean(np.concatenate(entropies)))
+                    dominated[t].append((share > 0.5).double())
+            numbers["method.entropy"] = _mean(entropies)
             for task, flags in zip(self.learner.problem.tasks, dominated, strict=True):
-                numbers[f"method.dominated.{task}"] = float(np.mean(np.concatenate(flags))) if flags else 0.0
+                numbers[f"method.dominated.{task}"] = _mean(flags) if flags else 0.0
         return numbers
 
 
@@ -633,8 +632,12 @@ def _spread(values: Tensor, ndim: int) -> Tensor:
     return values.reshape(*values.shape, *(1,) * (ndim - values.ndim))
 
 
-def _spread_of(importance: Float[Tensor, "n o i"]) -> np.ndarray:
+def _spread_of(importance: Float[Tensor, "n o i"]) -> Float[Tensor, "o i"]:
+    """How far apart the tasks' importances of a kernel lie, in multiples of their mean."""
     size = importance.abs().double()
     middle = size.mean(dim=0)
-    width = torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
-    return width.reshape(-1).cpu().numpy()
+    return torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
+
+
+def _mean(tensors: Sequence[Tensor]) -> float:
+    return float(np.mean(np.concatenate([tensor.flatten().cpu().numpy() for tensor in tensors])))

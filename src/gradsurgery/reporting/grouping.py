@@ -1,0 +1,62 @@
+"""The experiments by problem: one order and one title for every table, figure and section of the report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradsurgery.reporting.history import Run
+
+Groups = Mapping[str, Sequence[Run]]
+Metrics = Mapping[str, Mapping[str, Any]]
+
+TITLES = {
+    "multi_mnist": "MultiMNIST", "multi_fashion": "MultiFashion", "multi_fashion_mnist": "Multi-Fashion+MNIST",
+    "multi_fashion_mnist_resnet": "Multi-Fashion+MNIST, ResNet", "census": "Census-Income",
+    "cifar100_superclass": "CIFAR-100, 20 coarse tasks", "cifar100_exits": "CIFAR-100, early exits",
+    "cifar100_reconstruction": "CIFAR-100, reconstruction", "drgrad_synthetic": "DRGrad's synthetic set",
+    "mmoe_synthetic": "MMoE's synthetic set", "cagrad_toy": "landscape of CAGrad",
+    "sam_gs_toy1": "landscape of SAM-GS, one optimum", "sam_gs_toy2": "landscape of SAM-GS, two optima",
+    "pcgrad_toy": "landscape of PCGrad",
+}  # fmt: skip
+
+
+def title(problem: str) -> str:
+    """A problem's name in words."""
+    return TITLES.get(problem, problem.replace("_", " "))
+
+
+def problems(groups: Groups) -> list[str]:
+    """Every problem that was run, sorted."""
+    return sorted({group[0].problem for group in groups.values()})
+
+
+def of(groups: Groups, problem: str) -> dict[str, Sequence[Run]]:
+    """The runs of one problem by method."""
+    return {groups[name][0].method: groups[name] for name in sorted(groups) if groups[name][0].problem == problem}
+
+
+def records(metrics: Metrics, problem: str) -> dict[str, Mapping[str, Any]]:
+    """The entries of metrics.json of one problem by method."""
+    return {metrics[n]["method"]: metrics[n] for n in sorted(metrics) if metrics[n]["problem"] == problem}
+
+
+def landscape(groups: Groups, problem: str) -> bool:
+    """Whether a problem is an analytic landscape, which has no data and no test set."""
+    return next(iter(of(groups, problem).values()))[0].trajectory is not None
+
+
+def setting(runs: Mapping[str, Sequence[Run]]) -> str:
+    """Scale, track, length, seeds and settings behind one problem's numbers, in one line."""
+    run = next(iter(runs.values()))[0]
+    settings = run.declaration.get("settings", {})
+    networks = sorted({r[0].declaration.get("settings", {}).get("network", {}).get("name", "") for r in runs.values()})
+    counts = sorted({len(group) for group in runs.values()})
+    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    said = [
+        f"{k.replace('_', ' ')} {settings[k]}" for k in sorted(settings)
+        if not isinstance(settings[k], dict | list) and k != "epochs"
+    ]  # fmt: skip
+    epochs = "" if run.trajectory is not None else f", {len(run.epochs)} epochs"
+    network = f", network {', '.join(filter(None, networks))}" if any(networks) else ""
+    tracks = ", ".join(sorted({r[0].track for r in runs.values()}))
+    tail = f": {', '.join(said)}" if said else ""
+    return f"Scale {run.scale}, track {tracks}{epochs}, {seeds.replace('1 seeds', '1 seed')}{network}{tail}."

@@ -1,0 +1,49 @@
+"""The report's files as they are made: figures, tables and plots by the name they get under `reports/`."""
+
+import dataclasses
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from gradsurgery.reporting.section import Drawing, Sheet
+from gradsurgery.reporting.style import svg
+from gradsurgery.reporting.tables import markdown
+
+
+@dataclasses.dataclass(frozen=True)
+class Output:
+    """Collects bytes by name; every method returns what the page shows of the file."""
+
+    files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+    def figure(self, name: str, figure: Figure, caption: str) -> dict[str, Any]:
+        """An SVG under `figures/`. Raises ValueError for a name that is taken."""
+        content = self._keep(f"figures/{name}.svg", svg(figure))
+        return {"name": name, "svg": content, "caption": caption}
+
+    def drawing(self, drawing: Drawing) -> dict[str, Any]:
+        return self.figure(drawing.name, drawing.figure, drawing.caption)
+
+    def table(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """A table as CSV and as Markdown under `tables/`. Raises ValueError for a name that is taken."""
+        self._keep(f"tables/{name}.csv", _csv(frame))
+        self._keep(f"tables/{name}.md", markdown(frame).encode())
+        return frame
+
+    def sheet(self, sheet: Sheet) -> dict[str, Any]:
+        return {"title": sheet.title, "table": self.table(sheet.name, sheet.frame)}
+
+    def plot(self, name: str, frame: pd.DataFrame) -> None:
+        """The numbers behind a figure under `plots/`, for `dvc plots`."""
+        self._keep(f"plots/{name}.csv", _csv(frame))
+
+    def _keep(self, name: str, content: bytes) -> bytes:
+        if name in self.files:
+            raise ValueError(f"`{name}` must be made by one part of the report, found it made twice.")
+        self.files[name] = content
+        return content
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, lineterminator="\n").encode()
