@@ -10,7 +10,14 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.reporting import cards, controlled, costing, deviations, landscapes, observatory, papers
-from gradsurgery.reporting.findings import Finding, image_sentence, judge, landscape_sentence, paper_sentence
+from gradsurgery.reporting.findings import (
+    Finding,
+    image_sentence,
+    judge,
+    landscape_sentence,
+    paper_sentence,
+    published_value,
+)
 from gradsurgery.reporting.grouping import Groups, Metrics, landscape, of, problems, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.output import Output
@@ -57,19 +64,13 @@ def assemble(sources: Sources) -> Report:
     out = Output()
     findings = {p.key: [judge(r, sources.groups, sources.metrics) for r in p.records] for p in sources.papers}
     headlines = [f for group in findings.values() for f in group if f.record.headline]
-    made = sections(Evidence(sources.groups, sources.metrics, sources.costs))
+    known = {paper.key: paper for paper in sources.papers}
+    made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known))
     for problem in toys:
         out.plot(problem, _trajectories({m: g[0] for m, g in of(sources.groups, problem).items()}))
     entries = [
-        _paper(
-            key,
-            next((p for p in sources.papers if p.key == key), None),
-            findings.get(key, []),
-            made.get(key),
-            sources.groups,
-            out,
-        )  # fmt: skip
-        for key in [*(p.key for p in sources.papers), *(key for key in made if key not in findings)]
+        _paper(key, known.get(key), findings.get(key, []), made.get(key), sources.groups, out)
+        for key in dict.fromkeys([*known, *made])
     ]
     context = {
         "summary": {
@@ -154,7 +155,7 @@ def _summary(
         paper = Linked(entry["name"], f"#{entry['key']}")
         own = [f for f in headlines if f.record.paper == entry["key"]]
         for f in own:
-            evidence = f"{f.record.metric}: {f.ours} (published {f.record.value:g}; {f.where})"
+            evidence = f"{f.record.metric}: {f.ours} (published {published_value(f.record)}; {f.where})"
             if f.ours == "-":
                 evidence = "-"
             target = (

@@ -26,6 +26,8 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 # Points, or the metric's own unit; protocol.md 1.2. An AUC is held to half a point like an accuracy.
 TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1}
+WORDS = ("reproduced", "direction only", "no difference detected", "not reproduced", "not run")
+CONFLICT = ("conflict_share", "severe_conflict")  # measured on the gradients before surgery, on the logged steps
 SEVERE = -0.01  # cosine below which Recon's Table 6 counts a conflict as severe
 
 
@@ -87,6 +89,9 @@ def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
     where = f"{where}, twin" if record.twin else where
     if landscape and run.scale == "smoke":
         return Finding(record, "-", where, "not run (smoke scale is too short to say)")
+    compared = [run for name in (answer.experiment, answer.minus) if name for run in groups[name]]
+    if answer.metric in CONFLICT and not all(_cosines(each) for each in compared):
+        return Finding(record, "-", where, "not run (the runs logged no cosines)")
     if record.kind in ("count", "at_least", "at_most") and landscape:
         return _counted(record, answer, where, metrics)
     if record.kind in ("count", "at_least", "at_most"):
@@ -225,7 +230,7 @@ def _value(run: Run, metric: str, metrics: Metrics) -> float:
     factor = unit(metric).factor
     if metric == "final_train_loss":
         return float(np.mean([run.epochs[-1][f"train.{task}.loss"] for task in run.tasks]))
-    if metric in ("conflict_share", "severe_conflict"):
+    if metric in CONFLICT:
         return factor * _conflict(run, metric)
     chosen, names = select(run, metrics[run.experiment]["selection"]), _names(run, metric)
     if not names or any(name not in chosen for name in names):
@@ -233,11 +238,13 @@ def _value(run: Run, metric: str, metrics: Metrics) -> float:
     return factor * float(np.mean([chosen[name] for name in names]))
 
 
+def _cosines(run: Run) -> list[dict[str, Any]]:
+    """The logged steps that hold cosines; rules log other rows beside them."""
+    return [row for row in run.diagnostics if row.get("mean_cosine") is not None]
+
+
 def _conflict(run: Run, metric: str) -> float:
-    """Share of logged steps in conflict, on the gradients before surgery."""
-    rows = [row for row in run.diagnostics if row.get("mean_cosine") is not None]
-    if not rows:
-        raise ValueError(f"`diagnostics` of {run.experiment} must hold cosines for {metric}, found none.")
+    rows = _cosines(run)
     if metric == "conflict_share":
         return float(np.mean([row["conflict_share"] for row in rows]))
     if len(run.tasks) != 2:
@@ -251,6 +258,11 @@ def _say(summary: Summary, metric: str, signed: bool = True) -> str:
     if summary.low is None:
         return f"{text} (n = {summary.n})"
     return f"{text} [{summary.low:{sign}.{digits}f}, {summary.high:{sign}.{digits}f}] (n = {summary.n})"
+
+
+def is_cell(record: Record) -> bool:
+    """Whether a record is a cell of a printed table (`<paper>/<table>/<row>/<metric>`) and no claim of its own."""
+    return record.id.count("/") > 1
 
 
 def published_value(record: Record) -> str:
@@ -268,9 +280,8 @@ def published_value(record: Record) -> str:
 
 def paper_sentence(findings: Sequence[Finding]) -> str:
     """One sentence on a paper: how its claims fared, by verdict word, for and against alike."""
-    words = ["reproduced", "direction only", "no difference detected", "not reproduced", "not run"]
-    claims = [f for f in findings if f.record.answered_by]
-    counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in words}
+    claims = [f for f in findings if f.record.answered_by and not is_cell(f.record)]
+    counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in WORDS}
     parts = [f"{word} {count}" for word, count in counts.items() if count]
     return f"Of {len(claims)} testable claims and controls: {', '.join(parts)}." if parts else "No claim can be tested."
 
@@ -305,7 +316,8 @@ def _metric_sentence(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     metric = name if name != "all" else next(key for key in records[0]["minus_sum"] if key != "all")
     shown = unit(metric)
     groups: dict[str, list[str]] = {"better": [], "worse": [], "same": [], "alone": []}
-    for record in sorted(records, key=lambda r: -r["minus_sum"][name]["mean"]):
+    best_first = sorted(records, key=lambda r: r["minus_sum"][name]["mean"], reverse=shown.higher)
+    for record in best_first:
         entry, method = record["minus_sum"][name], label(record["method"])
         if entry["ci95"] is None:
             groups["alone"].append(method)

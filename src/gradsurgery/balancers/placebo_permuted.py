@@ -1,0 +1,49 @@
+"""Placebo: the tasks swap names from one micro-batch to the next."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Float64
+from torch import Tensor, nn
+
+from gradsurgery.core.interfaces import Balancer, State
+
+
+@dataclass(frozen=True)
+class PlaceboPermuted(Balancer):
+    """Hands loss k to task k + m on the m-th micro-batch, so that every row of J is a mixture of all tasks.
+
+    Source: control of ours (protocol.md 1.3, "PCGrad on permuted task identities"). With the rule `chunks` a batch is
+    cut into K random parts, and row p of J is the gradient of
+
+        L_p = (1/K) sum_m L_{(p - m) mod K}(part m)
+
+    The sum of the rows, the heads' gradients and the number of passes are those of ordinary training. But all rows have
+    the same expectation, so that what conflict is left between them is the noise of small batches: nothing that is
+    between tasks. A method that trains as well on these rows as on its tasks does not live on conflicts of tasks. Their
+    cosines are also a null for the diagnostics.
+
+    Departures:
+        1. The protocol names the placebo and does not define it. Permuting whole rows would change nothing, as the
+           methods treat tasks alike; so identities are permuted within the step, between examples.
+        2. A fixed Latin square instead of a random one: which examples are in part m is random already, and each row
+           holds each task exactly once.
+    """
+
+    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
+        return {}
+
+    def __call__(
+        self,
+        losses: Sequence[Float[Tensor, ""]],
+        parameters: Mapping[str, nn.Parameter],
+        state: State | None,
+        generator: np.random.Generator,
+    ) -> tuple[list[Float[Tensor, ""]], State]:
+        K = len(losses)
+        shift = (state or {}).get("shift", 0)
+        return [losses[(p - shift) % K] for p in range(K)], {"shift": (shift + 1) % K}
+
+    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
+        return state or {}

@@ -1,0 +1,98 @@
+"""The ordinary loop, with the null for conflict beside its diagnostics."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gradsurgery.core.conflict import mean_cosine
+from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.jacobian import gram
+from gradsurgery.core.learner import move
+
+
+@dataclass(frozen=True)
+class HalfBatches(TrainingRule):
+    """Trains as `joint` does and measures, at every diagnosed step, how far two halves of a batch agree on one task.
+
+    Source: the split-batch null of protocol.md 1.3 (after Elich et al., "Examining Common Paradigms in Multi-Task
+    Learning"): gradients of one and the same task on two sets of examples conflict too. Recorded with the diagnostics:
+
+        null.same_task    cos(g_k on one half, g_k on the other), mean over tasks
+        null.cross_task   cos(g_i on one half, g_j on the other), mean over ordered pairs i != j
+        null.random_sd    1 / sqrt(P), the standard deviation of the cosine of two random directions
+
+    Halves carry twice the noise of a batch, so `mean_cosine` must not be held against `null.same_task`: `cross_task`
+    is there for that, with the same noise. Where the two agree, tasks conflict no more than examples do.
+
+    The gradients are taken before the step and with the buffers (BatchNorm's statistics) put back afterwards, so the
+    run is that of `joint` to the bit. It costs 2K backward passes on half batches per diagnosed step.
+
+    Departures:
+        1. A balancer's weights are left out: a cosine does not feel them.
+    """
+
+    def attach(self, network: Network) -> Network:
+        """The network as it is: this rule owns no parameters."""
+        return network
+
+    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+        """`Learner.step` on every batch; on those it diagnoses, the null first."""
+        for batch in batches:
+            diagnosed = learner.step_count % learner.diagnose_every == 0
+            null = self._null(learner, batch) if diagnosed else {}
+            metrics = learner.step(batch)
+            # A step that was skipped for a non-finite gradient leaves no row.
+            if null and learner.diagnostics and learner.diagnostics[-1]["step"] == learner.step_count - 1:
+                learner.diagnostics[-1] |= null
+            yield metrics
+
+    def _null(self, learner: Any, batch: Any) -> Metrics:
+        buffers = {name: buffer.clone() for name, buffer in learner.network.named_buffers()}
+        shared = learner.surgery.parameters
+        halves = [_gradients(learner, half, shared) for half in _halves(batch)]
+        with torch.no_grad():
+            for name, buffer in learner.network.named_buffers():
+                buffer.copy_(buffers[name])
+        K = len(halves[0])
+        # Rows k and k + K are task k's two gradients.
+        G = gram(torch.cat(halves))
+        same = [mean_cosine(G[[k, k + K]][:, [k, k + K]]) for k in range(K)]
+        cross = [mean_cosine(G[[i, j + K]][:, [i, j + K]]) for i in range(K) for j in range(K) if i != j]
+        return {
+            "null.same_task": sum(same) / K,
+            "null.cross_task": sum(cross) / len(cross) if cross else 0.0,
+            "null.random_sd": float(halves[0].shape[1]) ** -0.5,
+        }
+
+
+def _halves(batch: Any) -> tuple[Any, Any]:
+    if isinstance(batch, Tensor):
+        if len(batch) < 2:
+            raise ValueError(f"`batch_size` must be at least 2 to be halved, found {len(batch)}.")
+        first, second = batch.tensor_split(2)
+        return first, second
+    if isinstance(batch, tuple | list):
+        pairs = [_halves(entry) for entry in batch]
+        return type(batch)(a for a, _ in pairs), type(batch)(b for _, b in pairs)
+    if isinstance(batch, dict):
+        parts = {name: _halves(entry) for name, entry in batch.items()}
+        return {name: a for name, (a, _) in parts.items()}, {name: b for name, (_, b) in parts.items()}
+    return batch, batch
+
+
+def _gradients(learner: Any, batch: Any, shared: list[nn.Parameter]) -> Float[Tensor, "K P"]:
+    with learner.autocast():
+        losses = learner.problem.losses(learner.network, move(batch, learner.device))
+    rows = []
+    for k, loss in enumerate(losses):
+        grads = torch.autograd.grad(loss, shared, retain_graph=k < len(losses) - 1, allow_unused=True)
+        rows.append(
+            torch.cat(
+                [(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in zip(shared, grads, strict=True)]
+            )
+        )
+    return torch.stack(rows)

@@ -1,0 +1,105 @@
+"""The placebos against worked examples, against PCGrad where theory ties them, and against explicit vectors."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from gradsurgery.aggregators.pcgrad import PCGrad
+from gradsurgery.aggregators.placebo_positive import PlaceboPositive
+from gradsurgery.aggregators.placebo_random import PlaceboRandom
+from tests.contracts import direction, generator, gradients
+
+AGREE = torch.tensor([[1.0, 0.0], [1.0, 1.0]], dtype=torch.float64)
+CONFLICT = torch.tensor([[1.0, 0.0], [-1.0, 1.0]], dtype=torch.float64)
+
+
+def test_positive_by_hand() -> None:
+    # g1 minus its part along g2: (1, 0) - 1/2 (1, 1); g2 minus its part along g1: (1, 1) - (1, 0).
+    assert torch.allclose(direction(PlaceboPositive(), AGREE), torch.tensor([0.5, 0.5]).double())
+
+
+def test_positive_leaves_conflicts_alone() -> None:
+    assert torch.equal(direction(PlaceboPositive(), CONFLICT), CONFLICT.sum(dim=0))
+    assert not torch.allclose(direction(PCGrad(), CONFLICT), CONFLICT.sum(dim=0))
+
+
+def test_positive_is_the_mirror_of_pcgrad_for_two_tasks() -> None:
+    """Turning one gradient round turns agreement into conflict: v_i then loses the same part."""
+    mirror = torch.tensor([1.0, -1.0]).double()
+    J = gradients(2, 5)
+    if float(J[0] @ J[1]) < 0:
+        J[1] *= -1
+    d = mirror @ torch.stack([_without(J[0], J[1]), -_without(J[1], J[0])])
+    assert torch.allclose(direction(PlaceboPositive(), J), d)
+    assert torch.allclose(direction(PCGrad(), J * mirror[:, None]), _without(J[0], J[1]) - _without(J[1], J[0]))
+
+
+def test_positive_draws_pcgrads_orders() -> None:
+    """With many tasks every order gives one of the results that explicit vectors give."""
+    J = np.array([[1.0, 0], [2, 1], [2, -1]])
+    expected = set()
+    for orders in itertools.product(*(itertools.permutations([j for j in range(3) if j != i]) for i in range(3))):
+        d = np.zeros(2)
+        for i, order in enumerate(orders):
+            v = J[i].copy()
+            for j in order:
+                s = v @ J[j]
+                v = v - s / (J[j] @ J[j]) * J[j] if s > 0 else v
+            d += v
+        expected.add(tuple(np.round(d, 9) + 0.0))
+    rng = generator()
+    drawn = {tuple(np.round(PlaceboPositive()(J @ J.T, None, rng)[0] @ J, 9) + 0.0) for _ in range(200)}
+    assert drawn == expected
+
+
+def test_random_in_the_plane_is_pcgrad_or_its_mirror_image() -> None:
+    """In two dimensions r can only be g_j or g_j mirrored at g_i: four directions, worked by hand, PCGrad's among them.
+
+    v1 = (1, 0) -> (1/2, +-1/2), as |v1| = sin 135 = 0.7071; v2 = (-1, 1) -> (0, 1) or its mirror at g2, (-1, 0).
+    """
+    rng = generator()
+    seen = {tuple(np.round(direction(PlaceboRandom(), CONFLICT, rng).numpy(), 6) + 0.0) for _ in range(60)}
+    assert seen == {(0.5, 1.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5)}
+    assert tuple(direction(PCGrad(), CONFLICT).tolist()) in {(0.5, 1.5)}
+
+
+def test_random_keeps_lengths_and_first_order_gain() -> None:
+    """v is as long as PCGrad's, loses as much of g_i, and u is at right angles to g_i: <v, g_i> = (1 - c^2) |g_i|^2."""
+    J = gradients(2, 200)
+    J[1] = 0.4 * J[1] - 0.5 * J[0]
+    alone = torch.stack([J[0], J[1]])
+    c = float(J[0] @ J[1] / J[0].norm() / J[1].norm())
+    rng = generator()
+    ds = torch.stack([direction(PlaceboRandom(), alone, rng) for _ in range(400)])
+    mean = (1 - c**2) * J.sum(dim=0)
+    assert torch.allclose(ds.mean(dim=0), mean, atol=5 * float(ds.std(dim=0).max()) / 20)
+    # |v1 + v2|^2 = |mean|^2 + the two sideways parts, which are independent
+    sideways = c**2 * (1 - c**2) * (J[0] @ J[0] + J[1] @ J[1])
+    assert float((ds - mean).square().sum(dim=1).mean()) == pytest.approx(float(sideways), rel=0.05)
+    conflict = (ds @ J[1]) / ds.norm(dim=1) / J[1].norm()
+    assert conflict.std() > 0.01
+
+
+def test_random_draws_only_where_there_is_a_conflict() -> None:
+    rng = generator()
+    assert torch.equal(direction(PlaceboRandom(), AGREE, rng), AGREE.sum(dim=0))
+    assert rng.bit_generator.state == generator().bit_generator.state
+    direction(PlaceboRandom(), CONFLICT, rng)
+    assert rng.bit_generator.state != generator().bit_generator.state
+
+
+@pytest.mark.parametrize("P", [1, 4])
+def test_random_with_opposite_gradients_is_pcgrad(P: int) -> None:
+    J = torch.ones(2, P, dtype=torch.float64) * torch.tensor([[1.0], [-2.0]])
+    assert torch.allclose(direction(PlaceboRandom(), J), torch.zeros(P).double(), atol=1e-7)
+
+
+def test_random_agrees_with_pcgrad_that_nothing_conflicts() -> None:
+    J = gradients(4, 30).abs()
+    assert torch.allclose(direction(PlaceboRandom(), J), direction(PCGrad(), J))
+
+
+def _without(v: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    return v - (v @ g) / (g @ g) * g
