@@ -16,6 +16,7 @@ from gradsurgery.reporting.statistics import Summary
 from gradsurgery.reporting.style import canvas, colour, label, line, look
 from gradsurgery.reporting.tables import measured, source, spread
 
+LEVEL = 0.05  # of Holm's correction over all methods that were held against the sum on the same problem
 _MARKS = "osD^v"
 
 
@@ -48,9 +49,11 @@ def contrasts(evidence: Evidence, chosen: Callable[[Run], bool]) -> list[Contras
 
 
 def against_sum(entry: Mapping[str, Any]) -> str:
-    """The verdict word for the claim that a method is better than the sum."""
+    """The verdict word for the claim that a method is better than the sum, corrected for the methods compared."""
     low, high = entry["ci95"] or (None, None)
     summary = Summary(entry["n"], entry["mean"], entry["sd"], low, high)
+    if entry["ci95"] and (entry.get("p_holm") or 0.0) >= LEVEL:
+        return "no difference detected"
     return direction(summary, "higher" if entry["higher"] else "lower", entry.get("test_noise", 0.0))
 
 

@@ -64,10 +64,10 @@ def assemble(sources: Sources) -> Report:
     out = Output()
     findings = {p.key: [judge(r, sources.groups, sources.metrics) for r in p.records] for p in sources.papers}
     headlines = [f for group in findings.values() for f in group if f.record.headline]
-    made = sections(Evidence(sources.groups, sources.metrics, sources.costs))
+    known = {paper.key: paper for paper in sources.papers}
+    made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known))
     for problem in toys:
         out.plot(problem, _trajectories({m: g[0] for m, g in of(sources.groups, problem).items()}))
-    known = {paper.key: paper for paper in sources.papers}
     entries = [
         _paper(key, known.get(key), findings.get(key, []), made.get(key), sources.groups, out)
         for key in dict.fromkeys([*known, *made])

@@ -21,9 +21,10 @@ def learning_curves(groups: Groups) -> Figure:
     """Every kind of metric on the validation set after each epoch, mean over tasks and seeds; bands are 95 % intervals.
 
     Args:
-        groups: the runs of one problem by method; single-task runs are left out, having one task only.
+        groups: the runs of one problem by method; single-task runs are left out, having one task only, and floors,
+            which are fitted at once.
     """
-    methods = [m for m in groups if family(m) != "single_task"]
+    methods = [m for m in groups if family(m) not in ("single_task", "floor")]
     words = by_word(groups[methods[0]][0].metrics)
     with look():
         figure = canvas(7.6, 4.2) if len(words) == 1 else canvas(3.9 * len(words) + 1.6, 4.2)

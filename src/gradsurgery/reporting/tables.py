@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.reporting.measures import by_word, measure, worded
+from gradsurgery.reporting.selection import FAIR
 from gradsurgery.reporting.style import label
 
-FAIR = ("best-val", "last")  # selection rules that never look at the test set
 MANY = 4  # more metrics than this go into a table of their own
 
 Metrics = Mapping[str, Mapping[str, Any]]
