@@ -315,3 +315,11 @@ def test_a_papers_sentence_counts_claims_and_not_cells(laptop: Path) -> None:
     cell = dataclasses.replace(CLAIM, id="p/table-1/row/all.starts")
     findings = [judge(record, groups, metrics) for record in (CLAIM, cell)]
     assert paper_sentence(findings) == "Of 1 testable claims and controls: reproduced 1."
+
+
+def test_lines_outside_the_controlled_table_are_only_named(laptop: Path) -> None:
+    _, metrics = pair(laptop, "accuracy")
+    metrics["multi_fashion_mnist-sam_gs"]["excluded"] = ["its clip differs"]
+    sentence = image_sentence("multi_fashion_mnist", metrics)
+    assert sentence.endswith("for 5 comparisons. Outside this comparison: SAM-GS.")
+    assert "less accurate: SAM-GS" not in sentence

@@ -285,13 +285,17 @@ def landscape_sentence(problem: str, metrics: Metrics) -> str:
 def image_sentence(problem: str, metrics: Metrics) -> str:
     """Which methods differ from the sum beyond the noise of seeds and test set, in which direction and by how much.
 
-    Of the mean over tasks where every task has the same metric, else one sentence for each kind of metric.
+    Of the mean over tasks where every task has the same metric, else one sentence for each kind of metric. A line that
+    may not stand in the controlled table (`excluded`) is only named.
     """
-    records = [r for r in metrics.values() if r["problem"] == problem and r.get("minus_sum")]
+    paired = [r for r in metrics.values() if r["problem"] == problem and r.get("minus_sum")]
+    records = [r for r in paired if not r.get("excluded")]
     if not records:
         return "The sum was not run, so that nothing can be compared with it."
     names = ["all"] if all("all" in r["minus_sum"] for r in records) else _kinds(records[0]["minus_sum"])
-    return " ".join(_metric_sentence(name, records) for name in names)
+    sentence = " ".join(_metric_sentence(name, records) for name in names)
+    outside = ", ".join(label(r["method"]) for r in paired if r.get("excluded"))
+    return f"{sentence} Outside this comparison: {outside}." if outside else sentence
 
 
 def _kinds(differences: Mapping[str, Any]) -> list[str]:
