@@ -58,9 +58,7 @@ class Checkout:
 def read_checkout(root: Path) -> Checkout:
     """Raises ValueError where `root` is no checkout of this project or a file in it is malformed."""
     if not (root / "params.yaml").is_file() or not (root / "data/published").is_dir():
-        raise ValueError(
-            f"{root.resolve().name or root} must be a checkout of gradsurgery, found no params.yaml in it."
-        )
+        raise ValueError(f"`--root` must be a checkout of gradsurgery, found no params.yaml in {root}.")
     papers = read_papers(root / "data/published")
     verdict = root / "reports/verdict.json"
     return Checkout(

@@ -171,7 +171,7 @@ def test_the_same_seed_gives_the_same_numbers(arrays):
     [
         ({"epochs": 0}, "`epochs` must be at least 1, found epochs = 0"),
         ({"weight_decay": -1.0}, "`weight_decay` must be at least 0, found weight_decay = -1.0"),
-        ({"batch_size": 13}, "`batch_size` must be at most 12, the training pictures, found 13"),
+        ({"batch_size": 13}, "`batch_size` must be at most train_size = 12, found batch_size = 13"),
         ({"lr": 0.0}, "`lr` must be positive, found lr = 0.0"),
         ({"clip": 0.0}, "`clip` must be positive, found clip = 0.0"),
         ({"network": {}}, "`network` must have a `name`"),
@@ -189,7 +189,7 @@ def test_wrong_settings_are_refused_without_data(changes, message):
         ({"train_labels": np.repeat(np.arange(1, 101, dtype=np.uint8), 20)},
          "`train_labels` must be from 0 to 99, found 100"),
         ({"test_labels": np.zeros(600, np.uint8)}, "`test_labels` must hold all classes equally, found 0 to 600"),
-        ({"test_labels": np.zeros(5, np.uint8)}, r"`test_images` must be \(N, 32, 32, 3\) for N labels"),
+        ({"test_labels": np.zeros(5, np.uint8)}, r"`test_images` must be \(N, 32, 32, 3\) with N labels"),
         ({"train_images": np.zeros((2000, 28, 28), np.uint8)}, r"`train_images` must be \(N, 32, 32, 3\)"),
     ],
 )  # fmt: skip

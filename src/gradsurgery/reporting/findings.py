@@ -16,6 +16,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.measures import Measure, by_word, capital, measure
 from gradsurgery.reporting.published import Answer, Record
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import Summary, summarise, test_noise
@@ -31,28 +32,12 @@ CONFLICT = ("conflict_share", "severe_conflict")  # measured on the gradients be
 SEVERE = -0.01  # cosine below which Recon's Table 6 counts a conflict as severe
 
 
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """How a metric is printed: histories hold shares, papers print points of some of them."""
-
-    name: str
-    factor: float
-    digits: int
-    higher: bool
-
-
-UNITS = {
-    "accuracy": Unit("points of accuracy", 100.0, 2, True),
-    "error": Unit("points of error", 100.0, 2, False),
-    "auc": Unit("AUC", 1.0, 4, True),
-    "ssim": Unit("SSIM", 1.0, 4, True),
-    "mae": Unit("mean absolute error", 1.0, 4, False),
-    "loss": Unit("loss", 1.0, 3, False),
-    "solved": Unit("per cent of starts solved", 100.0, 0, True),
-    "end_total": Unit("total loss at the end", 1.0, 1, False),
-    "final_train_loss": Unit("training loss at the end", 1.0, 3, False),
-    "conflict_share": Unit("per cent of pairs in conflict", 100.0, 1, False),
-    "severe_conflict": Unit("per cent of steps in severe conflict", 100.0, 1, False),
+# What an answer may name beside a problem's own metrics; measured on every run that has it.
+_DERIVED = {
+    "end_total": Measure("total loss at the end", 1.0, 1, "", ""),
+    "final_train_loss": Measure("training loss at the end", 1.0, 3, "", ""),
+    "conflict_share": Measure("pairs in conflict", 100.0, 1, "%", "points"),
+    "severe_conflict": Measure("steps in severe conflict", 100.0, 1, "%", "points"),
 }
 
 
@@ -65,14 +50,6 @@ class Finding:
     where: str
     verdict: str
     why: str = ""
-
-
-def unit(metric: str) -> Unit:
-    """How `<task>.<metric>` is printed, by its last word. Raises ValueError for a metric that the table lacks."""
-    word = metric.split(".")[-1]
-    if word not in UNITS:
-        raise ValueError(f"`metric` must end in one of {', '.join(UNITS)}, found {metric!r}.")
-    return UNITS[word]
 
 
 def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
@@ -187,7 +164,7 @@ def _why(summary: Summary, metric: str, noise: float) -> str:
     if summary.low <= 0.0 <= summary.high:
         return f"paired difference over {summary.n} repeats, its interval holds zero"
     if abs(summary.mean) <= noise:
-        return f"the interval leaves zero out, but the test set's size alone explains {noise:.{unit(metric).digits}f}"
+        return f"the interval leaves zero out, but the test set's size alone explains {noise:.{_shown(metric).digits}f}"
     side = "above" if summary.mean > 0 else "below"
     known = "" if noise or metric == "end_total" else "; what the test set's size can explain is not in it"
     return f"paired difference over {summary.n} repeats, its whole interval lies {side} zero{known}"
@@ -206,19 +183,24 @@ def _difference(runs: Sequence[Run], others: Sequence[Run], metric: str, metrics
 
 
 def _noise(run: Run, other: Run, metric: str, metrics: Metrics) -> float:
-    """In points, as `_value`; 0 for what is not an accuracy on a test set."""
-    if run.test_size is None or not metric.endswith(".accuracy"):
+    """In points, as `_value`; 0 for what is not an accuracy on a test set of known size."""
+    size = run.test_size if metric.startswith("all.") else run.examples(metric.split(".")[0])
+    if size is None or not metric.endswith(".accuracy"):
         return 0.0
     names = _names(run, metric)
-    pairs = [(metrics[run.experiment][name]["mean"], metrics[other.experiment][name]["mean"]) for name in names]
-    return 100 * test_noise(pairs, run.test_size)
+    means = [float(np.mean([metrics[each.experiment][name]["mean"] for name in names])) for each in (run, other)]
+    return 100 * test_noise([(means[0], means[1])], size)  # tasks as fully dependent: an upper bound
 
 
 def _names(run: Run, metric: str) -> list[str]:
-    """`mean.accuracy` stands for the accuracies of all tasks."""
-    if not metric.startswith("mean."):
+    """`all.accuracy` stands for the accuracies of all tasks, unless there is a task called so."""
+    if metric in run.own_metrics or not metric.startswith("all."):
         return [metric]
-    return [name for name in run.own_metrics if name.split(".", 1)[1] == metric.removeprefix("mean.")]
+    return by_word(run.own_metrics).get(metric.removeprefix("all."), [])
+
+
+def _shown(metric: str) -> Measure:
+    return _DERIVED.get(metric) or measure(metric)
 
 
 def _values(runs: Sequence[Run], metric: str, metrics: Metrics) -> list[float]:
@@ -227,7 +209,7 @@ def _values(runs: Sequence[Run], metric: str, metrics: Metrics) -> list[float]:
 
 def _value(run: Run, metric: str, metrics: Metrics) -> float:
     """One run's number in the unit that papers print."""
-    factor = unit(metric).factor
+    factor = _shown(metric).factor
     if metric == "final_train_loss":
         return float(np.mean([run.epochs[-1][f"train.{task}.loss"] for task in run.tasks]))
     if metric in CONFLICT:
@@ -253,7 +235,7 @@ def _conflict(run: Run, metric: str) -> float:
 
 
 def _say(summary: Summary, metric: str, signed: bool = True) -> str:
-    sign, digits = "+" if signed else "", unit(metric).digits
+    sign, digits = "+" if signed else "", _shown(metric).digits
     text = f"{summary.mean:{sign}.{digits}f}"
     if summary.low is None:
         return f"{text} (n = {summary.n})"
@@ -303,44 +285,48 @@ def landscape_sentence(problem: str, metrics: Metrics) -> str:
 def image_sentence(problem: str, metrics: Metrics) -> str:
     """Which methods differ from the sum beyond the noise of seeds and test set, in which direction and by how much.
 
-    Where every task has the same metric, of the mean over tasks; else one sentence for each metric.
+    Of the mean over tasks where every task has the same metric, else one sentence for each kind of metric.
     """
     records = [r for r in metrics.values() if r["problem"] == problem and r.get("minus_sum")]
     if not records:
         return "The sum was not run, so that nothing can be compared with it."
-    names = ["all"] if all("all" in r["minus_sum"] for r in records) else list(records[0]["minus_sum"])
+    names = ["all"] if all("all" in r["minus_sum"] for r in records) else _kinds(records[0]["minus_sum"])
     return " ".join(_metric_sentence(name, records) for name in names)
 
 
+def _kinds(differences: Mapping[str, Any]) -> list[str]:
+    return [name for name in differences if name.startswith("all.")]
+
+
 def _metric_sentence(name: str, records: Sequence[Mapping[str, Any]]) -> str:
-    metric = name if name != "all" else next(key for key in records[0]["minus_sum"] if key != "all")
-    shown = unit(metric)
+    first = records[0]["minus_sum"]
+    metric = name if name != "all" else _kinds(first)[0]
+    shown, accuracy = measure(metric), metric.endswith(".accuracy")
     groups: dict[str, list[str]] = {"better": [], "worse": [], "same": [], "alone": []}
-    best_first = sorted(records, key=lambda r: r["minus_sum"][name]["mean"], reverse=shown.higher)
+    best_first = sorted(records, key=lambda r: r["minus_sum"][name]["mean"], reverse=first[name]["higher"])
     for record in best_first:
         entry, method = record["minus_sum"][name], label(record["method"])
         if entry["ci95"] is None:
             groups["alone"].append(method)
             continue
-        low, high = (shown.factor * v for v in entry["ci95"])
-        mean, low_text, high_text = (
-            f"{value:+.{shown.digits}f}" for value in (shown.factor * entry["mean"], low, high)
-        )
-        text = f"{method} ({mean} [{low_text}, {high_text}])"
-        found = (low > 0 or high < 0) and abs(entry["mean"]) > entry.get("test_noise", 0.0)
-        found = found and entry.get("p_holm", 0.0) < 0.05
-        place = "same" if not found else "better" if (low > 0) == shown.higher else "worse"
+        mean, low, high = (f"{shown.factor * v:+.{shown.digits}f}" for v in (entry["mean"], *entry["ci95"]))
+        text = f"{method} ({mean} [{low}, {high}])"
+        found = entry["ci95"][0] > 0 or entry["ci95"][1] < 0
+        found = found and abs(entry["mean"]) > entry.get("test_noise", 0.0) and (entry.get("p_holm") or 0.0) < 0.05
+        place = "same" if not found else "better" if (entry["mean"] > 0) == entry["higher"] else "worse"
         groups[place].append(text if found else method)
-    exact = metric.endswith(".accuracy")
     words = {
-        "better": "more accurate than the sum" if exact else "better than the sum",
-        "worse": "less accurate" if exact else "worse",
-        "same": "no difference detected beyond the noise of seeds" + (" and test set" if exact else ""),
+        "better": "more accurate than the sum" if accuracy else "better than the sum",
+        "worse": "less accurate" if accuracy else "worse",
+        "same": f"no difference detected beyond the noise of seeds{' and test set' if accuracy else ''}",
         "alone": "one seed only, no interval",
     }
     sentence = "; ".join(f"{words[key]}: {', '.join(methods)}" for key, methods in groups.items() if methods)
-    measure = f"{shown.name}, mean of tasks" if name == "all" else f"{shown.name} of {metric.split('.')[0]}"
+    kind = metric.removeprefix("all.")
+    tasks = [key for key in first if key.endswith(f".{kind}") and not key.startswith("all.")]
+    told = f"{shown.step} of {shown.name}" if shown.step else shown.name
+    told = f"{told}, mean of tasks" if len(tasks) > 1 else told
     tail = f"paired over {max(r['n'] for r in records)} seeds, scale {records[0]['scale']}"
     holm = all("p_holm" in r["minus_sum"][name] for r in records)
     tail += f"; {'corrected (Holm)' if holm else 'uncorrected'} for {len(records)} comparisons."
-    return f"{sentence[0].upper()}{sentence[1:]}. {measure[0].upper()}{measure[1:]}, {tail}"
+    return f"{capital(sentence)}. {capital(told)}, {tail}"

@@ -24,7 +24,7 @@ def by_layer(pairs: Pairs, S: float) -> Figure:
     """
     names = list(layer_shares(next(iter(pairs.values()))[0][0], S))
     with look():
-        figure = canvas(2.4 + 1.55 * len(pairs), 1.0 + 0.155 * len(names))
+        figure = canvas(max(5.5, 2.4 + 1.55 * len(pairs)), 1.0 + 0.155 * len(names))
         panels = np.atleast_1d(figure.subplots(1, len(pairs), sharex=True, sharey=True))
         for axes, (method, (before, after)) in zip(panels, pairs.items(), strict=True):
             still = set(layer_shares(after[0], S))
@@ -50,7 +50,7 @@ def _dots(axes: Axes, runs: Sequence[Run], names: Sequence[str], S: float, edge:
             axes.plot(summary.mean, height, "o", color=edge, markerfacecolor=face, markersize=3.6)
 
 
-def _bar(axes: Axes, summary: Summary, height: float, hue: str, width: float) -> None:
+def _bar(axes: Axes, summary: Summary, height: int | float, hue: str, width: float) -> None:
     if summary.low is not None and summary.high is not None:
         axes.plot([summary.low, summary.high], [height, height], "-", color=hue, linewidth=width, zorder=1)
 
@@ -58,7 +58,7 @@ def _bar(axes: Axes, summary: Summary, height: float, hue: str, width: float) ->
 def cosines(pairs: Pairs) -> Figure:
     """The cosine between the tasks' gradients on the whole shared vector, all diagnosed steps of all seeds."""
     with look():
-        figure = canvas(2.1 * len(pairs), 2.6)
+        figure = canvas(max(5.5, 2.1 * len(pairs)), 2.6)
         panels = np.atleast_1d(figure.subplots(1, len(pairs), sharex=True, sharey=True))
         for axes, (method, (before, after)) in zip(panels, pairs.items(), strict=True):
             values = [[row["mean_cosine"] for run in runs for row in run.diagnostics] for runs in (before, after)]

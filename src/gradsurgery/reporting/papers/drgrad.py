@@ -117,7 +117,33 @@ def made_up_sentence(standings: Sequence[Standing]) -> str:
     said = (
         f"{len(apart)} separate beyond seed noise: {'; '.join(apart)}" if apart else "none separates beyond seed noise"
     )
-    return f"Made-up tasks: of {tested} comparisons with MMoE, Holm within each table and task, {said}."
+    text = f"Made-up tasks: of {tested} comparisons with MMoE, Holm within each table and task, {said}."
+    return " ".join([text, *_conflict_sentence(standings), *_ppnet_sentence(standings)])
+
+
+def _conflict_sentence(standings: Sequence[Standing]) -> list[str]:
+    """MMoE where the second label is the first, and where it is its negation."""
+    sides = {s.problem.removeprefix("drgrad_synthetic_"): s for s in standings}
+    if not {"cooperate", "conflict"} <= set(sides):
+        return []
+    parts = []
+    for word in ("cooperate", "conflict"):
+        metric = sides[word].metrics[0]
+        theirs = sides[word].theirs(BASE, metric)
+        printed = "" if theirs is None else f", published {theirs:.4f}"
+        parts.append(f"{say(sides[word].levels[metric][BASE])} where the tasks {word}{printed}")
+    return [f"MMoE's AUC on the first task of DRGrad's own table: {'; '.join(parts)}."]
+
+
+def _ppnet_sentence(standings: Sequence[Standing]) -> list[str]:
+    """The same network without and with the gate that reads who the user is."""
+    for found in standings:
+        if {"split", "split-ppnet"} <= set(found.lines):
+            pairs = [(found.levels[m]["split"], found.levels[m]["split-ppnet"]) for m in found.metrics]
+            said = "; ".join(f"{say(without)} and {say(gated)}" for without, gated in pairs)
+            where = found.problem.replace("_", " ")
+            return [f"Split-MMoE without and with PPNet on {where} (our own table), task by task: {said}."]
+    return []
 
 
 def _made_up(evidence: Evidence) -> list[Standing]:

@@ -12,32 +12,40 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gradsurgery.reporting.findings import direction
+from gradsurgery.reporting.grouping import title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.reporting.selection import select
-from gradsurgery.reporting.statistics import Summary, summarise, test_noise
+from gradsurgery.reporting.statistics import Summary, summarise
 from gradsurgery.reporting.style import canvas, colour, family, label, look
 
 _PROBLEM = "cifar100_reconstruction"
 _SUM, _CONTROL = "sum", "sum-ema"
 _NAMES = {
-    "sum": "weighted sum", "sum-ema": "weighted sum, smoothed", "sum-frozen_norm": "weighted sum, frozen norm",
-    "gcond": "GCond", "gcond-raw": "GCond, not smoothed", "gcond-stochastic": "GCond, stochastic",
-    "gcond-frozen_norm": "GCond, frozen norm", "gcond-zones": "GCond, hard zones",
+    "sum": "weighted sum", "sum-ema": "weighted sum (smoothed)", "sum-frozen_norm": "weighted sum (frozen norm)",
+    "gcond": "GCond", "gcond-raw": "GCond (not smoothed)", "gcond-stochastic": "GCond (stochastic)",
+    "gcond-frozen_norm": "GCond (frozen norm)", "single_task-l1": "L1 error alone", "single_task-ssim": "SSIM alone",
 }  # fmt: skip
+_ROUNDING = 0.5e-4  # differences that four digits do not show: orders of summation alone make them, and seeds may agree
 _METRICS = {"l1.mae": ("L1 error", "lower", 4), "ssim.ssim": ("SSIM", "higher", 4)}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """One method on one problem: its chosen test metrics by seed, its diagnosed steps, and what a step costs."""
+    """One method on one problem: its chosen test metrics by seed, its diagnosed steps, and what a step costs.
+
+    `noise` is what the test set's size alone can move the difference of its mean accuracy to the sum's by, 0 where that
+    is not known.
+    """
 
     runs: Sequence[Run]
     chosen: Mapping[int, Mapping[str, float]]
     step_ms: Sequence[float]
     passes: float | None
+    noise: float
 
     @property
     def conflicts(self) -> float | None:
@@ -107,6 +115,7 @@ def _lines(evidence: Evidence, problem: str) -> dict[str, _Line]:
             {run.seed: select(run, rule) for run in runs},
             [seed["step_ms"] for seed in seeds],
             float(seeds[0]["backward_passes_per_step"]) if seeds else None,
+            float(evidence.metrics[name].get("minus_sum", {}).get("all", {}).get("test_noise", 0.0)),
         )
     return lines
 
@@ -158,13 +167,14 @@ def _quality(lines: Mapping[str, _Line]) -> pd.DataFrame:
         for metric, (name, _, digits) in _METRICS.items():
             own = [values[metric] for values in line.chosen.values() if metric in values]
             row[f"{name} (test)"] = _say(summarise(own), digits, signed=False) if own else "-"
-        for base in (_SUM, _CONTROL):
-            for metric, (name, better, digits) in _METRICS.items():
-                both = base in lines and base != method and all(metric in v for v in line.chosen.values())
-                summary = _difference(line, lines[base], metric) if both else None
-                row[f"{name} minus {_name(base)}"] = "-" if summary is None else _say(summary, digits)
-                if base == _SUM:
-                    row[f"{name}: verdict"] = "-" if summary is None else direction(summary, better)
+        whole = all(set(_METRICS) <= set(values) for values in line.chosen.values())
+        for metric, (name, _, digits) in _METRICS.items():
+            against = _difference(line, lines[_SUM], metric) if whole and method != _SUM else None
+            row[f"{name} minus the weighted sum's"] = "-" if against is None else _say(against, digits)
+        for metric, (name, better, digits) in _METRICS.items():
+            ours = _difference(lines["gcond"], line, metric) if whole and method != "gcond" else None
+            row[f"GCond's {name} minus this one's"] = "-" if ours is None else _say(ours, digits)
+            row[f"GCond has the {better} {name}"] = "-" if ours is None else direction(ours, better, _ROUNDING)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -207,6 +217,7 @@ def _figure(lines: Mapping[str, _Line]) -> Figure:
                 if summary.low is not None and summary.high is not None:
                     axes.plot([summary.low, summary.high], [height, height], "-", color=_shade(method), linewidth=2.2)
                 axes.plot(summary.mean, height, "o", color=_shade(method), markersize=5)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.set_xlabel(f"{name} minus that of the weighted sum")
             axes.set_title(f"{name}: {better} is better")
         axes = panels[2]
@@ -217,7 +228,7 @@ def _figure(lines: Mapping[str, _Line]) -> Figure:
             axes.barh(height, float(np.median(ratios)), color=_shade(method), alpha=0.4, height=0.6)
             axes.plot(ratios, np.full(len(ratios), height), "o", color=_shade(method), markersize=3)
         axes.axvline(1.0, color=colour(_SUM), linewidth=1.0)
-        axes.set_xlabel("time per step over the weighted sum's")
+        axes.set_xlabel("times the weighted sum's step")
         axes.set_title("cost of a step")
         panels[0].set_yticks(range(len(order) + 1), [*(_name(m) for m in order), _name(_SUM)])
         panels[0].set_ylim(-0.6, len(order) + 0.6)
@@ -252,38 +263,30 @@ def _ran(lines: Mapping[str, _Line]) -> str:
 
 def _found(lines: Mapping[str, _Line]) -> str:
     """For or against the claim, from the paired differences; a control that was not run is said to be missing."""
-    base = lines[_SUM]
-    parts = [f"GCond against the weighted sum: {_both(lines['gcond'], base)}."]
+    base, ours = lines[_SUM], lines["gcond"]
+    said = f"GCond against the weighted sum: {_both(ours, base)}"
     if _CONTROL in lines:
         control = lines[_CONTROL]
-        parts.append(
-            f"The weighted sum smoothed and stepped in the same way, without any resolution: {_both(control, base)}."
-        )
-        parts.append(f"GCond against that control: {_both(lines['gcond'], control)}.")
-        helped = _verdicts(lines["gcond"], base)
-        alike = _verdicts(lines["gcond"], control)
+        said += f"; against the weighted sum smoothed and stepped in the same way: {_both(ours, control)}"
+        helped, alike = _verdicts(ours, base), _verdicts(ours, control)
         if set(alike) == {"no difference detected"} and "direction only" in helped:
-            parts.append(
-                "So at this scale what GCond gains is not shown to come from resolving conflicts; smoothing under an"
-                " optimiser without momentum does as well."
+            said += (
+                ", so that its gain is not shown to come from resolving conflicts: smoothing under an optimiser without"
+                " momentum does as well"
             )
         elif "direction only" in alike and "not reproduced" not in alike:
-            parts.append("So at this scale the resolution of conflicts adds to what the smoothing does.")
+            said += ", so that the resolution of conflicts adds to what the smoothing does"
     else:
-        parts.append("The control that smooths the weighted sum was not run, so that the cause cannot be told.")
-    if "gcond-raw" in lines:
-        parts.append(f"Resolution alone (not smoothed, the common optimiser): {_both(lines['gcond-raw'], base)}.")
-    resolved = [line.resolved for m, line in lines.items() if family(m) == "gcond" and line.resolved is not None]
-    if resolved:
-        many = "none" if max(resolved) == 0 else f"{100 * float(np.mean(resolved)):.1f} %"
-        parts.append(
-            f"Of GCond's diagnosed steps {many} had a conflict to resolve (mean cosine {base.cosine or 0.0:+.2f} under"
-            " the weighted sum)."
-        )
+        said += "; the control that smooths the weighted sum was not run, so that the cause cannot be told"
+    if ours.resolved is not None:
+        many = "none" if ours.resolved == 0 else f"{100 * ours.resolved:.1f} %"
+        said += f"; {many} of its diagnosed steps had a conflict to resolve (mean cosine {ours.cosine or 0.0:+.2f})"
+    said += "."
+    if {"gcond-frozen_norm", "sum-frozen_norm"} <= set(lines):
+        said += f" With BatchNorm frozen for both: {_both(lines['gcond-frozen_norm'], lines['sum-frozen_norm'])}."
     if "gcond-stochastic" in lines:
-        stochastic = lines["gcond-stochastic"]
-        parts.append(f"Stochastic against exact accumulation: {_both(stochastic, lines['gcond'])}{_times(lines)}.")
-    return " ".join(parts)
+        said += f" Stochastic against exact accumulation: {_both(lines['gcond-stochastic'], ours)}{_times(lines)}."
+    return said
 
 
 def _times(lines: Mapping[str, _Line]) -> str:
@@ -301,13 +304,16 @@ def _both(line: _Line, base: _Line) -> str:
     said = []
     for metric, (name, better, digits) in _METRICS.items():
         summary = _difference(line, base, metric)
-        word = {"direction only": "better", "not reproduced": "worse"}.get(direction(summary, better))
-        said.append(f"{name} {_say(summary, digits)}, {word or direction(summary, better)}")
+        word = direction(summary, better, _ROUNDING)
+        word = {"direction only": "better", "not reproduced": "worse"}.get(word, word)
+        said.append(f"{name} {_say(summary, digits)}, {word}")
     return f"{'; '.join(said)} (n = {_difference(line, base, next(iter(_METRICS))).n})"
 
 
 def _verdicts(line: _Line, base: _Line) -> list[str]:
-    return [direction(_difference(line, base, metric), better) for metric, (_, better, _) in _METRICS.items()]
+    return [
+        direction(_difference(line, base, metric), better, _ROUNDING) for metric, (_, better, _) in _METRICS.items()
+    ]
 
 
 def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]]) -> pd.DataFrame:
@@ -315,48 +321,40 @@ def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]]) -> pd.DataFrame:
     for problem, lines in elsewhere.items():
         for method in [m for m in _complete(lines) if family(m) in ("pcgrad", "cagrad", "sam_gs", "gcond")]:
             line, base = lines[method], lines[_SUM]
-            summary, noise = _difference(line, base, None), _noise(line, base)
+            summary = _difference(line, base, None)
             rows.append({
-                "problem": problem, "method": _name(method) if "raw" not in method else label(method),
+                "problem": title(problem), "method": _name(method) if "raw" not in method else label(method),
                 "track": line.runs[0].track, "scale": line.runs[0].scale, "n": summary.n,
                 "accuracy minus the sum's (points, mean of tasks)": _say(summary, 2, factor=100.0),
-                "what the test set's size can explain (points)": f"{100 * noise:.2f}",
-                "verdict": direction(summary, "higher", noise),
+                "what the test set's size can explain (points)": f"{100 * line.noise:.2f}" if line.noise else "-",
+                "verdict": direction(summary, "higher", line.noise),
                 "diagnosed steps with a conflict (%)": "-" if line.conflicts is None else f"{100 * line.conflicts:.0f}",
                 "step (ms)": f"{np.median(line.step_ms):.1f}" if line.step_ms else "-",
             })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _noise(line: _Line, base: _Line) -> float:
-    size = line.runs[0].test_size
-    return 0.0 if size is None else test_noise(_shares(line, base), size)
-
-
-def _shares(line: _Line, base: _Line) -> list[tuple[float, float]]:
-    rows, others = list(line.chosen.values()), list(base.chosen.values())
-    return [(float(np.mean([r[m] for r in rows])), float(np.mean([r[m] for r in others]))) for m in rows[0]]
-
-
 def _ran_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
-    first = next(iter(elsewhere.values()))
-    line = first[next(m for m in first if family(m) == "gcond")]
+    runs = [line.runs for lines in elsewhere.values() for method, line in lines.items() if family(method) == "gcond"]
+    seeds = sorted({len(group) for group in runs})
+    scales, tracks = (", ".join(sorted(set(n))) for n in zip(*((g[0].scale, g[0].track) for g in runs), strict=True))
     return (
-        f"Besides, GCond on single mini-batches, not smoothed, on {', '.join(elsewhere)} (scale {line.runs[0].scale},"
-        f" track {line.runs[0].track}, {len(line.runs)} seeds), which is outside the regime its authors recommend."
+        f"Besides, GCond on single mini-batches, not smoothed, on {'; '.join(map(title, elsewhere))} (scale {scales},"
+        f" track {tracks}, {' or '.join(map(str, seeds))} seeds), which is outside the regime its authors recommend."
     )
 
 
 def _found_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
-    said = []
+    said: dict[str, list[str]] = {}
     for problem, lines in elsewhere.items():
         for method in [m for m in lines if family(m) == "gcond"]:
             line, base = lines[method], lines[_SUM]
             summary = _difference(line, base, None)
-            word = direction(summary, "higher", _noise(line, base))
+            word = direction(summary, "higher", line.noise)
             word = {"direction only": "more accurate", "not reproduced": "less accurate"}.get(word, word)
-            share = (
-                "" if line.resolved is None else f", {100 * line.resolved:.0f} % of diagnosed steps with a resolution"
+            share = "" if line.resolved is None else f", resolving on {100 * line.resolved:.0f} % of diagnosed steps"
+            said.setdefault(word, []).append(
+                f"{title(problem)}, {label(method)} ({_say(summary, 2, factor=100.0)} points, n = {summary.n}{share})"
             )
-            said.append(f"{problem}, {label(method)}: {_say(summary, 2, factor=100.0)} points, {word}{share}")
-    return f"On single mini-batches, accuracy minus the sum's: {'; '.join(said)}."
+    parts = [f"{word}: {'; '.join(where)}" for word, where in sorted(said.items())]
+    return f"Single mini-batches, not smoothed, against the sum. {'. '.join(p[0].upper() + p[1:] for p in parts)}."

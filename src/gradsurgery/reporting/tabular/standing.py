@@ -26,6 +26,11 @@ PUBLISHED = {
     "sum": "MMoE", "split": "Split-MMoE", "ple": "PLE", "pcgrad": "PCGrad", "cagrad-c0_5": "CAGrad",
     "drgrad-printed": "DRGrad", "drgrad-matched": "DRGrad", "drgrad_code": "DRGrad",
 }  # fmt: skip
+# Where the paper prints what a problem is about.
+_TABLES = {
+    "census": "drgrad/table-3-census", "drgrad_synthetic_cooperate": "drgrad/table-2-cooperative",
+    "drgrad_synthetic_conflict": "drgrad/table-2-conflict",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Standing:
         lines: runs by method.
         levels: by metric and method, over seeds, under the problem's selection rule; single-task lines have one metric.
         compared: by metric and method, against MMoE. Networks are corrected for together, so are classical models.
-        printed: rows of the published table with these metrics; none where the records were not handed in.
+        printed: rows of the published table; none where there is none or the records were not handed in.
     """
 
     problem: str
@@ -91,8 +96,8 @@ def standing(evidence: Evidence, problem: str) -> Standing | None:
             differences = {m: [values[m][s] - values[BASE][s] for s in seeds] for m, seeds in shared.items() if seeds}
             compared[metric] |= compare(differences)
     tables = evidence.papers["drgrad"].tables if "drgrad" in evidence.papers else ()
-    fitting = [table.rows for table in tables if set(levels) <= set(table.metrics)]
-    return Standing(problem, lines, levels, compared, fitting[0] if fitting and problem == "census" else {})
+    printed = {table.id: table.rows for table in tables}.get(_TABLES.get(problem, ""), {})
+    return Standing(problem, lines, levels, compared, printed)
 
 
 def _values(evidence: Evidence, runs: Sequence[Run], metric: str) -> dict[int, float]:

@@ -59,6 +59,7 @@ def made_up(standings: Sequence[Standing]) -> pd.DataFrame:
             for metric in found.metrics:
                 row[f"{task(metric)}, exact AUC"] = say(found.levels[metric].get(method))
                 row[f"{task(metric)}, minus MMoE (1e-4)"] = gain(found.compared[metric].get(method))
+                row[f"{task(metric)}, published"] = _plain(found.theirs(method, metric))
             rows.append({**row, "n": len(runs), "scale, track": f"{runs[0].scale}, {runs[0].track}"})
     return pd.DataFrame(rows)
 
