@@ -14,7 +14,7 @@ from gradsurgery.core.metrics import delta_m_task
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.published import Paper, Table, check_provenance, read
 from pipelines.evaluate import read_histories
-from pipelines.report import declared_experiments, gather
+from pipelines.report import declared, gather
 
 FOLDER = Path(__file__).parents[2] / "data/published"
 PAPERS = ("pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad")
@@ -42,7 +42,7 @@ def test_every_record_is_valid_and_answered_or_explained(key: str) -> None:
 
 
 def declared() -> set[str]:
-    return declared_experiments(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8")))
+    return declared(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8")))
 
 
 def test_all_seven_papers_are_there() -> None:
