@@ -9,15 +9,14 @@ import pytest
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.findings import (
     direction,
-    image_sentence,
     judge,
-    landscape_sentence,
     paper_sentence,
     published_value,
 )
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import capital, measure
 from gradsurgery.reporting.published import Answer, Record
+from gradsurgery.reporting.sentences import image_sentence, landscape_sentence
 from gradsurgery.reporting.statistics import Summary
 from pipelines.evaluate import read_histories
 

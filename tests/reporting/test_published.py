@@ -12,7 +12,9 @@ import yaml
 
 from gradsurgery.core.metrics import delta_m_task
 from gradsurgery.reporting.comparison import evaluate
-from gradsurgery.reporting.published import Paper, Table, check_provenance, read
+from gradsurgery.reporting.ledger import read
+from gradsurgery.reporting.printed import Table
+from gradsurgery.reporting.published import Paper, check_provenance
 from pipelines.evaluate import read_histories
 from pipelines.report import declared_experiments, gather
 
