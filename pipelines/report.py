@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from gradsurgery.reporting.assembly import Sources, assemble
-from gradsurgery.reporting.published import Paper, check_provenance, read
+from gradsurgery.reporting.ledger import read
+from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
 from pipelines.evaluate import read_histories, write
 

@@ -9,7 +9,7 @@ import yaml
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.papers.drgrad import section
-from gradsurgery.reporting.published import read
+from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.style import svg
 from gradsurgery.reporting.tabular.standing import standing
