@@ -9,9 +9,10 @@ import yaml
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.papers.drgrad import section
-from gradsurgery.reporting.published import read
+from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.style import svg
+from gradsurgery.reporting.tabular.standing import standing
 
 CENSUS = ("income.auc", "never_married.auc")
 MADE_UP = ("first.auc", "second.auc")
@@ -108,6 +109,16 @@ def test_the_classical_models_are_said_and_not_tested(whole):
     assert "Models that share nothing: boosted trees 0.94" in found
     frame = sheet(section(whole), "drgrad-census")
     assert frame["method"][0] == "boosted trees"  # the best first
+
+
+def test_classical_models_do_not_make_the_networks_correction_harder():
+    networks = [census("sum"), census("split", 1e-5), census("ple")]
+    floors = [census(f"floor-{name}", 7e-3, rule="floor") for name in ("trees", "logistic")]
+    alone, beside = (standing(evidence(*groups), "census") for groups in (networks, networks + floors))
+    for method in ("split", "ple"):
+        found = [s.compared["income.auc"][method].p_holm for s in (alone, beside)]
+        assert found[0] == found[1] < 1.0
+    assert beside.compared["income.auc"]["floor-trees"].separates()
 
 
 def test_the_census_table(whole):

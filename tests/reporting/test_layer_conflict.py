@@ -81,6 +81,7 @@ def test_only_layers_that_both_share_enter_their_mean():
     found = compare([split], [base], -0.1)
     assert found.layers == 2
     assert found.layers_step.mean == pytest.approx(0.1 - 0.3)
+    assert compare([base], [split], -0.1).layers_step.mean == pytest.approx(0.3 - 0.1)
 
 
 def test_runs_that_never_meet_the_same_loss_are_not_compared_there():

@@ -2,6 +2,8 @@
 
 import copy
 import functools
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,12 @@ import pytest
 import yaml
 
 from gradsurgery.core.metrics import delta_m_task
-from gradsurgery.reporting.published import Paper, Table, check_provenance, read
+from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.reporting.ledger import read
+from gradsurgery.reporting.printed import Table
+from gradsurgery.reporting.published import Paper, check_provenance
+from pipelines.evaluate import read_histories
+from pipelines.report import declared_experiments, gather
 
 FOLDER = Path(__file__).parents[2] / "data/published"
 PAPERS = ("pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad")
@@ -37,10 +44,7 @@ def test_every_record_is_valid_and_answered_or_explained(key: str) -> None:
 
 
 def declared() -> set[str]:
-    """The full names of all lines of params.yaml, sequels included."""
-    document = yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8"))
-    tables = [document[name] for name in ("experiments", "sequels") if name in document]
-    return {f"{problem}-{key}" for table in tables for problem, lines in table.items() for key in lines}
+    return declared_experiments(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8")))
 
 
 def test_all_seven_papers_are_there() -> None:
@@ -240,3 +244,13 @@ def test_malformed_table_is_refused(change: dict[str, Any], message: str) -> Non
     broken["tables"][0] |= change
     with pytest.raises(ValueError, match=message):
         read(broken)
+
+
+def test_the_report_refuses_a_ledger_that_names_a_missing_experiment(checkout: Path) -> None:
+    shutil.copytree(FOLDER, checkout / "data/published")
+    groups = read_histories(checkout / "reports/history")
+    (checkout / "reports/metrics.json").write_text(json.dumps(evaluate(groups, {})))
+    table = {"experiments": {"pcgrad_toy": {"pcgrad": {}}}}
+    (checkout / "params.yaml").write_text(yaml.safe_dump(table))
+    with pytest.raises(ValueError, match=r"`answered_by` of .* must name an experiment of the table, found"):
+        gather(checkout)

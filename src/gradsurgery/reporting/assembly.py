@@ -11,14 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.reporting import cards, controlled, costing, deviations, landscapes, observatory, papers, verdicts
-from gradsurgery.reporting.findings import (
-    Finding,
-    image_sentence,
-    is_cell,
-    landscape_sentence,
-    paper_sentence,
-    published_value,
-)
+from gradsurgery.reporting.findings import Finding, is_cell, paper_sentence, published_value
 from gradsurgery.reporting.grouping import Groups, Metrics, landscape, of, problems, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.output import Output
@@ -26,6 +19,7 @@ from gradsurgery.reporting.page import render
 from gradsurgery.reporting.published import Paper, Record
 from gradsurgery.reporting.readme import findings_table
 from gradsurgery.reporting.section import Evidence, Section
+from gradsurgery.reporting.sentences import image_sentence, landscape_sentence
 from gradsurgery.reporting.statistics import significant
 from gradsurgery.reporting.style import NAMES, SECTIONS, png
 from gradsurgery.reporting.tables import Linked, source

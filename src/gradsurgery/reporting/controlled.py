@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.reporting import figures, tables
-from gradsurgery.reporting.findings import image_sentence
 from gradsurgery.reporting.grouping import Groups, Metrics, of, records, setting, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.output import Output
 from gradsurgery.reporting.selection import score
+from gradsurgery.reporting.sentences import image_sentence
 from gradsurgery.reporting.statistics import significant
 from gradsurgery.reporting.style import family
 

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from gradsurgery.reporting import across, landscapes, tables
-from gradsurgery.reporting.findings import landscape_sentence
 from gradsurgery.reporting.grouping import of, setting, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import capital
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.reporting.sentences import landscape_sentence
 from gradsurgery.reporting.style import NAMES
 
 _CLOUD = 10  # more starts than this are copies of one start, shown as a distribution

@@ -77,7 +77,7 @@ def made_up(standings: Sequence[Standing]) -> Figure:
                     paint, ends = _PAINTS[methods.index(method) % len(_PAINTS)], _ends(levels[method])
                     axes.plot([x, x], [min(ends), max(ends)], "-", color=paint, linewidth=1.4)
                     axes.plot(x, levels[method].mean, "o", color=paint, markersize=4)
-            axes.set_xticks(range(len(members)), [f"{found.correlation:+.2f}" for found in members])
+            axes.set_xticks(range(len(members)), [f"{round(found.correlation, 2) + 0.0:+.2f}" for found in members])
             axes.set_xlim(-0.5, len(members) - 0.5)
             axes.grid(visible=False, axis="x")
             axes.set_title(_TABLES[key])
