@@ -6,6 +6,9 @@ own unit, each with `higher`: whether more is better.
 Seeds are paired: seed s of two experiments shares split, initialisation, data order and augmentation, so differences,
 Delta-m and ranks are taken per seed and averaged afterwards. Delta-m is taken against the single-task runs of the same
 seed; its interval therefore carries their spread too. (The published Delta-m is the ratio of seed-averaged metrics.)
+
+Holm's correction and mean ranks are taken among the lines that keep the contract of the controlled table; a line that
+does not says why under `excluded`, and is compared with the sum like the others, uncorrected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
+from gradsurgery.reporting.contract import violations
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import by_word
 from gradsurgery.reporting.selection import RULES, select
@@ -54,16 +58,21 @@ def _problem(members: Mapping[str, Sequence[Run]], rule: str) -> dict[str, dict[
             records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first)
             records[name] |= _delta_m_baseline(chosen[name], chosen[baseline], first.metrics)
         records[name] |= _delta_m(chosen[name], base, first.metrics)
-    others = {name: chosen[name] for name in competitors if name != baseline}
+    barred = violations(members, rule, baseline)
+    for name, reasons in barred.items():
+        records[name]["excluded"] = reasons
+    track = members.get(baseline, next(iter(members.values())))[0].track
+    fair = [name for name in competitors if name not in barred and members[name][0].track == track]
+    others = {name: chosen[name] for name in fair if name != baseline}
     for name, corrected in _corrected(others, chosen.get(baseline, {}), first).items():
         for key, entry in corrected.items():
             records[name][f"minus_{BASELINE}"][key] |= entry
-    shared = set.intersection(*(set(chosen[name]) for name in competitors)) if competitors else set()
-    if len(competitors) > 1 and shared:
-        ranks = [mean_ranks({n: chosen[n][seed] for n in competitors}, first.metrics) for seed in sorted(shared)]
-        for name in competitors:
+    shared = set.intersection(*(set(chosen[name]) for name in fair)) if fair else set()
+    if len(fair) > 1 and shared:
+        ranks = [mean_ranks({n: chosen[n][seed] for n in fair}, first.metrics) for seed in sorted(shared)]
+        for name in fair:
             records[name]["mean_rank"] = summarise([rank[name] for rank in ranks]).as_record()
-            records[name]["competitors"] = len(competitors)
+            records[name]["competitors"] = len(fair)
     return records
 
 

@@ -167,10 +167,11 @@ def conflict(groups: Groups) -> Figure:
                 axes = panels[row][third]
                 for method in methods:
                     values = _third([run.diagnostics for run in groups[method]], key, third)
-                    axes.hist(
-                        values, bins=np.linspace(low, 1.0, 21), histtype="step", density=True, color=colour(method),
-                        linestyle=line(method, methods), linewidth=1.3, label=label(method),
-                    )  # fmt: skip
+                    if values:  # a short run may have logged nothing in a third of it
+                        axes.hist(
+                            values, bins=np.linspace(low, 1.0, 21), histtype="step", density=True,
+                            color=colour(method), linestyle=line(method, methods), linewidth=1.3, label=label(method),
+                        )  # fmt: skip
                 if key == "mean_cosine":
                     axes.axvline(0.0, color="#888888", linewidth=0.8)
                     axes.set_title(title)
