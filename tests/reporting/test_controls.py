@@ -53,11 +53,17 @@ def test_the_sentence_follows_the_numbers(make: Make) -> None:
     assert text.startswith(
         "PCGrad is better than placebo random; worse than placebo permuted; not told from placebo positive"
     )
-    assert text.endswith("leaves it unsupported here.")
+    assert text.endswith("leaves the mechanism unsupported here.")
     good = {**SHIFTS, "placebo_positive": 0.0, "placebo_permuted": 0.0}
     assert controls.placebo_sentence(make(good), "best-val").endswith("(n = 5, Holm over 4).")
     assert controls.placebo_sentence(make({"sum": 0.0, "pcgrad": 0.0}), "best-val") == ""
     assert controls.placebo_sentence(make({"sum": 0.0}), "best-val") == ""
+
+
+def test_equal_passes_have_their_own_word(make: Make) -> None:
+    for shift, word in ((0.05, "worse (-2."), (0.0, "better (+2."), (0.02, "no difference detected (")):
+        text = controls.placebo_sentence(make({**SHIFTS, "sum-equal_passes": shift}), "best-val")
+        assert f"Against the sum with as many backward passes: {word}" in text
 
 
 def test_a_small_test_set_supports_nothing(make: Make) -> None:
@@ -88,7 +94,7 @@ def test_tuned_weights_are_chosen_on_validation(make: Make) -> None:
     chosen, weights, count = controls.tuned(runs, "best-val")
     assert (set(weights.values()), count) == ({0.5}, 3)
     assert 0.999 not in chosen.values()
-    table = controls.tuned_table(runs, "best-val")
+    table = controls.tuned_table({**runs, "sum-repeat": runs["sum"], "sum-half_batches": runs["sum"]}, "best-val")
     assert table["method"][0].startswith("static weights, best of 3 on validation")
     assert table["trials"].tolist() == [3, 1]
     assert controls.tuned_table(make({"sum": 0.0, "static-10": 0.0}), "best-val").empty
