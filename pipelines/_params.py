@@ -16,7 +16,7 @@ from gradsurgery.core.discovery import available
 from gradsurgery.experiment import validate
 
 SCALES = ("smoke", "laptop", "paper")
-TRACKS = ("controlled", "as-published")
+TRACKS = ("controlled", "as-published", "reference")
 SELECTIONS = ("best-val", "last", "best-test")
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
          "aggregator": "aggregators"}  # fmt: skip

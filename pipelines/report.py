@@ -7,14 +7,15 @@ Example: python -m pipelines.report
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from gradsurgery.reporting.assembly import Sources, assemble
-from gradsurgery.reporting.published import Paper, read
+from gradsurgery.reporting.ledger import read
+from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
 from pipelines.evaluate import read_histories, write
 
@@ -42,6 +43,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}:{error.lineno}: must be JSON, found {error.msg}.") from None
 
 
+def declared_experiments(document: Mapping[str, Any]) -> set[str]:
+    """Full names of all lines of params.yaml, sequels included."""
+    tables = [document.get(name) or {} for name in ("experiments", "sequels")]
+    return {f"{problem}-{key}" for table in tables for problem, lines in table.items() for key in lines}
+
+
 def gather(root: Path) -> Sources:
     """All sources of the report under one checkout. Raises ValueError when they do not belong together."""
     groups = read_histories(root / "reports/history")
@@ -51,11 +58,14 @@ def gather(root: Path) -> Sources:
         raise ValueError(f"reports/metrics.json must hold the experiments of reports/history, found {odd} in one only.")
     params = root / "params.yaml"
     document = yaml.safe_load(params.read_text(encoding="utf-8")) if params.exists() else {}
+    papers = read_papers(root / "data/published")
+    if "experiments" in document:
+        check_provenance(papers, declared_experiments(document))
     return Sources(
         groups=groups,
         metrics=metrics,
         costs={path.stem: read_json(path) for path in sorted((root / "reports/costs").glob("*.json"))},
-        papers=read_papers(root / "data/published"),
+        papers=papers,
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
     )

@@ -89,7 +89,7 @@ def test_a_history_is_complete_and_free_of_clock_and_machine(declare, arrays):
     line = json.loads(lines[0])
     assert set(line) == {
         "experiment", "problem", "seed", "scale", "track", "declaration", "tasks", "metrics", "data_sha256", "epochs",
-        "diagnostics", "skipped_steps", "trajectory", "layers",
+        "diagnostics", "skipped_steps", "trajectory", "layers", "test_rows",
     }  # fmt: skip
     assert line["tasks"] == ["left", "right"]
     assert line["declaration"] == json.loads(json.dumps(declaration))
@@ -133,4 +133,5 @@ def test_layer_scores_go_into_the_history_with_the_size_of_every_layer(declare, 
     assert sum(layers["sizes"]) == sum(p.numel() for p in learner.network.shared_parameters())
     assert len(layers["names"]) == len(layers["sizes"]) == len(layers["scores"][0])
     assert layers["thresholds"] == [0.0, -0.5]
+    assert layers["steps"] == 4
     assert evidence_of([line])["scores"].keys() == set(layers["names"])

@@ -111,6 +111,7 @@ def history(
         "tasks": list(learner.problem.tasks),
         "metrics": dict(learner.problem.metrics),
         "data_sha256": data_sha256,
+        "test_rows": learner.problem.test_rows,
         "epochs": learner.epochs,
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
@@ -118,6 +119,7 @@ def history(
         "layers": {
             "names": list(learner.layers),
             "sizes": [sum(p.numel() for p in own) for own in learner.layers.values()],
+            "steps": learner.step_count,
             "thresholds": list(learner.score_layers),
             "scores": [epoch[:-1] for epoch in learner.layer_scores],
             "whole": [epoch[-1] for epoch in learner.layer_scores],

@@ -163,6 +163,9 @@ def test_backward_passes_are_counted_without_diagnostics(make):
         learner = make(aggregator, diagnose_every=1)
         learner.epoch()
         assert learner.backward_passes == passes
+    single = make("pcgrad", {"name": "single_task", "task": 1})
+    single.epoch()
+    assert single.backward_passes == 1
 
 
 def test_clipping_is_of_the_whole_gradient(make):

@@ -8,11 +8,8 @@ from gradsurgery.core.surgery import GradientSurgery
 
 
 def _network(**changes):
-    return build("networks", "cnn", **{"num_tasks": 3, "num_classes": 4, "width": 4, "hidden": 6, "size": 8} | changes)
-
-
-def _grads(parameters):
-    return [None if p.grad is None else p.grad.clone() for p in parameters]
+    torch.manual_seed(0)
+    return build("networks", "cnn", **{"num_tasks": 3, "num_classes": 4, "width": 4, "hidden": 16, "size": 8} | changes)
 
 
 def test_the_published_layers():
@@ -35,7 +32,6 @@ def test_a_task_sees_its_own_row_and_nothing_else():
 
 
 def test_rows_by_themselves_give_the_gradients_of_one_pass_together():
-    torch.manual_seed(0)
     network, x = _network(), torch.rand(3, 5, 3, 8, 8)
     shared = network.shared_parameters()
     rows = []
@@ -65,7 +61,6 @@ def test_shared_parameters_are_those_that_every_task_trains():
 
 def test_separate_trunks_train_as_networks_of_their_own_do():
     x = torch.rand(3, 5, 3, 8, 8)
-    torch.manual_seed(0)
     network = _network(trunk="separate")
     alone = [torch.nn.Sequential(network.trunks[k], network.heads[k]) for k in range(3)]
     before = [[p.detach().clone() for p in one.parameters()] for one in alone]

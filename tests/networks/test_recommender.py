@@ -172,6 +172,26 @@ def test_equal_capacity_holds_to_one_unit_of_width(fields):
     assert size(make(**real, **fields, equal_capacity=False)) != pytest.approx(wanted, rel=0.03)
 
 
+def test_capacity_may_be_that_of_a_split_with_more_experts():
+    real = {"cardinalities": (10,) * 32, "num_continuous": 7, "width": 32, "tower": 32, "embedding": 4}
+    network = make(**real, variant="ple", levels=2, experts=3, capacity_experts=4)
+    assert len(network.body.own) == 4  # one expert a task at each of two levels
+    assert [experts.n for experts in (*network.body.own, *network.body.common)] == [1] * 6
+    assert size(network) == pytest.approx(size(make(**real, variant="split")), rel=0.02)
+    assert size(network) > 1.1 * size(make(**real, variant="ple", levels=2, experts=3))
+
+
+def test_an_embedding_is_looked_up_at_its_columns_offset():
+    network = make()
+    inputs = table()
+    _, embedded = network._encode(inputs)
+    expected = network.embedding(inputs[:, 2:].long() + torch.tensor([0, 3, 8]))
+    assert torch.equal(embedded, expected)
+    weight = network.embedding.weight
+    ours, torchs = (torch.autograd.grad(e.square().sum(), weight)[0] for e in (embedded, expected))
+    torch.testing.assert_close(ours, torchs)
+
+
 def test_dedicated_experts_are_seen_by_the_first_gate_alone():
     network = make(variant="split", dedicated=2)
     assert [gate.out_features for gate in network.body.gates] == [6, 4]

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,8 @@ def checkout(tmp_path_factory, params):
             (root / name).write_bytes((ROOT / name).read_bytes())
     for name in ("reports/history", "reports/costs"):
         (root / name).mkdir(parents=True)
+    for path in (root / "data/published").glob("*.yaml"):
+        path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")
     arrays = _pictures(mirror / "digits")
     params["datasets"] = {"digits": {"title": "random pictures", "licence": "none", "arrays": arrays, "sources": []}}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
@@ -99,6 +102,19 @@ def checkout(tmp_path_factory, params):
     made.run("git", "init", "-q")
     made.commit()
     return made
+
+
+def _published(path: Path) -> dict[str, Any]:
+    """The ledger of one paper without the claims and rows that name an experiment this checkout lacks."""
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    names = {f"{problem}-{key}" for problem, keys in EXPERIMENTS.items() for key in keys}
+    answers = {claim["id"]: claim.get("answered_by") or {} for claim in document["claims"]}
+    named = {key: {answer.get("experiment"), answer.get("minus")} - {None} for key, answer in answers.items()}
+    document["claims"] = [claim for claim in document["claims"] if named[claim["id"]] <= names]
+    for table in document["tables"]:
+        for row in table["rows"].values():
+            row.pop("experiment", None)
+    return document
 
 
 def _pictures(folder: Path) -> dict[str, dict[str, str]]:

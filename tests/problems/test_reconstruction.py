@@ -231,9 +231,9 @@ def test_methods_train_it_and_resume(arrays, aggregator, accumulation):
     ("changes", "message"),
     [
         ({"epochs": 0}, "`epochs` must be at least 1, found epochs = 0"),
-        ({"hidden": 65}, "`hidden` must be from 1 to 64, found hidden = 65"),
-        ({"hidden": 0}, "`hidden` must be from 1 to 64, found hidden = 0"),
-        ({"warmup": 3}, "`warmup` must be from 0 to 2, found warmup = 3"),
+        ({"hidden": 65}, "`hidden` must be at most 64, found hidden = 65"),
+        ({"hidden": 0}, "`hidden` must be at least 1, found hidden = 0"),
+        ({"warmup": 3}, "`warmup` must be at most 2, found warmup = 3"),
         ({"train_size": 8}, "`batch_size` must be at most train_size = 8, found batch_size = 16"),
         ({"lr": 0.0}, "`lr` must be positive, found lr = 0.0"),
         ({"clip": -1.0}, "`clip` must be positive, found clip = -1.0"),

@@ -6,7 +6,7 @@ import torch
 
 from gradsurgery.core.discovery import build
 from gradsurgery.experiment import build_learner
-from gradsurgery.problems.synthetic import directions, drgrad_table, prepare
+from gradsurgery.problems.synthetic import directions, drgrad_table, prepare, users_table
 
 
 def made(name, cosine, seed=0, rows=4000):
@@ -77,6 +77,50 @@ def test_mmoes_tasks_agree_the_more_the_larger_the_cosine():
     assert found[-1] > 0.95
 
 
+def test_users_weigh_groups_of_columns_by_a_taste_of_their_own():
+    x, users, y = users_table(np.random.Philox(0), 40_000, 0.5)
+    assert x.shape == (40_000, 40)
+    assert users.shape == (40_000, 1)
+    assert set(users[:, 0]) == set(range(200))
+    residues, slopes = [], []
+    for user in range(20):
+        rows = users[:, 0] == user
+        fit = np.linalg.lstsq(x[rows], y[rows, 0], rcond=None)[0]
+        residues.append((y[rows, 0] - x[rows] @ fit).std())
+        slopes.append(fit)
+    assert np.mean(residues) == pytest.approx(0.1, rel=0.2)  # linear for each user, but for the noise
+    shared = np.linalg.lstsq(x, y[:, 0], rcond=None)[0]
+    ratios = np.array(slopes) / shared  # the user's taste over the mean taste: one number for each group of five
+    wide = abs(shared) > 0.1
+    assert np.abs(ratios[:, wide]).max() < 2.6
+    for group in range(8):
+        inside = ratios[:, 5 * group : 5 * group + 5][:, wide[5 * group : 5 * group + 5]]
+        assert inside.std(axis=1).max(initial=0.0) < 0.2
+    assert ratios[:, wide].std(axis=0).min() > 0.3
+
+
+def test_users_are_categories_as_they_are():
+    arrays = made("users", 0.5, rows=2000)
+    assert arrays["cardinalities"].tolist() == [200]
+    assert arrays["train_nominal"].shape == (2000, 1)
+    assert arrays["train_nominal"].max() <= 199
+    assert arrays["train_continuous"].shape == (2000, 40)
+    assert arrays["correlations"][0] == pytest.approx(0.5, abs=0.06)
+
+
+def test_ppnet_runs_on_users():
+    network = {"name": "recommender", "variant": "split", "width": 8, "personal": [0]}
+    declaration = {
+        "problem": "users", "module": "synthetic", "rule": {"name": "drgrad", "pairing": "matched"},
+        "settings": {"network": network, "sizes": {"tower": 8}, "epochs": 1, "batch_size": 200, "lr": 1e-2},
+        "transform": {"name": "identity"}, "balancer": {"name": "equal"}, "aggregator": {"name": "sum"},
+    }  # fmt: skip
+    learner = build_learner(declaration, made("users", 0.5, rows=2000), 0)
+    before = learner.network.gate.weight.detach().clone()
+    learner.epoch()
+    assert not torch.equal(before, learner.network.gate.weight)
+
+
 def test_the_seed_decides():
     a, b, c = made("mmoe", 0.5), made("mmoe", 0.5), made("mmoe", 0.5, seed=1)
     assert all(np.array_equal(a[name], b[name]) for name in a)
@@ -116,7 +160,7 @@ def test_wrong_settings_are_refused_without_data(changes, message):
 
 
 def test_wrong_sets_are_refused():
-    with pytest.raises(ValueError, match="`set` must be 'drgrad' or 'mmoe', found set = 'x'"):
+    with pytest.raises(ValueError, match="`set` must be one of 'drgrad', 'mmoe', 'users', found set = 'x'"):
         made("x", 0.5)
     with pytest.raises(ValueError, match=r"`cosine` must be in \[-1, 1\], and not 0 for 'drgrad', found cosine = 0.0"):
         made("drgrad", 0.0)

@@ -54,7 +54,8 @@ def test_histories_are_of_the_scale_the_seeds_and_the_declaration_in_the_table(p
         for run in runs:
             assert run.scale == params.scale
             assert run.declaration == experiment.declaration, name
-            assert len(run.epochs) == experiment.declaration["settings"]["epochs"]
+            settings = experiment.declaration["settings"]
+            assert len(run.epochs) == settings["epochs"] * settings.get("passes", 1)
 
 
 def test_the_metrics_follow_from_the_histories(params, histories, metrics):

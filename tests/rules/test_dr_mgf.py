@@ -447,6 +447,13 @@ def test_owners_of_a_network_with_exits():
     assert all((s == 1e-3).all() for s in scale.values())
 
 
+def test_meta_gf_starts_from_the_plain_mean():
+    learner = _learner(Pictures(Exits), fusion="sigmoid")
+    work, _ = _work(learner)
+    assert all((s == 0.0).all() for s in work.scale.values())
+    assert (work._shares("stages.1.0.weight") == 0.5).all()
+
+
 def test_a_dead_unit_still_has_its_owner():
     p = nn.Parameter(torch.tensor([-1.0]))
     q = nn.Parameter(torch.tensor([1.0]))
@@ -533,6 +540,10 @@ def test_while_gated_the_snapshot_is_gated():
     first = response(start.norm(dim=(2, 3))[None])[0]
     torch.testing.assert_close(taken[True].norm(dim=(2, 3)), first)
     assert not torch.allclose(taken[False].norm(dim=(2, 3)), first)
+    # ... which ends with the gate.
+    work, batches = _work(_learner(Pictures(Exits), compat=OFFICIAL, gate_epochs=0))
+    list(work.disentangle(2, iter(batches)))
+    assert not torch.allclose(work.taken["stages.2.0.weight"].norm(dim=(2, 3)), first)
 
 
 @pytest.mark.parametrize("gate_epochs", [0, 1, 3])
@@ -632,6 +643,7 @@ def test_statistics_are_fused_over_their_tasks():
             [work.statistics[t][f"stages.{j}.1.{part}"] for t in tasks] for part in ("running_mean", "running_var")
         ))  # fmt: skip
         torch.testing.assert_close((norm.running_mean, norm.running_var), expected)
+        assert int(norm.num_batches_tracked) == len(batches)  # other buffers are those of the last stage
 
 
 def test_every_call_of_a_shared_convolution_is_gated_unless_the_quirk_is_on():

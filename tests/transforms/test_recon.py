@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 from collections import Counter
 from functools import partial
 
@@ -241,6 +242,19 @@ def test_more_layers_than_there_are_are_refused():
         recon(k=6, selection="random")(Chain(), None)
 
 
+@pytest.mark.parametrize("k", [5, 6])
+def test_a_k_that_leaves_nothing_shared_is_refused_before_any_work(k):
+    says = f"`k` must be less than the number of shared layers, 5, so that something stays shared, found k = {k}."
+    with pytest.raises(ValueError, match=re.escape(says)):
+        recon(k=k).check(Chain)
+    recon(k=4).check(Chain)
+    recon(k=0).check(_unwanted)
+
+
+def _unwanted():
+    raise AssertionError
+
+
 def test_top_needs_evidence_of_this_network_at_this_threshold():
     network = Chain()
     names = list(shared_layers(network))
@@ -297,6 +311,7 @@ NETWORKS = [
     ("mlp", {"num_tasks": 4, "hidden": [5, 4, 3]}),
     ("resnet", {"width": 2, "num_tasks": 3}),
     ("segnet", {"width": 2, "outputs": [3, 1, 2]}),
+    ("mtan", {"width": 2, "outputs": [3, 1]}),
 ]
 
 
@@ -304,7 +319,7 @@ NETWORKS = [
 def test_size_and_function_for_any_network_and_any_layers(name, fields):
     """The network grows by (K - 1) times the chosen layers, and equal copies compute what it computed."""
     network = discovery.build("networks", name, **fields)
-    inputs = torch.rand(3, 3, 40, 48) if name == "segnet" else PICTURES
+    inputs = torch.rand(3, 3, 40, 48) if name in ("segnet", "mtan") else PICTURES
     sizes = {layer: size(own) for layer, own in shared_layers(network).items()}
     expected = network.eval()(inputs)
     for k in {1, len(sizes) // 2, len(sizes)}:

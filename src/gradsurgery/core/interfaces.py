@@ -133,12 +133,14 @@ class Problem(ABC):
         metrics: `<task>.<metric>` -> True where higher is better; the order is the column order of every table.
         epochs: number of epochs a run lasts.
         clip: largest norm of the whole gradient, the same for every method, or None.
+        test_rows: examples behind every test metric, by task where each has examples of its own; None without data.
     """
 
     tasks: tuple[str, ...]
     metrics: Mapping[str, bool]
     epochs: int
     clip: float | None
+    test_rows: int | Mapping[str, int] | None = None
 
     @abstractmethod
     def network(self, generator: torch.Generator) -> Network:

@@ -147,7 +147,8 @@ class Learner:
             if self.scaler is not None:
                 shares = [None if share is None else self.scaler.scale(share) for share in shares]
             self.surgery.accumulate(shares, diagnosed or bool(self.score_layers))
-            passes += 1 if isinstance(self.method, Scalarization) and not self.score_layers else len(tasks)
+            one = isinstance(self.method, Scalarization) and not self.score_layers
+            passes += 1 if one else sum(share is not None for share in shares)
             seen.append(torch.stack([loss.detach() for loss in losses]))
         finite = self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
         if finite and self.score_layers:

@@ -5,7 +5,6 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,41 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network
 from gradsurgery.core.ranking import roc_auc, roc_auc_thresholds
 
 Rows = tuple[Float[Tensor, "n features"], Float[Tensor, "n K"]]  # inputs and labels
-
-
-def check(least: Mapping[str, tuple[int | float, int]], positive: Mapping[str, int | float | None]) -> None:
-    """Refuses settings below their least value, given beside them, and rates that are not positive; None passes."""
-    for name, (value, bound) in least.items():
-        if value < bound:
-            raise ValueError(f"`{name}` must be at least {bound}, found {name} = {value}.")
-    for name, rate in positive.items():
-        if rate is not None and not rate > 0:
-            raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
-    train_size, batch_size = least["train_size"][0], least["batch_size"][0]
-    if 0 < train_size < batch_size:
-        raise ValueError(f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}.")
-
-
-def network_of(
-    fields: Mapping[str, Any], num_continuous: int, cardinalities: tuple[int, ...], generator: torch.Generator | None
-) -> Network:
-    """The network that `fields` names, for two tasks; without a generator only its fields are checked, at no cost."""
-    if "name" not in fields:
-        raise ValueError(f"`network` must have a `name`, found network = {fields!r}.")
-    settings = {name: value for name, value in fields.items() if name != "name"}
-    whole = {"num_tasks": 2, "num_continuous": num_continuous, "cardinalities": cardinalities, **settings}
-    if generator is None:
-        with torch.device("meta"):
-            return build("networks", fields["name"], **whole)
-    # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        return build("networks", fields["name"], **whole)
 
 
 def rows_of(arrays: Mapping[str, np.ndarray], split: str, size: int) -> Rows:

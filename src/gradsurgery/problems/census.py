@@ -10,7 +10,9 @@ from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.table import Rows, batches_of, binary_losses, check, judge, network_of, rows_of
+from gradsurgery.core.pictures import permutation
+from gradsurgery.core.settings import check, network_of
+from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
 
 DATA_CARD = """\
 Census-Income (KDD), UCI Machine Learning Repository 2000, https://doi.org/10.24432/C5N30T: 199,523 + 99,762 people from
@@ -100,12 +102,14 @@ class Census(Problem):
         self._positive_weights = torch.tensor([income_weight, 1.0])
         # Without data the number of categories is unknown, and no check of the network's other fields depends on it.
         self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * len(NOMINAL)
-        network_of(self._network, len(CONTINUOUS), self._cardinalities, None)  # wrong fields are found before any work
+        self._own = {"num_tasks": 2, "num_continuous": len(CONTINUOUS), "cardinalities": self._cardinalities}
+        network_of(self._network, self._own, None)  # wrong fields are found before any work
         counts = {"train": train_size, "val": val_size, "test": test_size}
         self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, len(CONTINUOUS), self._cardinalities, generator)
+        return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self._lr, (0.9, self._beta2), weight_decay=self._weight_decay, fused=True)
@@ -209,9 +213,9 @@ def _places(split: str, sizes: list[int], seed: int) -> dict[str, Int64[np.ndarr
     words = np.random.Philox(seed)
     train, test = sizes
     if split == "official":
-        halves = train + _permutation(words, test)
-        return {"train": _permutation(words, train), "val": halves[: test // 2], "test": halves[test // 2 :]}
-    order = _permutation(words, train + test)
+        halves = train + permutation(words, test)
+        return {"train": permutation(words, train), "val": halves[: test // 2], "test": halves[test // 2 :]}
+    order = permutation(words, train + test)
     held_out = _PAPER_TEST + _PAPER_VAL
     if len(order) <= held_out:
         raise ValueError(f"`split` 'paper_code' must have more than {held_out} rows, found {len(order)}.")
@@ -224,7 +228,3 @@ def _moments(values: Int64[np.ndarray, "N 7"]) -> tuple[Float[np.ndarray, " 7"],
     sums, squares = values.sum(axis=0).tolist(), (values**2).sum(axis=0).tolist()
     variances = [(n * q - s * s) / n**2 for s, q in zip(sums, squares, strict=True)]
     return np.array([s / n for s in sums]), np.sqrt([v or 1.0 for v in variances])
-
-
-def _permutation(words: np.random.Philox, n: int) -> Int64[np.ndarray, " n"]:
-    return np.argsort(words.random_raw(n), kind="stable")

@@ -5,21 +5,28 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.pictures import (
+    CIFAR_MEAN,
+    CIFAR_SD,
+    check_cifar,
+    first,
+    judge,
+    permutation,
+    standardised,
+    tenth_of_each,
+)  # fmt: skip
+from gradsurgery.core.settings import check, check_momentum, network_of, optimizer_of, steps_of
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour pictures of 32 x 32 in 100 classes, 500 and 100 of
 each. As in the papers on multi-exit networks 5,000 training pictures are kept for validation, 50 of each class here;
 which ones the papers kept is not published. Training pictures are shifted by up to 4 pixels and mirrored."""
 
-# Channel means and s.d. of the training pictures, as published with the data set's usual loaders.
-_MEAN, _SD = (0.50708, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)
-_VAL_SHARE = 10  # one training picture in ten of every class
 _SHIFT = 4
 
 
@@ -73,67 +80,41 @@ class MultiExit(Problem):
         passes: int = 1,
         network_fields: dict | None = None,
     ):
-        for name, value, least in (
-            ("epochs", epochs, 1), ("passes", passes, 1), ("exits", exits, 2), ("num_classes", num_classes, 2),
-            ("train_size", train_size, 0), ("val_size", val_size, 0), ("test_size", test_size, 0),
-            ("batch_size", batch_size, 1), ("momentum", momentum, 0), ("weight_decay", weight_decay, 0),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
-        for name, rate in (("lr", lr), ("gamma", gamma)) + ((("clip", clip),) if clip is not None else ()):
-            if not rate > 0:
-                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
-        if 0 < train_size < batch_size:
-            raise ValueError(
-                f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}."
-            )
-        if momentum and optimizer != "sgd":
-            raise ValueError(f"`momentum` must be 0 unless optimizer = 'sgd', found momentum = {momentum}.")
-        if "name" not in network:
-            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
-        network = {**(network_fields or {}), **network}
-        for name in ("num_tasks", "num_classes"):
-            if name in network:
-                raise ValueError(f"`network.{name}` must be left to the problem, found {name} = {network[name]}.")
+        check(
+            {"epochs": (epochs, 1), "passes": (passes, 1), "exits": (exits, 2), "num_classes": (num_classes, 2),
+             "train_size": (train_size, 0), "val_size": (val_size, 0), "test_size": (test_size, 0),
+             "batch_size": (batch_size, 1), "momentum": (momentum, 0), "weight_decay": (weight_decay, 0)},
+            {"lr": lr, "gamma": gamma, "clip": clip},
+        )  # fmt: skip
+        check_momentum(optimizer, momentum)
         self.tasks = tuple(f"exit{k + 1}" for k in range(exits))
         self.metrics = {f"{task}.accuracy": True for task in self.tasks}
         self.epochs, self.clip = passes * epochs, clip
-        self._network, self._num_classes = network, num_classes
+        self._network = {**(network_fields or {}), **network}
+        self._own = {"num_tasks": exits, "num_classes": num_classes}
         self._batch_size, self._augment = batch_size, augment
         self._optimizer, self._lr, self._momentum, self._weight_decay = optimizer, lr, momentum, weight_decay
         self._milestones, self._gamma = tuple(passes * epoch for epoch in milestones), gamma
-        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
-            self._build()
+        network_of(self._network, self._own, None)  # wrong fields of the network are found here, before any work
         sizes = {"train": train_size, "val": val_size, "test": test_size}
         self._splits = {
-            split: tuple(_first(arrays, f"{split}_{kind}", sizes[split]) for kind in ("images", "labels"))
+            split: tuple(first(arrays, f"{split}_{kind}", sizes[split]) for kind in ("images", "labels"))
             for split in sizes
             if arrays
         }
+        self.test_rows = len(self._splits["test"][0]) if arrays else None
         for split, (_, labels) in self._splits.items():
             if len(labels) and labels.max() >= num_classes:
                 raise ValueError(f"`{split}_labels` must be less than {num_classes}, found {labels.max()}.")
 
     def network(self, generator: torch.Generator) -> Network:
-        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            return self._build()
-
-    def _build(self) -> Network:
-        settings = {name: value for name, value in self._network.items() if name != "name"}
-        sizes = {"num_tasks": len(self.tasks), "num_classes": self._num_classes}
-        return build("networks", self._network["name"], **sizes, **settings)
+        return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        if self._optimizer == "adam":
-            return torch.optim.Adam(parameters, lr=self._lr, weight_decay=self._weight_decay)
-        return torch.optim.SGD(parameters, lr=self._lr, momentum=self._momentum, weight_decay=self._weight_decay)
+        return optimizer_of(self._optimizer, parameters, self._lr, self._momentum, self._weight_decay)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        if not self._milestones:
-            return None
-        return torch.optim.lr_scheduler.MultiStepLR(optimizer, self._milestones, self._gamma)
+        return steps_of(optimizer, self._milestones, self._gamma)
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
@@ -157,22 +138,14 @@ class MultiExit(Problem):
 
     def evaluate(self, network: Network, split: str) -> Metrics:
         """Accuracies in [0, 1] and mean losses of every exit."""
-        images, labels = self._splits[split]
-        correct, total = np.zeros(len(self.tasks)), np.zeros(len(self.tasks))
-        was_training = network.training
-        network.eval()
-        with torch.no_grad():
-            for start in range(0, len(images), 500):
-                part = slice(start, start + 500)
-                truth = torch.from_numpy(labels[part].astype(np.int64))
-                outputs, truth = _forward(network, torch.from_numpy(images[part].copy()), truth)
-                for k, output in enumerate(outputs):
-                    correct[k] += int((output.argmax(dim=1) == truth).sum())
-                    total[k] += float(cross_entropy(output, truth, reduction="sum"))
-        network.train(was_training)
-        n = len(images)
-        accuracies = {f"{task}.accuracy": float(correct[k] / n) for k, task in enumerate(self.tasks)}
-        return accuracies | {f"{task}.loss": float(total[k] / n) for k, task in enumerate(self.tasks)}
+        return judge(network, self.tasks, self._answers(network, *self._splits[split]))
+
+    def _answers(self, network: Network, images: Any, labels: Any) -> Iterator[Any]:
+        for start in range(0, len(images), 500):
+            part = slice(start, start + 500)
+            truth = torch.from_numpy(labels[part].astype(np.int64))
+            outputs, truth = _forward(network, torch.from_numpy(images[part].copy()), truth)
+            yield outputs, [truth] * len(outputs)
 
 
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -187,20 +160,14 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         set's training pictures. All in random order, so that any first n are a fair sample.
     """
     source = raw[settings["left"]]
-    for split in ("train", "test"):
-        images, labels = source[f"{split}_images"], source[f"{split}_labels"]
-        if images.shape[1:] != (32, 32, 3) or labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"`{split}_images` must be (N, 32, 32, 3) with N labels, found {images.shape} and {labels.shape}."
-            )
-    # Words of the bit generator instead of numpy's `permutation`: only the former is promised never to change.
+    check_cifar(source)
     words = np.random.Philox(settings["seed"])
-    order = _permutation(words, len(source["train_labels"]))
-    is_val = _tenth_of_each(source["train_labels"][order])
+    order = permutation(words, len(source["train_labels"]))
+    is_val = tenth_of_each(source["train_labels"][order])
     chosen = {
         "train": ("train", order[~is_val]),
         "val": ("train", order[is_val]),
-        "test": ("test", _permutation(words, len(source["test_labels"]))),
+        "test": ("test", permutation(words, len(source["test_labels"]))),
     }
     arrays = {"val_index": chosen["val"][1]}
     for split, (part, index) in chosen.items():
@@ -220,27 +187,7 @@ def shifted(
     return padded[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _tenth_of_each(labels: UInt8[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """The first tenth of every class, in the order given."""
-    chosen = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        places = np.flatnonzero(labels == label)
-        chosen[places[: len(places) // _VAL_SHARE]] = True
-    return chosen
-
-
-def _permutation(words: np.random.Philox, n: int) -> Int64[np.ndarray, " n"]:
-    return np.argsort(words.random_raw(n), kind="stable")
-
-
-def _first(arrays: Mapping[str, np.ndarray], name: str, size: int) -> Shaped[np.ndarray, "n ..."]:
-    if size > len(arrays[name]):
-        raise ValueError(f"`{name.split('_')[0]}_size` must be at most {len(arrays[name])}, found {size}.")
-    return np.asarray(arrays[name])[: size or None]
-
-
 def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     device = next(network.parameters()).device
-    mean, sd = (torch.tensor(values, device=device) for values in (_MEAN, _SD))
-    scaled = images.to(device).float().div_(255.0).sub_(mean).div_(sd)
+    scaled = standardised(images.to(device), CIFAR_MEAN, CIFAR_SD)
     return network(scaled.permute(0, 3, 1, 2)), labels.to(device)

@@ -5,12 +5,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.pictures import first, judge, permutation
+from gradsurgery.core.settings import check, check_momentum, network_of, optimizer_of, steps_of
 
 DATA_CARD = """\
 Two 28 x 28 pictures on a 36 x 36 canvas, one in the top left corner and one in the bottom right; where they overlap the
@@ -65,58 +66,37 @@ class Overlay(Problem):
         gamma: float = 0.5,
         clip: float | None = None,
     ):
-        for name, value, least in (
-            ("epochs", epochs, 1), ("train_size", train_size, 0), ("val_size", val_size, 0),
-            ("test_size", test_size, 0), ("batch_size", batch_size, 1),
-            ("momentum", momentum, 0), ("weight_decay", weight_decay, 0),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
-        for name, rate in (("lr", lr), ("gamma", gamma)) + ((("clip", clip),) if clip is not None else ()):
-            if not rate > 0:
-                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
-        if 0 < train_size < batch_size:
-            raise ValueError(
-                f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}."
-            )
-        if momentum and optimizer != "sgd":
-            raise ValueError(f"`momentum` must be 0 unless optimizer = 'sgd', found momentum = {momentum}.")
-        if "name" not in network:
-            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
+        check(
+            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
+             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "momentum": (momentum, 0),
+             "weight_decay": (weight_decay, 0)},
+            {"lr": lr, "gamma": gamma, "clip": clip},
+        )  # fmt: skip
+        check_momentum(optimizer, momentum)
         self.tasks = ("left", "right")
         self.metrics = {"left.accuracy": True, "right.accuracy": True}
         self.epochs, self.clip = epochs, clip
         self._network, self._batch_size = network, batch_size
         self._optimizer, self._lr, self._momentum, self._weight_decay = optimizer, lr, momentum, weight_decay
         self._milestones, self._gamma = milestones, gamma
-        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
-            self._build()
+        self._own = {"num_tasks": 2, "num_classes": 10}
+        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
         sizes = {"train": train_size, "val": val_size, "test": test_size}
         self._splits = {
-            split: tuple(_first(arrays, f"{split}_{kind}", sizes[split]) for kind in ("images", "labels"))
+            split: tuple(first(arrays, f"{split}_{kind}", sizes[split]) for kind in ("images", "labels"))
             for split in sizes
             if arrays
         }
+        self.test_rows = len(self._splits["test"][0]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            return self._build()
-
-    def _build(self) -> Network:
-        settings = {name: value for name, value in self._network.items() if name != "name"}
-        return build("networks", self._network["name"], num_tasks=2, num_classes=10, **settings)
+        return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        if self._optimizer == "adam":
-            return torch.optim.Adam(parameters, lr=self._lr, weight_decay=self._weight_decay)
-        return torch.optim.SGD(parameters, lr=self._lr, momentum=self._momentum, weight_decay=self._weight_decay)
+        return optimizer_of(self._optimizer, parameters, self._lr, self._momentum, self._weight_decay)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        if not self._milestones:
-            return None
-        return torch.optim.lr_scheduler.MultiStepLR(optimizer, self._milestones, self._gamma)
+        return steps_of(optimizer, self._milestones, self._gamma)
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
@@ -134,26 +114,15 @@ class Overlay(Problem):
         return [cross_entropy(output, labels[:, k]) for k, output in enumerate(outputs)]
 
     def evaluate(self, network: Network, split: str) -> Metrics:
-        """Accuracies in [0, 1] and mean losses.
+        """Accuracies in [0, 1] and mean losses."""
+        return judge(network, self.tasks, self._answers(network, *self._splits[split]))
 
-        Counted here rather than by torchmetrics: one comparison per batch is the whole metric.
-        """
-        images, labels = self._splits[split]
-        correct, total = np.zeros(2), np.zeros(2)
-        was_training = network.training
-        network.eval()
-        with torch.no_grad():
-            for start in range(0, len(images), 1000):
-                part = slice(start, start + 1000)
-                truth = torch.from_numpy(labels[part].astype(np.int64))
-                outputs, truth = _forward(network, torch.from_numpy(images[part].copy()), truth)
-                for k, output in enumerate(outputs):
-                    correct[k] += int((output.argmax(dim=1) == truth[:, k]).sum())
-                    total[k] += float(cross_entropy(output, truth[:, k], reduction="sum"))
-        network.train(was_training)
-        n = len(images)
-        accuracies = {f"{task}.accuracy": float(correct[k] / n) for k, task in enumerate(self.tasks)}
-        return accuracies | {f"{task}.loss": float(total[k] / n) for k, task in enumerate(self.tasks)}
+    def _answers(self, network: Network, images: Any, labels: Any) -> Iterator[Any]:
+        for start in range(0, len(images), 1000):
+            part = slice(start, start + 1000)
+            truth = torch.from_numpy(labels[part].astype(np.int64))
+            outputs, truth = _forward(network, torch.from_numpy(images[part].copy()), truth)
+            yield outputs, truth.unbind(dim=1)
 
 
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -178,11 +147,11 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         n = sizes[left]
         held_out = n // _VAL_SHARE if split == "train" else 0
         # One order per data set, not per corner: with the same set in both, a picture is held out on both sides.
-        orders = {name: _permutation(words, n) for name in (left, right)}
+        orders = {name: permutation(words, n) for name in (left, right)}
         groups = [slice(0, held_out), slice(held_out, n)]
         parts = [_pair(words, orders[left][group], orders[right][group]) for group in groups]
         is_val = np.repeat([True, False], [len(part) for part in parts])
-        shuffle = _permutation(words, len(is_val))
+        shuffle = permutation(words, len(is_val))
         pairs[split] = np.concatenate(parts)[shuffle], is_val[shuffle]
 
     train, is_val = pairs["train"]
@@ -199,12 +168,8 @@ def _pair(
     words: np.random.Philox, left: Int64[np.ndarray, " n"], right: Int64[np.ndarray, " n"]
 ) -> Int64[np.ndarray, "N 2"]:
     """Random pairs in which every member of `left` and of `right` appears `_COPIES` times."""
-    columns = [np.concatenate([side[_permutation(words, len(side))] for _ in range(_COPIES)]) for side in (left, right)]
+    columns = [np.concatenate([side[permutation(words, len(side))] for _ in range(_COPIES)]) for side in (left, right)]
     return np.stack(columns, axis=1)
-
-
-def _permutation(words: np.random.Philox, n: int) -> Int64[np.ndarray, " n"]:
-    return np.argsort(words.random_raw(n), kind="stable")
 
 
 def _overlay(
@@ -215,12 +180,6 @@ def _overlay(
     corner = canvas[:, 8:, 8:]
     np.maximum(corner, right[pair[:, 1]], out=corner)
     return canvas
-
-
-def _first(arrays: Mapping[str, np.ndarray], name: str, size: int) -> Shaped[np.ndarray, "n ..."]:
-    if size > len(arrays[name]):
-        raise ValueError(f"`{name.split('_')[0]}_size` must be at most {len(arrays[name])}, found {size}.")
-    return np.asarray(arrays[name])[: size or None]
 
 
 def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, first, permutation, tenth_of_each
+from gradsurgery.core.settings import check, network_of
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour pictures of 32 x 32; 5,000 training pictures, 50 of
@@ -21,10 +22,7 @@ which a share (three quarters in the paper) is hidden. Every validation and test
 training pictures get new ones whenever they are seen. The paper's pictures are ImageNet (256 x 256, patches of 32 x 32)
 and slices of CT scans, which are not here."""
 
-# Channel means and s.d. of the training pictures, as published with the data set's usual loaders.
-_MEAN, _SD = (0.50708, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)
 _SIDE, _GRID, _PATCH = 32, 8, 4
-_VAL_SHARE = 10  # one training picture in ten of every class
 _SIGMA, _REACH = 1.5, 5  # SSIM's usual window: a Gaussian over 11 x 11 pixels
 _C1, _C2 = 0.01**2, 0.03**2  # SSIM's usual constants, for pictures in [0, 1]
 
@@ -85,51 +83,32 @@ class Reconstruction(Problem):
         lr_end: float = 1e-6,
         clip: float | None = 50.0,
     ):
-        for name, value, least, most in (
-            ("epochs", epochs, 1, math.inf), ("train_size", train_size, 0, math.inf),
-            ("val_size", val_size, 0, math.inf), ("test_size", test_size, 0, math.inf),
-            ("batch_size", batch_size, 1, math.inf), ("hidden", hidden, 1, _GRID**2),
-            ("weight_decay", weight_decay, 0, math.inf), ("warmup", warmup, 0, epochs), ("lr_end", lr_end, 0, math.inf),
-        ):  # fmt: skip
-            if not least <= value <= most:
-                known = f"at least {least}" if most == math.inf else f"from {least} to {most}"
-                raise ValueError(f"`{name}` must be {known}, found {name} = {value}.")
-        for name, rate in (("lr", lr),) + ((("clip", clip),) if clip is not None else ()):
-            if not rate > 0:
-                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
+        check(
+            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
+             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "hidden": (hidden, 1),
+             "weight_decay": (weight_decay, 0), "warmup": (warmup, 0), "lr_end": (lr_end, 0)},
+            {"lr": lr, "clip": clip},
+        )  # fmt: skip
+        for name, value, most in (("hidden", hidden, _GRID**2), ("warmup", warmup, epochs)):
+            if value > most:
+                raise ValueError(f"`{name}` must be at most {most}, found {name} = {value}.")
         if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(f"`betas` must be two numbers from 0 to below 1, found betas = {tuple(betas)}.")
-        if 0 < train_size < batch_size:
-            raise ValueError(
-                f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}."
-            )
-        if "name" not in network:
-            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
-        if "num_tasks" in network:
-            raise ValueError(
-                f"`network.num_tasks` must be left to the problem, found num_tasks = {network['num_tasks']}."
-            )
         self.tasks: tuple[str, ...] = ("l1", "ssim")
         self.metrics = {"l1.mae": False, "ssim.ssim": True}
         self.epochs, self.clip = epochs, clip
         self._network, self._batch_size, self._hidden = network, batch_size, hidden
         self._lr, self._betas, self._weight_decay = lr, (betas[0], betas[1]), weight_decay
         self._rate = partial(_share, warmup, epochs, lr_end / lr if schedule == "cosine" else 1.0)
-        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
-            self._build()
+        self._own = {"num_tasks": len(self.tasks)}
+        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
         sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self._images = {split: _first(arrays, f"{split}_images", sizes[split]) for split in sizes if arrays}
-        self._patches = {s: _first(arrays, f"{s}_patches", sizes[s]) for s in ("val", "test") if arrays}
+        self._images = {split: first(arrays, f"{split}_images", sizes[split]) for split in sizes if arrays}
+        self._patches = {s: first(arrays, f"{s}_patches", sizes[s]) for s in ("val", "test") if arrays}
+        self.test_rows = len(self._images["test"]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            return self._build()
-
-    def _build(self) -> Network:
-        settings = {name: value for name, value in self._network.items() if name != "name"}
-        return build("networks", self._network["name"], num_tasks=len(self.tasks), **settings)
+        return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, lr=self._lr, betas=self._betas, weight_decay=self._weight_decay)
@@ -183,21 +162,15 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         `val_index`, the places of the validation pictures in the data set's training pictures.
     """
     source = raw[settings["left"]]
-    for split in ("train", "test"):
-        images, labels = source[f"{split}_images"], source[f"{split}_labels"]
-        if images.shape[1:] != (_SIDE, _SIDE, 3) or labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"`{split}_images` must be (N, 32, 32, 3) with N labels, found {images.shape} and {labels.shape}."
-            )
-    # Words of the bit generator instead of numpy's `permutation`: only the former is promised never to change.
+    check_cifar(source)
     words = np.random.Philox(settings["seed"])
-    order = _permutation(words, len(source["train_labels"]))
-    is_val = _tenth_of_each(source["train_labels"][order])
+    order = permutation(words, len(source["train_labels"]))
+    is_val = tenth_of_each(source["train_labels"][order])
     arrays = {
         "train_images": source["train_images"][order[~is_val]],
         "val_images": source["train_images"][order[is_val]],
         "val_index": order[is_val],
-        "test_images": source["test_images"][_permutation(words, len(source["test_labels"]))],
+        "test_images": source["test_images"][permutation(words, len(source["test_labels"]))],
     }
     for split in ("val", "test"):
         draws = words.random_raw(len(arrays[f"{split}_images"]) * _GRID**2).reshape(-1, _GRID**2)
@@ -210,7 +183,7 @@ def judge(
 ) -> tuple[Float[Tensor, " batch"], Float[Tensor, " batch"]]:
     """Mean absolute error (of normalised pictures) and mean SSIM (of pictures in [0, 1]) over each picture's holes."""
     device = next(network.parameters()).device
-    mean, sd = (torch.tensor(values, device=device).view(3, 1, 1) for values in (_MEAN, _SD))
+    mean, sd = (torch.tensor(values, device=device).view(3, 1, 1) for values in (CIFAR_MEAN, CIFAR_SD))
     truth = images.to(device).permute(0, 3, 1, 2).float().div(255.0).contiguous()
     normalised = (truth - mean) / sd
     hole = holes.to(device).float()[:, None].repeat_interleave(_PATCH, 2).repeat_interleave(_PATCH, 3)
@@ -258,22 +231,3 @@ def _share(warmup: int, epochs: int, floor: float, epoch: int) -> float:
         return (epoch + 1) / (warmup + 1)
     done = (epoch - warmup) / max(1, epochs - warmup - 1)
     return floor + (1.0 - floor) * (1.0 + math.cos(math.pi * min(1.0, done))) / 2.0
-
-
-def _tenth_of_each(labels: UInt8[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
-    """The first tenth of every class, in the order given."""
-    chosen = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        places = np.flatnonzero(labels == label)
-        chosen[places[: len(places) // _VAL_SHARE]] = True
-    return chosen
-
-
-def _permutation(words: np.random.Philox, n: int) -> Int64[np.ndarray, " n"]:
-    return np.argsort(words.random_raw(n), kind="stable")
-
-
-def _first(arrays: Mapping[str, np.ndarray], name: str, size: int) -> Shaped[np.ndarray, "n ..."]:
-    if size > len(arrays[name]):
-        raise ValueError(f"`{name.split('_')[0]}_size` must be at most {len(arrays[name])}, found {size}.")
-    return np.asarray(arrays[name])[: size or None]

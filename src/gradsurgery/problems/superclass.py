@@ -9,8 +9,9 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, judge, permutation, standardised
+from gradsurgery.core.settings import check, network_of
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009) in the multi-task form of Rosenbaum et al. (2018), taken over by Yu et al. (2020): the 20
@@ -35,8 +36,6 @@ SUPERCLASS = np.array([
 _CLASSES = 5  # of each superclass, where a class has its place by the alphabet:
 RANK = np.array([np.flatnonzero(task == SUPERCLASS).tolist().index(fine) for fine, task in enumerate(SUPERCLASS)])
 
-# Channel means and s.d. of the training pictures, as published with the data set's usual loaders.
-_MEAN, _SD = (0.50708, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)
 _VAL_SHARE = 10  # one training picture in ten of every class
 
 
@@ -72,35 +71,23 @@ class Superclass(Problem):
         weight_decay: float = 0.0,
         clip: float | None = None,
     ):
-        least_values = {"epochs": 1, "train_size": 0, "val_size": 0, "test_size": 0, "batch_size": 1, "weight_decay": 0}
-        given = (epochs, train_size, val_size, test_size, batch_size, weight_decay)
-        for (name, least), value in zip(least_values.items(), given, strict=True):
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
-        for name, rate in (("lr", lr), ("clip", 1.0 if clip is None else clip)):
-            if not rate > 0:
-                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
-        if 0 < train_size < batch_size:
-            raise ValueError(f"`batch_size` must be at most {train_size}, the training pictures, found {batch_size}.")
-        if "name" not in network:
-            raise ValueError(f"`network` must have a `name`, found network = {network!r}.")
+        check(
+            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
+             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "weight_decay": (weight_decay, 0)},
+            {"lr": lr, "clip": clip},
+        )  # fmt: skip
         self.tasks, self.metrics = TASKS, {f"{task}.accuracy": True for task in TASKS}
         self.epochs, self.clip = epochs, clip
         self._network, self._batch_size, self._lr, self._weight_decay = network, batch_size, lr, weight_decay
-        with torch.device("meta"):  # wrong fields of the network are found here, before any work, and at no cost
-            self._build()
+        self._own = {"num_tasks": len(TASKS), "num_classes": _CLASSES}
+        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
         sizes = {"train": train_size, "val": val_size, "test": test_size} if arrays else {}
         self._splits = {split: _by_task(arrays, split, size) for split, size in sizes.items()}
+        rows = int(self._splits["test"][1].shape[1]) if arrays else 0
+        self.test_rows = dict.fromkeys(TASKS, rows) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        # Torch initialises layers from its global generator: borrow that, seeded from ours, and give it back untouched.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            return self._build()
-
-    def _build(self) -> Network:
-        settings = {name: value for name, value in self._network.items() if name != "name"}
-        return build("networks", self._network["name"], num_tasks=len(TASKS), num_classes=_CLASSES, **settings)
+        return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, lr=self._lr, weight_decay=self._weight_decay)
@@ -124,22 +111,14 @@ class Superclass(Problem):
 
     def evaluate(self, network: Network, split: str) -> Metrics:
         """Accuracies in [0, 1] and mean losses of every task, on its own pictures."""
-        images, labels = self._splits[split]
-        correct, total = np.zeros(len(TASKS)), np.zeros(len(TASKS))
-        was_training = network.training
-        network.eval()
-        with torch.no_grad():
-            for start in range(0, images.shape[1], 50):
-                part = np.s_[:, start : start + 50]
-                batch = torch.from_numpy(images[part].copy()), torch.from_numpy(labels[part].astype(np.int64))
-                outputs, truth = _forward(network, *batch)
-                for k, output in enumerate(outputs):
-                    correct[k] += int((output.argmax(dim=1) == truth[k]).sum())
-                    total[k] += float(cross_entropy(output, truth[k], reduction="sum"))
-        network.train(was_training)
-        accuracies, losses = correct / images.shape[1], total / images.shape[1]
-        found = {f"{task}.accuracy": float(accuracies[k]) for k, task in enumerate(TASKS)}
-        return found | {f"{task}.loss": float(losses[k]) for k, task in enumerate(TASKS)}
+        return judge(network, TASKS, self._answers(network, *self._splits[split]))
+
+    def _answers(self, network: Network, images: Any, labels: Any) -> Iterator[Any]:
+        for start in range(0, images.shape[1], 50):
+            part = np.s_[:, start : start + 50]
+            yield _forward(
+                network, torch.from_numpy(images[part].copy()), torch.from_numpy(labels[part].astype(np.int64))
+            )
 
 
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -158,18 +137,15 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     # Words of the bit generator instead of numpy's `permutation`: only the former is promised never to change.
     words = np.random.Philox(settings["seed"])
     arrays: dict[str, np.ndarray] = {}
+    check_cifar(source)
     for part in ("train", "test"):
         images, labels = source[f"{part}_images"], source[f"{part}_labels"]
-        if images.shape[1:] != (32, 32, 3) or labels.shape != images.shape[:1]:
-            raise ValueError(
-                f"`{part}_images` must be (N, 32, 32, 3) for N labels, found {images.shape}, {labels.shape}."
-            )
         if labels.max() >= len(SUPERCLASS):
             raise ValueError(f"`{part}_labels` must be from 0 to {len(SUPERCLASS) - 1}, found {labels.max()}.")
         counts = np.bincount(labels, minlength=len(SUPERCLASS))
         if counts.min() != counts.max():
             raise ValueError(f"`{part}_labels` must hold all classes equally, found {counts.min()} to {counts.max()}.")
-        order = np.argsort(words.random_raw(len(labels)), kind="stable")
+        order = permutation(words, len(labels))
         by_class = order[np.argsort(labels[order], kind="stable")].reshape(len(SUPERCLASS), -1)
         is_val = np.isin(order, by_class[:, : counts[0] // _VAL_SHARE])
         splits = {"test": order} if part == "test" else {"train": order[~is_val], "val": order[is_val]}
@@ -195,6 +171,5 @@ def _by_task(arrays: Mapping[str, np.ndarray], split: str, size: int) -> tuple[S
 
 def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
     device = next(network.parameters()).device
-    mean, sd = (torch.tensor(values, device=device) for values in (_MEAN, _SD))
-    scaled = images.to(device).float().div_(255.0).sub_(mean).div_(sd)
+    scaled = standardised(images.to(device), CIFAR_MEAN, CIFAR_SD)
     return network(scaled.permute(0, 1, 4, 2, 3)), labels.to(device)

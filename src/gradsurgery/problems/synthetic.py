@@ -11,7 +11,8 @@ from scipy.special import ndtri
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.table import Rows, batches_of, binary_losses, check, judge, network_of, rows_of
+from gradsurgery.core.settings import check, network_of
+from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
 
 DATA_CARD = """\
 `drgrad` (Liu et al. 2025, arXiv 2510.09643, section on synthetic data): six skewed values x_i per row, of which a sum
@@ -85,12 +86,14 @@ class Synthetic(Problem):
         self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * _SPARSE
         self._continuous = arrays["train_continuous"].shape[1] if arrays else _DENSE
         self._correlations = arrays["correlations"].tolist() if arrays else [0.0, 0.0]
-        network_of(self._network, self._continuous, self._cardinalities, None)  # wrong fields are found before any work
+        self._own = {"num_tasks": 2, "num_continuous": self._continuous, "cardinalities": self._cardinalities}
+        network_of(self._network, self._own, None)  # wrong fields are found before any work
         counts = {"train": train_size, "val": val_size, "test": test_size}
         self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._continuous, self._cardinalities, generator)
+        return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.Adam(parameters, self._lr, fused=True)

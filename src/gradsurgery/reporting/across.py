@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from gradsurgery.reporting.findings import direction
 from gradsurgery.reporting.grouping import of, problems, title
 from gradsurgery.reporting.history import Run
-from gradsurgery.reporting.measures import measure, word
+from gradsurgery.reporting.measures import capital, measure, word
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.statistics import Summary
 from gradsurgery.reporting.style import canvas, colour, label, line, look
 from gradsurgery.reporting.tables import measured, source, spread
 
+LEVEL = 0.05  # of Holm's correction over all methods that were held against the sum on the same problem
 _MARKS = "osD^v"
 
 
@@ -48,9 +49,11 @@ def contrasts(evidence: Evidence, chosen: Callable[[Run], bool]) -> list[Contras
 
 
 def against_sum(entry: Mapping[str, Any]) -> str:
-    """The verdict word for the claim that a method is better than the sum."""
+    """The verdict word for the claim that a method is better than the sum, corrected for the methods compared."""
     low, high = entry["ci95"] or (None, None)
     summary = Summary(entry["n"], entry["mean"], entry["sd"], low, high)
+    if entry["ci95"] and (entry.get("p_holm") or 0.0) >= LEVEL:
+        return "no difference detected"
     return direction(summary, "higher" if entry["higher"] else "lower", entry.get("test_noise", 0.0))
 
 
@@ -99,12 +102,10 @@ def sheet(found: Sequence[Contrast], evidence: Evidence) -> pd.DataFrame:
         rows.append({
             "problem": title(c.run.problem), "method": source(c.run.experiment, label(c.run.method)),
             "metric, mean of tasks": f"{how.name}{unit}{'' if c.difference['higher'] else ', lower is better'}",
-            "ours [95 % interval]": measured(c.record.get(c.metric), c.metric),
-            "sum [95 % interval]": measured(base.get(c.metric), c.metric),
             "minus sum, paired": measured(c.difference, c.metric, signed=True),
+            "verdict": c.verdict, "n": c.difference["n"], "scale, track": f"{c.run.scale}, {c.run.track}",
+            "ours": measured(c.record.get(c.metric), c.metric), "sum": measured(base.get(c.metric), c.metric),
             "Delta-m against the sum (%)": spread(c.record.get("delta_m_sum"), signed=True),
-            "n": c.difference["n"], "scale, track": f"{c.run.scale}, {c.run.track}",
-            "better than the sum?": c.verdict,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -125,7 +126,8 @@ def sentence(found: Sequence[Contrast]) -> str:
             detail = verdict in ("direction only", "not reproduced")
             parts.append(f"{words} in {len(own)}: {'; '.join(_said(c, detail, found) for c in own)}")
     places = len({c.run.problem for c in found})
-    return f"Against the sum on {places} problems with data ({len(found)} comparisons): {'. '.join(parts)}."
+    start = f"Against the sum on {places} problems with data ({len(found)} comparisons): "
+    return start + ". ".join([parts[0], *(capital(part) for part in parts[1:])]) + "."
 
 
 def _said(contrast: Contrast, detail: bool, found: Sequence[Contrast]) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import json
 import pkgutil
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradsurgery.reporting import cards, controlled, costing, deviations, landscapes, observatory, papers
-from gradsurgery.reporting.findings import Finding, image_sentence, judge, landscape_sentence, paper_sentence
+from gradsurgery.reporting import cards, controlled, costing, deviations, landscapes, observatory, papers, verdicts
+from gradsurgery.reporting.findings import Finding, is_cell, paper_sentence, published_value
 from gradsurgery.reporting.grouping import Groups, Metrics, landscape, of, problems, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.output import Output
@@ -18,8 +19,9 @@ from gradsurgery.reporting.page import render
 from gradsurgery.reporting.published import Paper, Record
 from gradsurgery.reporting.readme import findings_table
 from gradsurgery.reporting.section import Evidence, Section
+from gradsurgery.reporting.sentences import image_sentence, landscape_sentence
 from gradsurgery.reporting.statistics import significant
-from gradsurgery.reporting.style import NAMES, png
+from gradsurgery.reporting.style import NAMES, SECTIONS, png
 from gradsurgery.reporting.tables import Linked, source
 
 
@@ -55,27 +57,22 @@ def assemble(sources: Sources) -> Report:
     toys = [p for p in everything if landscape(sources.groups, p)]
     data = [p for p in everything if p not in toys]
     out = Output()
-    findings = {p.key: [judge(r, sources.groups, sources.metrics) for r in p.records] for p in sources.papers}
+    findings = verdicts.find(sources.papers, sources.groups, sources.metrics)
     headlines = [f for group in findings.values() for f in group if f.record.headline]
-    made = sections(Evidence(sources.groups, sources.metrics, sources.costs))
+    known = {paper.key: paper for paper in sources.papers}
+    made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known))
     for problem in toys:
         out.plot(problem, _trajectories({m: g[0] for m, g in of(sources.groups, problem).items()}))
     entries = [
-        _paper(
-            key,
-            next((p for p in sources.papers if p.key == key), None),
-            findings.get(key, []),
-            made.get(key),
-            sources.groups,
-            out,
-        )  # fmt: skip
-        for key in [*(p.key for p in sources.papers), *(key for key in made if key not in findings)]
+        _paper(key, known.get(key), findings.get(key, []), made.get(key), sources.groups, out)
+        for key in dict.fromkeys([*known, *made])
     ]
     context = {
         "summary": {
             "what": _what(sources, data, toys),
             "facts": _facts(sources, everything),
             "table": _summary(headlines, entries, made),
+            "counts": out.table("verdict-counts", verdicts.counts(findings)),
             "problems": _sentences(sources, data, toys),
         },
         "papers": entries,
@@ -88,6 +85,7 @@ def assemble(sources: Sources) -> Report:
         "environment": costing.environment(sources.costs),
     }
     out.table("published-vs-ours", findings_table(headlines))
+    out.files["verdict.json"] = (json.dumps(verdicts.verdicts(findings), indent=1, sort_keys=True) + "\n").encode()
     if "cagrad_toy" in toys:
         runs = {m: g[0] for m, g in of(sources.groups, "cagrad_toy").items()}
         out.files["figures/readme.png"] = png(landscapes.overview(runs))
@@ -108,16 +106,23 @@ def sections(evidence: Evidence) -> dict[str, Section]:
 def _paper(
     key: str, paper: Paper | None, found: Sequence[Finding], section: Section | None, groups: Groups, out: Output
 ) -> dict[str, Any]:
-    claims = [f for f in found if f.record.answered_by]
+    claims = [f for f in found if f.record.answered_by and not is_cell(f.record)]
+    answered = verdicts.table(found)
     return {
-        "key": key, "name": NAMES.get(key, key), "paper": paper, "sentence": paper_sentence(found) if found else "",
-        "section": section,
+        "key": key, "name": SECTIONS.get(key, NAMES.get(key, key)), "paper": paper,
+        "sentence": paper_sentence(found) if found else "", "section": section,
         "figures": [out.drawing(drawing) for drawing in section.drawings] if section else [],
         "sheets": [out.sheet(sheet) for sheet in section.sheets] if section else [],
         "claims": out.table(f"{key}-claims", _claims(claims, groups)) if claims else None,
-        "doubts": list({f"{f.record.cell}: {f.record.doubtful}": None for f in found if f.record.doubtful}),
-        "ledger": _ledger(paper, found, len(claims)) if paper else "",
+        "answered": out.table(f"{key}-ledger", answered) if len(answered) else None,
+        "doubts": list(dict.fromkeys(_doubt(f.record) for f in found if f.record.doubtful)),
+        "ledger": _ledger(paper, found) if paper else "",
     }  # fmt: skip
+
+
+def _doubt(record: Record) -> str:
+    """A doubt that a whole table shares is told once for the table, without its rows."""
+    return f"{record.cell.split(', row ')[0]}: {record.doubtful}"
 
 
 def _claims(claims: Sequence[Finding], groups: Groups) -> pd.DataFrame:
@@ -130,19 +135,15 @@ def _history(record: Record, groups: Groups) -> Linked | str:
     return source(answer.experiment) if answer and answer.experiment in groups else "-"
 
 
-def _ledger(paper: Paper, found: Sequence[Finding], testable: int) -> str:
-    wrong = {
-        f"{table.id}, row {row}": f"prints Delta-m {table.printed[row]:g}, its own metrics give {value:.2f}"
-        for table in paper.tables
-        for row, value in table.disagreements().items()
-    }
-    ledger = f"{len(found)} published values are on record, {len(found) - testable} of them not run"
-    ledger += f" ({'; '.join(sorted({f.record.unanswered for f in found if f.record.unanswered}))})."
+def _ledger(paper: Paper, found: Sequence[Finding]) -> str:
+    reasons = "; ".join(f"{reason} ({count})" for reason, count in verdicts.reasons(found).items())
     checked = sum(len(table.recomputed()) for table in paper.tables)
+    flaws = sum(len(table.flaws()) + len(table.column_flaws()) for table in paper.tables)
+    text = f"{len(found)} published values of this paper are on record."
+    text += f" Not run: {reasons}." if reasons else ""
     if checked:
-        flaws = "; ".join(f"{cell} {flaw}" for cell, flaw in wrong.items()) or "none disagrees"
-        ledger += f" Delta-m was recomputed for {checked} printed rows: {flaws}."
-    return ledger
+        text += f" Delta-m was recomputed for {checked} printed rows; {flaws} rows or columns contradict themselves."
+    return text
 
 
 def _summary(
@@ -154,7 +155,7 @@ def _summary(
         paper = Linked(entry["name"], f"#{entry['key']}")
         own = [f for f in headlines if f.record.paper == entry["key"]]
         for f in own:
-            evidence = f"{f.record.metric}: {f.ours} (published {f.record.value:g}; {f.where})"
+            evidence = f"{f.record.metric}: {f.ours} (published {published_value(f.record)}; {f.where})"
             if f.ours == "-":
                 evidence = "-"
             target = (

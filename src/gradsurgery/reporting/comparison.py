@@ -6,6 +6,9 @@ own unit, each with `higher`: whether more is better.
 Seeds are paired: seed s of two experiments shares split, initialisation, data order and augmentation, so differences,
 Delta-m and ranks are taken per seed and averaged afterwards. Delta-m is taken against the single-task runs of the same
 seed; its interval therefore carries their spread too. (The published Delta-m is the ratio of seed-averaged metrics.)
+
+Holm's correction and mean ranks are taken among the lines that keep the contract of the controlled table; a line that
+does not says why under `excluded`, and is compared with the sum like the others, uncorrected.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
+from gradsurgery.reporting.contract import violations
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import by_word
 from gradsurgery.reporting.selection import RULES, select
-from gradsurgery.reporting.statistics import Summary, significant, summarise, test_noise
+from gradsurgery.reporting.statistics import Summary, compare, significant, summarise, test_noise
 
 DEFAULT_RULE = "best-val"
 BASELINE = "sum"
@@ -48,18 +52,27 @@ def _problem(members: Mapping[str, Sequence[Run]], rule: str) -> dict[str, dict[
     first = next(iter(members.values()))[0]
     base = _single_task_base(members, chosen, first.metrics)
     competitors = [name for name in members if set(members[name][0].own_metrics) == set(first.metrics)]
+    baseline = f"{first.problem}-{BASELINE}"
     for name in competitors:
-        baseline = f"{first.problem}-{BASELINE}"
         if baseline in chosen and name != baseline:
             records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first)
             records[name] |= _delta_m_baseline(chosen[name], chosen[baseline], first.metrics)
         records[name] |= _delta_m(chosen[name], base, first.metrics)
-    shared = set.intersection(*(set(chosen[name]) for name in competitors)) if competitors else set()
-    if len(competitors) > 1 and shared:
-        ranks = [mean_ranks({n: chosen[n][seed] for n in competitors}, first.metrics) for seed in sorted(shared)]
-        for name in competitors:
+    barred = violations(members, rule, baseline)
+    for name, reasons in barred.items():
+        records[name]["excluded"] = reasons
+    track = members.get(baseline, next(iter(members.values())))[0].track
+    fair = [name for name in competitors if name not in barred and members[name][0].track == track]
+    others = {name: chosen[name] for name in fair if name != baseline}
+    for name, corrected in _corrected(others, chosen.get(baseline, {}), first).items():
+        for key, entry in corrected.items():
+            records[name][f"minus_{BASELINE}"][key] |= entry
+    shared = set.intersection(*(set(chosen[name]) for name in fair)) if fair else set()
+    if len(fair) > 1 and shared:
+        ranks = [mean_ranks({n: chosen[n][seed] for n in fair}, first.metrics) for seed in sorted(shared)]
+        for name in fair:
             records[name]["mean_rank"] = summarise([rank[name] for rank in ranks]).as_record()
-            records[name]["competitors"] = len(competitors)
+            records[name]["competitors"] = len(fair)
     return records
 
 
@@ -178,6 +191,29 @@ def _paired(rows: Seeds, baseline: Seeds, run: Run) -> dict[str, Any]:
     if len(words) == 1:
         differences["all"] = differences[f"all.{next(iter(words))}"]
     return differences
+
+
+def _corrected(others: Mapping[str, Seeds], baseline: Seeds, run: Run) -> dict[str, dict[str, dict[str, Any]]]:
+    """By experiment, what only a comparison of all methods at once can say of a difference: Holm's p and more."""
+    result: dict[str, dict[str, dict[str, Any]]] = {
+        name: {} for name, rows in others.items() if set(rows) & set(baseline)
+    }
+    words = by_word(run.metrics)
+    for word, names in words.items():
+        means = _task_mean(baseline, names)
+        paired = {
+            name: [
+                row["all"] - means[seed]["all"]
+                for seed, row in _task_mean(others[name], names).items()
+                if seed in means
+            ]
+            for name in result
+        }
+        for name, comparison in compare(paired, run.metrics[names[0]]).items():
+            result[name][f"all.{word}"] = comparison.as_record()
+            if len(words) == 1:
+                result[name]["all"] = comparison.as_record()
+    return result
 
 
 def _task_mean(rows: Seeds, names: Sequence[str]) -> Seeds:

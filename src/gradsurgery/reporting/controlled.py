@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.reporting import figures, tables
-from gradsurgery.reporting.findings import image_sentence
 from gradsurgery.reporting.grouping import Groups, Metrics, of, records, setting, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.output import Output
 from gradsurgery.reporting.selection import score
+from gradsurgery.reporting.sentences import image_sentence
 from gradsurgery.reporting.statistics import significant
 from gradsurgery.reporting.style import family
 
@@ -45,7 +45,7 @@ def comparison(groups: Groups, metrics: Metrics, problem: str, out: Output) -> d
         if any(family(m) == "static" for m in entries):
             caption += " The grey line joins static weights."
         more.append(out.figure(f"{problem}-trade-off", figures.trade_off(entries), caption))
-    if any(family(m) != "single_task" for m in runs):
+    if any(family(m) not in ("single_task", "floor") for m in runs):
         caption = (
             f"{title(problem)}: validation metric while training, mean of tasks and seeds; bands are 95 % intervals."
         )
@@ -59,7 +59,7 @@ def _plots(runs: Mapping[str, Sequence[Run]], entries: Metrics, problem: str, ou
             epoch["epoch"]: significant(float(np.mean([score(r.epochs[i], "val", r.metrics) for r in group])))
             for i, epoch in enumerate(group[0].epochs)
         })
-        for method, group in runs.items() if family(method) != "single_task"
+        for method, group in runs.items() if family(method) not in ("single_task", "floor")
     }  # fmt: skip
     out.plot(f"{problem}-learning", pd.DataFrame(curves).rename_axis("epoch").reset_index())
     points = [{"method": m, **{t: r[t]["mean"] for t in r["rules"]["last"]}} for m, r in entries.items()]

@@ -10,7 +10,7 @@ from gradsurgery.reporting import figures
 from gradsurgery.reporting.grouping import Groups, of, title
 from gradsurgery.reporting.output import Output
 from gradsurgery.reporting.statistics import significant
-from gradsurgery.reporting.style import label
+from gradsurgery.reporting.style import family, label
 from gradsurgery.reporting.tables import Linked
 
 Costs = Mapping[str, Mapping[str, Any]]
@@ -64,7 +64,11 @@ def _by_experiment(groups: Groups, costs: Costs, seconds: Mapping[str, float]) -
 def _steps(groups: Groups, costs: Costs, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
     drawn = []
     for problem in problems:
-        timed = {m: g[0].experiment for m, g in of(groups, problem).items() if g[0].experiment in costs}
+        timed = {
+            m: g[0].experiment
+            for m, g in of(groups, problem).items()
+            if g[0].experiment in costs and family(m) != "floor"
+        }
         if timed:
             step = {m: [s["step_ms"] for s in costs[e]["seeds"].values()] for m, e in timed.items()}
             caption = f"{title(problem)}: time per training step; dots are seeds."

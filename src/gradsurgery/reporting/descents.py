@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from gradsurgery.reporting import across, landscapes, tables
-from gradsurgery.reporting.findings import landscape_sentence
 from gradsurgery.reporting.grouping import of, setting, title
 from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.measures import capital
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.reporting.sentences import landscape_sentence
 from gradsurgery.reporting.style import NAMES
 
 _CLOUD = 10  # more starts than this are copies of one start, shown as a distribution
@@ -35,7 +36,7 @@ def section_of(
         runs = {method: group[0] for method, group in groups.items()}
         drawings += _drawn(problem, runs, evidence)
         name = title(problem)
-        sheets.append(Sheet(problem, _capital(name), tables.landscape_table(evidence.metrics, problem)))
+        sheets.append(Sheet(problem, capital(name), tables.landscape_table(evidence.metrics, problem)))
         starts = evidence.metrics[next(iter(runs.values())).experiment]["landscape"]["starts"]
         ran.append(f"The {name} from {starts} starts. {setting(groups)}")
         said.append(f"On the {name}: {landscape_sentence(problem, evidence.metrics)}")
@@ -53,7 +54,7 @@ def section_of(
 
 
 def _drawn(problem: str, runs: Mapping[str, Run], evidence: Evidence) -> list[Drawing]:
-    name = _capital(title(problem))
+    name = capital(title(problem))
     steps = (next(iter(runs.values())).trajectory or {"steps": [0]})["steps"][-1]
     note = f"{name}, {steps:,} steps; rings are starts, dots are where the descent stopped"
     drawings = [
@@ -67,7 +68,3 @@ def _drawn(problem: str, runs: Mapping[str, Run], evidence: Evidence) -> list[Dr
         caption = f"{name}: where perturbed copies (1e-7) of one start end, as cumulative share of starts by total loss"
         drawings.insert(0, Drawing(f"{problem}-ends", landscapes.end_points(runs), f"{caption}, and by position."))
     return drawings
-
-
-def _capital(text: str) -> str:
-    return f"{text[0].upper()}{text[1:]}"

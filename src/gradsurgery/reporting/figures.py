@@ -21,9 +21,10 @@ def learning_curves(groups: Groups) -> Figure:
     """Every kind of metric on the validation set after each epoch, mean over tasks and seeds; bands are 95 % intervals.
 
     Args:
-        groups: the runs of one problem by method; single-task runs are left out, having one task only.
+        groups: the runs of one problem by method; single-task runs are left out, having one task only, and floors,
+            which are fitted at once.
     """
-    methods = [m for m in groups if family(m) != "single_task"]
+    methods = [m for m in groups if family(m) not in ("single_task", "floor")]
     words = by_word(groups[methods[0]][0].metrics)
     with look():
         figure = canvas(7.6, 4.2) if len(words) == 1 else canvas(3.9 * len(words) + 1.6, 4.2)
@@ -166,10 +167,11 @@ def conflict(groups: Groups) -> Figure:
                 axes = panels[row][third]
                 for method in methods:
                     values = _third([run.diagnostics for run in groups[method]], key, third)
-                    axes.hist(
-                        values, bins=np.linspace(low, 1.0, 21), histtype="step", density=True, color=colour(method),
-                        linestyle=line(method, methods), linewidth=1.3, label=label(method),
-                    )  # fmt: skip
+                    if values:  # a short run may have logged nothing in a third of it
+                        axes.hist(
+                            values, bins=np.linspace(low, 1.0, 21), histtype="step", density=True,
+                            color=colour(method), linestyle=line(method, methods), linewidth=1.3, label=label(method),
+                        )  # fmt: skip
                 if key == "mean_cosine":
                     axes.axvline(0.0, color="#888888", linewidth=0.8)
                     axes.set_title(title)

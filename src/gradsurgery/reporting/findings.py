@@ -1,4 +1,4 @@
-"""Plain sentences and verdict words, made from the numbers and never stronger than they are.
+"""Verdict words, made from the numbers and never stronger than they are.
 
 The words are those of protocol.md 1.2, fixed before any run: `reproduced`, `direction only`, `not reproduced`,
 `no difference detected`, `not run (reason)`. A landscape at full length can reproduce a count or a bound; a problem
@@ -12,46 +12,28 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from scipy.stats import t as student
 
+from gradsurgery.reporting.answers import (
+    CONFLICT,
+    auc_noise,
+    cosines_of,
+    difference_of,
+    noise_of,
+    shown,
+    told,
+    values_of,
+)
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.published import Answer, Record
-from gradsurgery.reporting.selection import select
-from gradsurgery.reporting.statistics import Summary, summarise, test_noise
-from gradsurgery.reporting.style import label
+from gradsurgery.reporting.statistics import Summary, summarise
 
 Groups = Mapping[str, Sequence[Run]]
 Metrics = Mapping[str, Mapping[str, Any]]
 
 # Points, or the metric's own unit; protocol.md 1.2. An AUC is held to half a point like an accuracy.
 TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1}
-SEVERE = -0.01  # cosine below which Recon's Table 6 counts a conflict as severe
-
-
-@dataclasses.dataclass(frozen=True)
-class Unit:
-    """How a metric is printed: histories hold shares, papers print points of some of them."""
-
-    name: str
-    factor: float
-    digits: int
-    higher: bool
-
-
-UNITS = {
-    "accuracy": Unit("points of accuracy", 100.0, 2, True),
-    "error": Unit("points of error", 100.0, 2, False),
-    "auc": Unit("AUC", 1.0, 4, True),
-    "ssim": Unit("SSIM", 1.0, 4, True),
-    "mae": Unit("mean absolute error", 1.0, 4, False),
-    "loss": Unit("loss", 1.0, 3, False),
-    "solved": Unit("per cent of starts solved", 100.0, 0, True),
-    "end_total": Unit("total loss at the end", 1.0, 1, False),
-    "final_train_loss": Unit("training loss at the end", 1.0, 3, False),
-    "conflict_share": Unit("per cent of pairs in conflict", 100.0, 1, False),
-    "severe_conflict": Unit("per cent of steps in severe conflict", 100.0, 1, False),
-}
+WORDS = ("reproduced", "direction only", "no difference detected", "not reproduced", "not run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +45,6 @@ class Finding:
     where: str
     verdict: str
     why: str = ""
-
-
-def unit(metric: str) -> Unit:
-    """How `<task>.<metric>` is printed, by its last word. Raises ValueError for a metric that the table lacks."""
-    word = metric.split(".")[-1]
-    if word not in UNITS:
-        raise ValueError(f"`metric` must end in one of {', '.join(UNITS)}, found {metric!r}.")
-    return UNITS[word]
 
 
 def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
@@ -87,6 +61,9 @@ def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
     where = f"{where}, twin" if record.twin else where
     if landscape and run.scale == "smoke":
         return Finding(record, "-", where, "not run (smoke scale is too short to say)")
+    compared = [run for name in (answer.experiment, answer.minus) if name for run in groups[name]]
+    if answer.metric in CONFLICT and not all(cosines_of(each) for each in compared):
+        return Finding(record, "-", where, "not run (the runs logged no cosines)")
     if record.kind in ("count", "at_least", "at_most") and landscape:
         return _counted(record, answer, where, metrics)
     if record.kind in ("count", "at_least", "at_most"):
@@ -124,35 +101,37 @@ def _counted(record: Record, answer: Answer, where: str, metrics: Metrics) -> Fi
 def _bounded(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
     """A bound on a metric: below scale paper it can only be said on which side of it our interval lies."""
     assert record.value is not None
-    summary = summarise(_values(groups[answer.experiment], answer.metric, metrics))
+    summary = summarise(values_of(groups[answer.experiment], answer.metric, metrics))
     shifted = dataclasses.replace(
         summary, mean=summary.mean - record.value,
         low=None if summary.low is None else summary.low - record.value,
         high=None if summary.high is None else summary.high - record.value,
     )  # fmt: skip
-    verdict = direction(shifted, "lower" if record.kind == "at_most" else "higher")
+    noise = auc_noise([summary.mean], *record.classes) if record.classes else 0.0
+    verdict = direction(shifted, "lower" if record.kind == "at_most" else "higher", noise)
     words = {"direction only": "our whole interval lies on the side that is said", "not reproduced": "our whole "
-             "interval lies on the other side", "no difference detected": "the bound lies in our interval"}  # fmt: skip
-    return Finding(record, _say(summary, answer.metric, signed=False), where, verdict, words.get(verdict, ""))
+             "interval lies on the other side", "no difference detected": "the bound lies in our "
+             "interval, or no further from it than the test set's size explains"}  # fmt: skip
+    return Finding(record, told(summary, answer.metric, signed=False), where, verdict, words.get(verdict, ""))
 
 
 def _compared(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
     runs, others = groups[answer.experiment], groups[str(answer.minus)]
-    summary = _difference(runs, others, answer.metric, metrics)
-    noise = _noise(runs[0], others[0], answer.metric, metrics)
+    summary = difference_of(runs, others, answer.metric, metrics)
+    noise = noise_of(runs[0], others[0], answer.metric, metrics, record.classes)
     verdict = direction(summary, record.direction, noise)
     if record.kind == "no_difference" and verdict in ("direction only", "not reproduced"):
         # what is claimed is that nothing changes this way: the other way agrees with it
         verdict = "not reproduced" if verdict == "direction only" else "direction only"
-    return Finding(record, _say(summary, answer.metric), where, verdict, _why(summary, answer.metric, noise))
+    return Finding(record, told(summary, answer.metric), where, verdict, _why(summary, answer.metric, noise))
 
 
 def _level(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
     """A cell of a table: its number at scale paper, else the sign of its distance from the table's baseline."""
     assert record.value is not None
     runs = groups[answer.experiment]
-    summary = summarise(_values(runs, answer.metric, metrics))
-    ours = _say(summary, answer.metric, signed=False)
+    summary = summarise(values_of(runs, answer.metric, metrics))
+    ours = told(summary, answer.metric, signed=False)
     exact = runs[0].scale == "paper" and record.twin is None
     if exact and summary.sd is None:
         return Finding(record, ours, where, "not run (one repeat has no interval)")
@@ -168,10 +147,10 @@ def _level(record: Record, answer: Answer, where: str, groups: Groups, metrics: 
         verdict = "not reproduced" if exact else "not run (needs scale: paper)"
         return Finding(record, ours, where, verdict, "" if exact else "a level means nothing at another scale")
     others = groups[answer.minus]
-    difference = _difference(runs, others, answer.metric, metrics)
-    noise = _noise(runs[0], others[0], answer.metric, metrics)
+    difference = difference_of(runs, others, answer.metric, metrics)
+    noise = noise_of(runs[0], others[0], answer.metric, metrics, record.classes)
     verdict = direction(difference, "higher" if record.margin > 0 else "lower", noise)
-    ours = f"{ours}; minus baseline {_say(difference, answer.metric)}"
+    ours = f"{ours}; minus baseline {told(difference, answer.metric)}"
     why = f"published minus its baseline {record.margin:+.4g}; {_why(difference, answer.metric, noise)}"
     return Finding(record, ours, where, verdict, why)
 
@@ -182,75 +161,15 @@ def _why(summary: Summary, metric: str, noise: float) -> str:
     if summary.low <= 0.0 <= summary.high:
         return f"paired difference over {summary.n} repeats, its interval holds zero"
     if abs(summary.mean) <= noise:
-        return f"the interval leaves zero out, but the test set's size alone explains {noise:.{unit(metric).digits}f}"
+        return f"the interval leaves zero out, but the test set's size alone explains {noise:.{shown(metric).digits}f}"
     side = "above" if summary.mean > 0 else "below"
     known = "" if noise or metric == "end_total" else "; what the test set's size can explain is not in it"
     return f"paired difference over {summary.n} repeats, its whole interval lies {side} zero{known}"
 
 
-def _difference(runs: Sequence[Run], others: Sequence[Run], metric: str, metrics: Metrics) -> Summary:
-    if metric == "end_total":
-        ends = [np.array(r[0].trajectory["losses"][-1] if r[0].trajectory else []).sum(axis=1) for r in (runs, others)]
-        return summarise((ends[0] - ends[1]).tolist())
-    theirs = {run.seed: _value(run, metric, metrics) for run in others}
-    shared = [run for run in runs if run.seed in theirs]
-    if not shared:
-        names = f"{runs[0].experiment} and {others[0].experiment}"
-        raise ValueError(f"`answered_by` must name experiments that share a seed, found none in {names}.")
-    return summarise([_value(run, metric, metrics) - theirs[run.seed] for run in shared])
-
-
-def _noise(run: Run, other: Run, metric: str, metrics: Metrics) -> float:
-    """In points, as `_value`; 0 for what is not an accuracy on a test set."""
-    if run.test_size is None or not metric.endswith(".accuracy"):
-        return 0.0
-    names = _names(run, metric)
-    pairs = [(metrics[run.experiment][name]["mean"], metrics[other.experiment][name]["mean"]) for name in names]
-    return 100 * test_noise(pairs, run.test_size)
-
-
-def _names(run: Run, metric: str) -> list[str]:
-    """`mean.accuracy` stands for the accuracies of all tasks."""
-    if not metric.startswith("mean."):
-        return [metric]
-    return [name for name in run.own_metrics if name.split(".", 1)[1] == metric.removeprefix("mean.")]
-
-
-def _values(runs: Sequence[Run], metric: str, metrics: Metrics) -> list[float]:
-    return [_value(run, metric, metrics) for run in runs]
-
-
-def _value(run: Run, metric: str, metrics: Metrics) -> float:
-    """One run's number in the unit that papers print."""
-    factor = unit(metric).factor
-    if metric == "final_train_loss":
-        return float(np.mean([run.epochs[-1][f"train.{task}.loss"] for task in run.tasks]))
-    if metric in ("conflict_share", "severe_conflict"):
-        return factor * _conflict(run, metric)
-    chosen, names = select(run, metrics[run.experiment]["selection"]), _names(run, metric)
-    if not names or any(name not in chosen for name in names):
-        raise ValueError(f"`metric` must be one that {run.experiment} has ({', '.join(chosen)}), found {metric!r}.")
-    return factor * float(np.mean([chosen[name] for name in names]))
-
-
-def _conflict(run: Run, metric: str) -> float:
-    """Share of logged steps in conflict, on the gradients before surgery."""
-    rows = [row for row in run.diagnostics if row.get("mean_cosine") is not None]
-    if not rows:
-        raise ValueError(f"`diagnostics` of {run.experiment} must hold cosines for {metric}, found none.")
-    if metric == "conflict_share":
-        return float(np.mean([row["conflict_share"] for row in rows]))
-    if len(run.tasks) != 2:
-        raise ValueError(f"`severe_conflict` must be asked of two tasks, found {len(run.tasks)} in {run.experiment}.")
-    return float(np.mean([row["mean_cosine"] < SEVERE for row in rows]))  # of two tasks the mean is the cosine
-
-
-def _say(summary: Summary, metric: str, signed: bool = True) -> str:
-    sign, digits = "+" if signed else "", unit(metric).digits
-    text = f"{summary.mean:{sign}.{digits}f}"
-    if summary.low is None:
-        return f"{text} (n = {summary.n})"
-    return f"{text} [{summary.low:{sign}.{digits}f}, {summary.high:{sign}.{digits}f}] (n = {summary.n})"
+def is_cell(record: Record) -> bool:
+    """Whether a record is a cell of a printed table (`<paper>/<table>/<row>/<metric>`) and no claim of its own."""
+    return record.id.count("/") > 1
 
 
 def published_value(record: Record) -> str:
@@ -268,67 +187,7 @@ def published_value(record: Record) -> str:
 
 def paper_sentence(findings: Sequence[Finding]) -> str:
     """One sentence on a paper: how its claims fared, by verdict word, for and against alike."""
-    words = ["reproduced", "direction only", "no difference detected", "not reproduced", "not run"]
-    claims = [f for f in findings if f.record.answered_by]
-    counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in words}
+    claims = [f for f in findings if f.record.answered_by and not is_cell(f.record)]
+    counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in WORDS}
     parts = [f"{word} {count}" for word, count in counts.items() if count]
     return f"Of {len(claims)} testable claims and controls: {', '.join(parts)}." if parts else "No claim can be tested."
-
-
-def landscape_sentence(problem: str, metrics: Metrics) -> str:
-    """How many starts each method solves, and which are stuck."""
-    rows = {r["method"]: r["landscape"] for r in metrics.values() if r["problem"] == problem}
-    starts = next(iter(rows.values()))["starts"]
-    parts = []
-    for count in sorted({row["solved"] for row in rows.values()}, reverse=True):
-        names = ", ".join(f"({label(m)})" if "," in label(m) else label(m) for m in rows if rows[m]["solved"] == count)
-        many = {starts: f"all {starts} starts", 0: "none"}.get(count, str(count))
-        parts.append(f"from {many}: {names}")
-    sentence = f"Solved {'; '.join(parts)}."
-    stuck = [f"{label(m)} from {row['stuck']}" for m, row in rows.items() if row["stuck"]]
-    return f"{sentence} Stuck above zero loss, of {starts} starts: {'; '.join(stuck)}." if stuck else sentence
-
-
-def image_sentence(problem: str, metrics: Metrics) -> str:
-    """Which methods differ from the sum beyond the noise of seeds and test set, in which direction and by how much.
-
-    Where every task has the same metric, of the mean over tasks; else one sentence for each metric.
-    """
-    records = [r for r in metrics.values() if r["problem"] == problem and r.get("minus_sum")]
-    if not records:
-        return "The sum was not run, so that nothing can be compared with it."
-    names = ["all"] if all("all" in r["minus_sum"] for r in records) else list(records[0]["minus_sum"])
-    return " ".join(_metric_sentence(name, records) for name in names)
-
-
-def _metric_sentence(name: str, records: Sequence[Mapping[str, Any]]) -> str:
-    metric = name if name != "all" else next(key for key in records[0]["minus_sum"] if key != "all")
-    shown = unit(metric)
-    groups: dict[str, list[str]] = {"better": [], "worse": [], "same": [], "alone": []}
-    for record in sorted(records, key=lambda r: -r["minus_sum"][name]["mean"]):
-        entry, method = record["minus_sum"][name], label(record["method"])
-        if entry["ci95"] is None:
-            groups["alone"].append(method)
-            continue
-        low, high = (shown.factor * v for v in entry["ci95"])
-        mean, low_text, high_text = (
-            f"{value:+.{shown.digits}f}" for value in (shown.factor * entry["mean"], low, high)
-        )
-        text = f"{method} ({mean} [{low_text}, {high_text}])"
-        found = (low > 0 or high < 0) and abs(entry["mean"]) > entry.get("test_noise", 0.0)
-        found = found and entry.get("p_holm", 0.0) < 0.05
-        place = "same" if not found else "better" if (low > 0) == shown.higher else "worse"
-        groups[place].append(text if found else method)
-    exact = metric.endswith(".accuracy")
-    words = {
-        "better": "more accurate than the sum" if exact else "better than the sum",
-        "worse": "less accurate" if exact else "worse",
-        "same": "no difference detected beyond the noise of seeds" + (" and test set" if exact else ""),
-        "alone": "one seed only, no interval",
-    }
-    sentence = "; ".join(f"{words[key]}: {', '.join(methods)}" for key, methods in groups.items() if methods)
-    measure = f"{shown.name}, mean of tasks" if name == "all" else f"{shown.name} of {metric.split('.')[0]}"
-    tail = f"paired over {max(r['n'] for r in records)} seeds, scale {records[0]['scale']}"
-    holm = all("p_holm" in r["minus_sum"][name] for r in records)
-    tail += f"; {'corrected (Holm)' if holm else 'uncorrected'} for {len(records)} comparisons."
-    return f"{sentence[0].upper()}{sentence[1:]}. {measure[0].upper()}{measure[1:]}, {tail}"

@@ -11,11 +11,15 @@ Metrics = Mapping[str, Mapping[str, Any]]
 TITLES = {
     "multi_mnist": "MultiMNIST", "multi_fashion": "MultiFashion", "multi_fashion_mnist": "Multi-Fashion+MNIST",
     "multi_fashion_mnist_resnet": "Multi-Fashion+MNIST, ResNet", "census": "Census-Income",
-    "cifar100_superclass": "CIFAR-100, 20 coarse tasks", "cifar100_exits": "CIFAR-100, early exits",
-    "cifar100_reconstruction": "CIFAR-100, reconstruction", "drgrad_synthetic": "DRGrad's synthetic set",
-    "mmoe_synthetic": "MMoE's synthetic set", "cagrad_toy": "landscape of CAGrad",
-    "sam_gs_toy1": "landscape of SAM-GS, one optimum", "sam_gs_toy2": "landscape of SAM-GS, two optima",
-    "pcgrad_toy": "landscape of PCGrad",
+    "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
+    "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
+    "drgrad_synthetic_cooperate": "DRGrad's synthetic set, tasks agree",
+    "drgrad_synthetic_conflict": "DRGrad's synthetic set, tasks conflict",
+    "mmoe_synthetic_0": "MMoE's synthetic set, correlation 0",
+    "mmoe_synthetic_50": "MMoE's synthetic set, correlation 0.5",
+    "mmoe_synthetic_90": "MMoE's synthetic set, correlation 0.9", "users_synthetic": "synthetic users",
+    "cagrad_toy": "landscape of CAGrad", "sam_gs_toy1": "landscape of SAM-GS, one optimum",
+    "sam_gs_toy2": "landscape of SAM-GS, two optima", "pcgrad_toy": "landscape of PCGrad",
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from gradsurgery.problems.landscape import OPTIMA, jacobian
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.style import canvas, colour, family, label, look
 
-_GRID = 121
+_GRID = 61
 _COLUMNS = 4
 
 
@@ -22,7 +22,7 @@ def parameter_space(runs: Mapping[str, Run]) -> Figure:
     low, high = points.min(axis=0), points.max(axis=0)
     margin = 0.08 * (high - low) + 0.3
     xs, ys, height = _mean_loss(problem, low - margin, high + margin)
-    levels = np.unique(np.quantile(height, np.linspace(0.01, 0.99, 14)))
+    levels = np.unique(np.quantile(height, np.linspace(0.02, 0.98, 10)))
     with look():
         figure, panels = _panels(len(runs))
         for axes, (method, run) in zip(panels, runs.items(), strict=False):

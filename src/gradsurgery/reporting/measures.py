@@ -49,6 +49,11 @@ def by_word(metrics: Mapping[str, bool]) -> dict[str, list[str]]:
     return groups
 
 
+def capital(text: str) -> str:
+    """The text with its first letter large and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def worded(metric: str) -> str:
     """A metric as a column's title: `left accuracy (%)`, `income ROC-AUC`; `all` stands for the mean over tasks."""
     task, last = metric.split(".", 1)

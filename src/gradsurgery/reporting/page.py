@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from gradsurgery.reporting.measures import capital
 from gradsurgery.reporting.tables import Linked
 
 
@@ -20,11 +21,6 @@ def render(context: Mapping[str, Any]) -> str:
     environment.filters |= {"table": table, "inline": inline, "capital": capital}
     source = files("gradsurgery.reporting").joinpath("page.html").read_text(encoding="utf-8")
     return environment.from_string(source).render(context) + "\n"
-
-
-def capital(text: str) -> str:
-    """The text with its first letter large and the rest as it is."""
-    return text[:1].upper() + text[1:]
 
 
 def anchor(text: str) -> str:
@@ -62,7 +58,7 @@ def table(frame: pd.DataFrame) -> Markup:
     body = Markup("").join(Markup("<tr>{}</tr>").format(row) for row in rows)
     return Markup(
         '<div class="scroll"><table class="{}"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
-    ).format("wide" if len(columns) > 5 else "", Markup("").join(head), body)
+    ).format("wide" if len(columns) > 5 else "stack" if len(columns) < 5 else "", Markup("").join(head), body)
 
 
 def _linked(cell: object) -> str | Markup:
@@ -79,4 +75,4 @@ def _kind(column: str, cell: str, numeric: bool) -> str:
         return "verdict " + anchor(cell.split("(")[0])
     if column in ("method", "paper", "experiment"):
         return "name"
-    return "number" if numeric else ""
+    return "number" if numeric else "text"

@@ -15,8 +15,12 @@ NAMES = {
     "uncertainty": "uncertainty", "dwa": "DWA", "random_weights": "random weights", "log_loss": "log loss",
     "static": "static", "single_task": "single task", "torchjd": "TorchJD", "gcond": "GCond", "recon": "Recon",
     "dr_mgf": "DR-MGF", "drgrad": "DRGrad", "drgrad_code": "DRGrad (its code)", "shared_bottom": "shared bottom",
-    "omoe": "OMoE", "ple": "PLE", "split": "Split-MMoE", "floor": "floor",
+    "omoe": "OMoE", "ple": "PLE", "split": "Split-MMoE", "floor": "floor", "independent": "independent networks",
+    "placebo_random": "placebo: random vector", "placebo_positive": "placebo: only when they agree",
+    "placebo_permuted": "placebo: permuted tasks",
 }  # fmt: skip
+
+SECTIONS = {"controls": "Controls: is it the mechanism?"}  # sections that are no paper's, by module
 
 # Methods whose name says more than its parts.
 _WHOLE = {"floor-logistic": "logistic regression", "floor-trees": "boosted trees"}
@@ -27,7 +31,8 @@ _COLOURS = {
     "mgda": "#CC79A7", "uncertainty": "#E69F00", "dwa": "#56B4E9", "random_weights": "#A6761D", "log_loss": "#8C564B",
     "static": "#9E9E9E", "single_task": "#444444", "torchjd": "#6A3D9A", "gcond": "#882255", "recon": "#332288",
     "dr_mgf": "#B59F00", "drgrad": "#00A6A6", "drgrad_code": "#006D77", "shared_bottom": "#A6761D", "omoe": "#8C564B",
-    "ple": "#E69F00", "split": "#CC79A7", "floor": "#9E9E9E",
+    "ple": "#E69F00", "split": "#CC79A7", "floor": "#9E9E9E", "independent": "#444444", "placebo_random": "#A9A9A9",
+    "placebo_positive": "#C2A878", "placebo_permuted": "#8FA3B0",
 }  # fmt: skip
 
 # Families that are there to be compared with; whatever is not among them is under study and drawn in front.

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.reporting.measures import by_word, measure, worded
+from gradsurgery.reporting.selection import FAIR
 from gradsurgery.reporting.style import label
 
-FAIR = ("best-val", "last")  # selection rules that never look at the test set
 MANY = 4  # more metrics than this go into a table of their own
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -110,9 +110,18 @@ def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]
         row["Delta-m, tasks (%)"] = spread(record.get("delta_m_task"), signed=True)
         row["mean rank"] = spread(record.get("mean_rank"))
         row["n"] = record["n"]
+        row["in the controlled table"] = _standing(record)
         rows.append(row)
     frame = pd.DataFrame(rows)
+    if (frame["in the controlled table"] == "yes").all():
+        frame = frame.drop(columns="in the controlled table")
     return frame[[name for name in frame.columns if not (frame[name] == "-").all()]]
+
+
+def _standing(record: Mapping[str, Any]) -> str:
+    if record.get("excluded"):
+        return f"no: {'; '.join(record['excluded'])}"
+    return "yes" if record["track"] == "controlled" else f"no: track {record['track']}"
 
 
 def tasks_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """DR-MGF: every task trains the network for an epoch, then what they changed is fused kernel by kernel."""
 
-import copy
 import itertools
 import math
 import time
@@ -463,8 +462,7 @@ class _Epoch:
             if learner.problem.clip is not None:
                 clip_grads_with_norm_(parameters, learner.problem.clip, norm)
             learner.optimizer.step()
-            if self.gated:
-                self.step_importance.step()
+            self.step_importance.step()  # leaves v alone where there was no gate, as it has no gradient then
         self.step_importance.zero_grad()
 
     def _count(self, started: float) -> None:
@@ -498,7 +496,7 @@ class _Epoch:
     def _keep_optimizer_of(self, t: int) -> None:
         kept = self.learner.rule_state["task_optimizers"]
         if kept is not None:
-            kept[t] = copy.deepcopy(self.learner.optimizer.state_dict()["state"])
+            kept[t] = self.learner.optimizer.state_dict()["state"]
 
     def _fuse_statistics(self) -> None:
         """BatchNorm's statistics become those of the mixture of its tasks; other buffers are the last stage's."""

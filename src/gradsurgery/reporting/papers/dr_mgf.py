@@ -178,12 +178,12 @@ def _sentence(network: str, groups: Groups, evidence: Evidence) -> str:
         summary, noise = gap(own, runs, list(own[0].metrics), _rule(own, evidence))
         verdict, name = direction(summary, "higher", noise), named(method.removesuffix("-equal_passes"))
         if method.startswith("sum"):
-            plain.append(
-                f"{_WORDS.get(verdict, 'not comparable, with one seed, with')} it at equal {_equal(own, runs)}"
-            )
+            plain.append(f"{_WORDS.get(verdict, 'not compared with')} it at equal {_equal(own, runs)}")
         details.append(f"minus {name} at equal {_equal(own, runs)} {_say(summary, True)} ({verdict})")
     if not details:
         return f"{network}: DR-MGF ran alone, so that nothing can be compared with it."
+    if len(own) == 1:
+        return f"{network}: n = 1 has no interval, so that nothing is claimed; the table holds the bare differences."
     lead = f"Beside joint training, DR-MGF is {' and '.join(plain)}. " if plain else ""
     return (
         f"{network}: {lead}Its accuracy, points, mean of the exits: {'; '.join(details)}. Paired over n = {len(own)} "

@@ -3,6 +3,7 @@
 from gradsurgery.reporting.descents import section_of
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Evidence, Section
+from gradsurgery.reporting.superclass import superclasses
 
 CLAIM = (
     "Task gradients that point against each other, differ in length and meet high curvature hold training up. "
@@ -11,8 +12,14 @@ CLAIM = (
 
 
 def section(evidence: Evidence) -> Section | None:
-    """PCGrad's own landscape, and PCGrad against the sum wherever both were run."""
-    return section_of("pcgrad", CLAIM, ("pcgrad_toy",), _own, evidence)
+    """PCGrad's own landscape, its 20 tasks, and PCGrad against the sum wherever both were run."""
+    own, many = section_of("pcgrad", CLAIM, ("pcgrad_toy",), _own, evidence), superclasses(evidence)
+    if own is None or many is None:
+        return own or many
+    return Section(
+        claim=f"{own.claim} {many.claim}", ran=f"{own.ran} {many.ran}", found=f"{own.found} {many.found}",
+        drawings=[*own.drawings, *many.drawings], sheets=[*own.sheets, *many.sheets],
+    )  # fmt: skip
 
 
 def _own(run: Run) -> bool:

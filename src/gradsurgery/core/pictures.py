@@ -1,0 +1,82 @@
+"""What problems on pictures do alike: draw splits, standardise, count what a classifier gets right."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from gradsurgery.core.interfaces import Metrics, Network
+
+# Channel means and s.d. of CIFAR-100's training pictures, as published with the data set's usual loaders.
+CIFAR_MEAN, CIFAR_SD = (0.50708, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)
+_VAL_SHARE = 10  # one training picture in ten of every class
+
+
+def permutation(words: np.random.Philox, n: int) -> Int64[np.ndarray, " n"]:
+    """A random order, from words of the bit generator: numpy's own `permutation` is not promised never to change."""
+    return np.argsort(words.random_raw(n), kind="stable")
+
+
+def tenth_of_each(labels: UInt8[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
+    """The first tenth of every class, in the order given."""
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        chosen[places[: len(places) // _VAL_SHARE]] = True
+    return chosen
+
+
+def check_cifar(source: Mapping[str, np.ndarray]) -> None:
+    """Refuses raw arrays that are not colour pictures of 32 x 32 with a label each."""
+    for part in ("train", "test"):
+        images, labels = source[f"{part}_images"], source[f"{part}_labels"]
+        if images.shape[1:] != (32, 32, 3) or labels.shape != images.shape[:1]:
+            raise ValueError(
+                f"`{part}_images` must be (N, 32, 32, 3) with N labels, found {images.shape} and {labels.shape}."
+            )
+
+
+def first(arrays: Mapping[str, np.ndarray], name: str, size: int) -> Shaped[np.ndarray, "n ..."]:
+    """The first `size` rows of `<split>_<what>`; 0 means all."""
+    if size > len(arrays[name]):
+        raise ValueError(f"`{name.split('_')[0]}_size` must be at most {len(arrays[name])}, found {size}.")
+    return np.asarray(arrays[name])[: size or None]
+
+
+def standardised(
+    images: UInt8[Tensor, "... channels"], mean: Sequence[float], sd: Sequence[float]
+) -> Float[Tensor, "... channels"]:
+    """Pictures of bytes, channels last, as numbers of mean 0 and s.d. 1."""
+    means, sds = (torch.tensor(values, device=images.device) for values in (mean, sd))
+    return images.float().div_(255.0).sub_(means).div_(sds)
+
+
+def judge(
+    network: Network,
+    tasks: Sequence[str],
+    answers: Iterable[tuple[Sequence[Float[Tensor, "batch classes"]], Sequence[Int64[Tensor, " batch"]]]],
+) -> Metrics:
+    """Accuracies in [0, 1] and mean losses of every task.
+
+    Counted here rather than by torchmetrics: one comparison per batch is the whole metric.
+
+    Args:
+        network: in evaluation mode while `answers` runs, which takes no gradients; put back afterwards.
+        tasks: names.
+        answers: for every batch the outputs and the true classes, one of each per task.
+    """
+    correct, total, n = np.zeros(len(tasks)), np.zeros(len(tasks)), 0
+    was_training = network.training
+    network.eval()
+    with torch.no_grad():
+        for outputs, truths in answers:
+            n += len(truths[0])
+            for k, (output, truth) in enumerate(zip(outputs, truths, strict=True)):
+                correct[k] += int((output.argmax(dim=1) == truth).sum())
+                total[k] += float(cross_entropy(output, truth, reduction="sum"))
+    network.train(was_training)
+    accuracies = {f"{task}.accuracy": float(correct[k] / n) for k, task in enumerate(tasks)}
+    return accuracies | {f"{task}.loss": float(total[k] / n) for k, task in enumerate(tasks)}

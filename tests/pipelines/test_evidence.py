@@ -1,0 +1,44 @@
+"""A sequel and the history it starts from."""
+
+import json
+
+import pytest
+
+from pipelines._params import Experiment
+from pipelines.train import evidence_for
+
+SOURCE = "multi_mnist-sum-search"
+
+
+def _sequel(**entries):
+    return Experiment("multi_mnist-recon-sum", "multi_mnist", "", "controlled", (0,), entries)
+
+
+def _history(folder, **layers):
+    lines = [{"layers": {"names": ["a", "b"], "thresholds": [0.0], "scores": scores, **layers}} for scores in (
+        [[[1], [0]], [[2], [5]]], [[[4], [1]]],
+    )]  # fmt: skip
+    (folder / "reports/history").mkdir(parents=True)
+    path = folder / f"reports/history/{SOURCE}.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def test_scores_of_all_epochs_and_seeds_are_added(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _history(tmp_path)
+    assert evidence_for(_sequel(evidence=SOURCE)) == {"thresholds": [0.0], "scores": {"a": [7], "b": [6]}}
+    assert evidence_for(_sequel()) is None
+
+
+def test_a_sequel_without_its_evidence_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=rf"`evidence` must have a history, found no .*{SOURCE}\.jsonl: run .* first"):
+        evidence_for(_sequel(evidence=SOURCE))
+
+
+def test_a_history_without_scores_is_no_evidence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _history(tmp_path).write_text(json.dumps({"layers": None}) + "\n")
+    with pytest.raises(ValueError, match=r"`evidence` must be an experiment with `learner\.score_layers`"):
+        evidence_for(_sequel(evidence=SOURCE))

@@ -1,0 +1,163 @@
+"""`gradsurgery-why`: from a number to what it came from, in a made-up checkout; a wrong name costs one sentence."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.why import main
+
+ROOT = Path(__file__).parents[2]
+RUN = {
+    "experiment": "cagrad_toy-mean", "problem": "cagrad_toy", "seed": 0, "scale": "laptop", "track": "as-published",
+    "data_sha256": "d" * 64,
+}  # fmt: skip
+TRACK = """
+from pathlib import Path
+from pipelines._tracking import Tracker
+tracker = Tracker(Path.cwd())
+tracker.begin("cagrad_toy-mean", 0, {"fingerprint": "f"}, {})
+tracker.end("cagrad_toy-mean", 0, {})
+tracker.close()
+from pipelines.why import main
+main(["cagrad_toy-mean"])
+"""
+LOCK = """schema: '2.0'
+stages:
+  train@mean:
+    cmd: python -m pipelines.train cagrad_toy-mean
+    deps:
+    - {path: ../../data/processed/cagrad_toy, hash: md5, md5: 0123.dir}
+    - {path: ../../src/gradsurgery/core, hash: md5, md5: 4567.dir}
+    outs:
+    - {path: ../../runs/cagrad_toy-mean, hash: md5, md5: 89ab.dir}
+    - {path: ../../reports/history/cagrad_toy-mean.jsonl, hash: md5, md5: %s}
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A committed checkout with one experiment, its lock, costs, metrics and one verdict."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for folder in ("data/published", "reports/history", "reports/costs", "pipelines/cagrad_toy"):
+        (tmp_path / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "data/published/cagrad.yaml", tmp_path / "data/published")
+    (tmp_path / "params.yaml").write_text("scale: laptop\n")
+    history = json.dumps(RUN) + "\n"
+    (tmp_path / "reports/history/cagrad_toy-mean.jsonl").write_text(history)
+    md5 = hashlib.md5(history.encode()).hexdigest()
+    (tmp_path / "pipelines/cagrad_toy/dvc.lock").write_text(LOCK % md5)
+    costs = {"environment": {"python": "3.11.7", "processor": "made up"}, "seeds": {}}
+    (tmp_path / "reports/costs/cagrad_toy-mean.json").write_text(json.dumps(costs))
+    entry = {"mean": -15.09, "n": 1, "sd": None, "ci95": None}
+    metrics = {"cagrad_toy-mean": {"problem": "cagrad_toy", "selection": "last", "all.loss": entry, "rules": {}}}
+    (tmp_path / "reports/metrics.json").write_text(json.dumps(metrics))
+    verdict = {"verdict": "reproduced", "ours": "2 of 5", "where": "full length, as-published", "why": "2 against 2"}
+    (tmp_path / "reports/verdict.json").write_text(json.dumps({"cagrad/toy-gd-stuck": verdict}))
+    commit = ("-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "test: a state")
+    for command in (("init", "-q"), ("add", "-A"), commit):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def ask(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main([name, "--root", str(root)]) == 0
+    return capsys.readouterr().out
+
+
+def test_an_experiment_leads_to_lock_commit_data_and_machine(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(root, "cagrad_toy-mean", capsys)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True).stdout.strip()
+    assert "scale laptop, track as-published, seeds 0" in answer
+    assert f"commit      {commit} of " in answer
+    assert "train@mean of pipelines/cagrad_toy/dvc.yaml: python -m pipelines.train cagrad_toy-mean" in answer
+    assert "as the history here" in answer
+    assert "2 locked inputs; data ../../data/processed/cagrad_toy: md5 0123.dir" in answer
+    assert f"sha256 {'d' * 64}" in answer
+    assert "processor made up, python 3.11.7" in answer
+    assert "no store here" in answer
+    assert not (root / "mlflow.db").exists()
+
+
+def test_a_record_leads_to_its_verdict_and_experiment(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(root, "cagrad/toy-gd-stuck", capsys)
+    assert "published   2; starts that stay above zero mean loss, of 5" in answer
+    assert "verdict     reproduced" in answer
+    assert "ours        2 of 5; full length, as-published" in answer
+    assert "answered by stuck of cagrad_toy-mean" in answer
+    assert "train@mean" in answer
+
+
+def test_a_cell_of_a_printed_table_says_why_it_was_not_run(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(root, "cagrad/table-1/CAGrad, UW, c = 0.6/all.delta_m", capsys)
+    assert "its own metrics give -1.79" in answer
+    assert "not run     data licence" in answer
+
+
+def test_a_cell_of_our_tables_says_its_number_first(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = ask(root, "cagrad_toy-mean/all.loss", capsys)
+    assert answer.startswith("cell        all.loss of cagrad_toy-mean\nholds       mean -15.09, n 1")
+    assert "selection   last" in answer
+    assert "train@mean" in answer
+
+
+def test_a_changed_history_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = root / "reports/history/cagrad_toy-mean.jsonl"
+    path.write_text(path.read_text() + json.dumps({**RUN, "seed": 1}) + "\n")
+    answer = ask(root, "cagrad_toy-mean", capsys)
+    assert "but the history here has" in answer
+    assert "(the file differs from it now)" in answer
+
+
+def test_what_is_missing_is_said_and_no_reason_to_stop(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "pipelines/cagrad_toy/dvc.lock").unlink()
+    (root / "reports/costs/cagrad_toy-mean.json").unlink()
+    answer = ask(root, "cagrad_toy-mean", capsys)
+    assert "no lock holds a stage of cagrad_toy-mean" in answer
+    assert "no record in reports/costs" in answer
+    assert "none: no reports/history/multi_fashion_mnist-mean.jsonl" in ask(root, "cagrad/fashion-pcgrad", capsys)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("cagrad_toy-maen", "cagrad_toy-mean"), ("cagrad/toy-gd-stuk", "cagrad/toy-gd-stuck"),
+     ("CAGRAD/TOY-GD-STUCK", "cagrad/toy-gd-stuck"), ("cagrad_toy-mean/loss", "cagrad_toy-mean/all.loss")],
+)  # fmt: skip
+def test_an_unknown_name_is_one_sentence_with_the_nearest(
+    root: Path, name: str, nearest: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--root", str(root)]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.startswith(f"error: `NAME` must be a record, an experiment or a cell, found {name!r}; nearest: ")
+    assert nearest in written.err
+    assert written.err.count("\n") == 1
+
+
+def test_elsewhere_than_in_a_checkout_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cagrad_toy-mean", "--root", str(tmp_path)]) == 2
+    assert "`--root` must be a checkout of gradsurgery" in capsys.readouterr().err
+
+
+def test_help_teaches_the_three_kinds_of_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert "a record of the ledger" in said
+    assert "gradsurgery-why multi_fashion_mnist-sum/left.accuracy" in said
+
+
+@pytest.mark.slow
+def test_runs_of_the_tracker_are_listed(root: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
+    environment.pop("GRADSURGERY_EVENTS", None)
+    command = [sys.executable, "-c", TRACK]
+    answer = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "mlflow      run " in answer
+    assert ", seed 0, finished, at commit " in answer
