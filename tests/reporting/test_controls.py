@@ -12,6 +12,7 @@ from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run, parse
 from gradsurgery.reporting.papers.controls import section
 from gradsurgery.reporting.section import Evidence
+from gradsurgery.reporting.style import label
 
 Make = Callable[..., dict[str, list[Run]]]
 
@@ -50,9 +51,8 @@ def test_placebos_are_compared_by_seed(make: Make) -> None:
 
 def test_the_sentence_follows_the_numbers(make: Make) -> None:
     text = controls.placebo_sentence(make(SHIFTS), "best-val")
-    assert text.startswith(
-        "PCGrad is better than placebo random; worse than placebo permuted; not told from placebo positive"
-    )
+    random, positive, permuted = (label(m) for m in controls.PLACEBOS)
+    assert text.startswith(f"PCGrad is better than {random}; worse than {permuted}; not told from {positive}")
     assert text.endswith("leaves the mechanism unsupported here.")
     good = {**SHIFTS, "placebo_positive": 0.0, "placebo_permuted": 0.0}
     assert controls.placebo_sentence(make(good), "best-val").endswith("(n = 5, Holm over 4).")
@@ -71,7 +71,7 @@ def test_a_small_test_set_supports_nothing(make: Make) -> None:
         record["declaration"]["settings"] = {"test_size": 100}
 
     text = controls.placebo_sentence(make(SHIFTS, edit=shrink), "best-val")
-    assert text.startswith("PCGrad is not told from placebo random, placebo positive, placebo permuted")
+    assert text.startswith(f"PCGrad is not told from {', '.join(label(m) for m in controls.PLACEBOS)}")
 
 
 def test_lower_is_better_turns_the_verdict_round(make: Make) -> None:
@@ -159,7 +159,7 @@ def test_the_section_names_what_it_stands_on(make: Make) -> None:
     ]
     assert [d.name for d in made.drawings] == ["controls-p-front"]
     assert "p (scale smoke, selection best-val)" in made.ran
-    assert "p: PCGrad is better than placebo random" in made.found
+    assert f"p: PCGrad is better than {label('placebo_random')}" in made.found
     assert made.sheets[-1].frame.to_dict("records") == [
         {"method": "SAM-GS", "why": "clips for itself (sam_gs.max_norm = 1) where the problem clips at None"}
     ]
