@@ -5,8 +5,8 @@ defaults are the methods' own (the fields of their classes). A trial is a declar
 
 - Trial 0 is the declaration as it is: the default is always among the candidates.
 - Every parameter of every trial has a generator of its own, seeded by the trial's number and the parameter's name. So
-  a new method, or one more parameter, moves nobody's draws; and what all methods share (rate, weight decay) is drawn alike
-  for all, which pairs the trials.
+  a new method, or one more parameter, moves nobody's draws; and what all methods share (rate, weight decay) is drawn
+  alike for all, which pairs the trials.
 - Methods without parameters of their own spend their trials on the shared ones. Nobody gets more trials than another.
 """
 

@@ -4,8 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gradsurgery.reporting.answers import auc_noise
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.findings import (
     direction,
@@ -23,7 +25,7 @@ from pipelines.evaluate import read_histories
 CLAIM = Record(
     id="p/claim", paper="p", version="v1", cell="Table 1", statement="A claim", task="all", metric="starts",
     direction=None, kind="count", value=2.0, spread=None, spread_kind=None, margin=None, seeds=None, selection="last",
-    data="landscape", network="point", origin="paper", twin=None, doubtful=None,
+    data="landscape", network="point", origin="paper", twin=None, classes=None, doubtful=None,
     answered_by=Answer("cagrad_toy-mean", "stuck"), unanswered=None, headline=False,
 )  # fmt: skip
 
@@ -322,3 +324,27 @@ def test_lines_outside_the_controlled_table_are_only_named(laptop: Path) -> None
     sentence = image_sentence("multi_fashion_mnist", metrics)
     assert sentence.endswith("for 5 comparisons. Outside this comparison: SAM-GS.")
     assert "less accurate: SAM-GS" not in sentence
+
+
+def test_noise_of_an_auc_is_hanley_and_mcneils() -> None:
+    rng = np.random.default_rng(0)
+    positives, negatives, draws = 60, 140, 1500
+    scores = rng.standard_normal((draws, positives)) + 1.5, rng.standard_normal((draws, negatives))
+    areas = (scores[0][:, :, None] > scores[1][:, None, :]).mean(axis=(1, 2))
+    assert auc_noise([float(areas.mean())], positives, negatives) / 1.96 == pytest.approx(
+        areas.std(), rel=0.15
+    )  # its model errs upwards
+    two = auc_noise([0.95, 0.95], 3133, 46748)
+    assert two == pytest.approx(2**0.5 * auc_noise([0.95], 3133, 46748))
+    assert 0.007 < two < 0.0085
+
+
+def test_a_lucky_interval_of_aucs_is_no_difference_where_the_test_set_explains_it(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "auc")
+    claim = difference("cagrad-c0_5", "left.auc", "higher")
+    assert judge(claim, groups, metrics).verdict == "direction only"
+    small = judge(dataclasses.replace(claim, classes=(300, 700)), groups, metrics)
+    assert small.verdict == "no difference detected"
+    assert "the test set's size alone explains" in small.why
+    large = judge(dataclasses.replace(claim, classes=(3_000_000, 7_000_000)), groups, metrics)
+    assert large.verdict == "direction only"

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import Measure, by_word, measure
@@ -38,14 +39,33 @@ def difference_of(runs: Sequence[Run], others: Sequence[Run], metric: str, metri
     return summarise([_value(run, metric, metrics) - theirs[run.seed] for run in shared])
 
 
-def noise_of(run: Run, other: Run, metric: str, metrics: Metrics) -> float:
-    """In points, as `_value`; 0 for what is not an accuracy on a test set of known size."""
+def noise_of(run: Run, other: Run, metric: str, metrics: Metrics, classes: tuple[int, int] | None = None) -> float:
+    """What the test set's size alone can move a difference by, in the unit of `difference_of`; 0 where it is not known.
+
+    Known for accuracies on a test set of known size, and for an AUC whose positives and negatives are given.
+    """
     size = run.test_size if metric.startswith("all.") else run.examples(metric.split(".")[0])
-    if size is None or not metric.endswith(".accuracy"):
+    known = size if metric.endswith(".accuracy") else classes if metric.endswith(".auc") else None
+    if known is None:
         return 0.0
     names = _names(run, metric)
     means = [float(np.mean([metrics[each.experiment][name]["mean"] for name in names])) for each in (run, other)]
-    return 100 * test_noise([(means[0], means[1])], size)  # tasks as fully dependent: an upper bound
+    if isinstance(known, tuple):
+        return auc_noise(means, *known)
+    return 100 * test_noise([(means[0], means[1])], known)  # tasks as fully dependent: an upper bound
+
+
+def auc_noise(areas: Sequence[float], positives: int, negatives: int) -> float:
+    """95 % bound on what drawing the test set can move an AUC by, or the difference of two (Hanley and McNeil, 1982).
+
+    The scores of two models are taken as independent; they are not, so this is an upper bound, as `test_noise` is.
+    """
+    variance = 0.0
+    for area in areas:
+        twice, against = area / (2 - area), 2 * area**2 / (1 + area)
+        spread = area * (1 - area) + (positives - 1) * (twice - area**2) + (negatives - 1) * (against - area**2)
+        variance += spread / (positives * negatives)
+    return float(norm.ppf(0.975)) * variance**0.5
 
 
 def _names(run: Run, metric: str) -> list[str]:

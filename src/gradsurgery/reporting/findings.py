@@ -14,7 +14,16 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from gradsurgery.reporting.answers import CONFLICT, cosines_of, difference_of, noise_of, shown, told, values_of
+from gradsurgery.reporting.answers import (
+    CONFLICT,
+    auc_noise,
+    cosines_of,
+    difference_of,
+    noise_of,
+    shown,
+    told,
+    values_of,
+)
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.published import Answer, Record
 from gradsurgery.reporting.statistics import Summary, summarise
@@ -98,16 +107,18 @@ def _bounded(record: Record, answer: Answer, where: str, groups: Groups, metrics
         low=None if summary.low is None else summary.low - record.value,
         high=None if summary.high is None else summary.high - record.value,
     )  # fmt: skip
-    verdict = direction(shifted, "lower" if record.kind == "at_most" else "higher")
+    noise = auc_noise([summary.mean], *record.classes) if record.classes else 0.0
+    verdict = direction(shifted, "lower" if record.kind == "at_most" else "higher", noise)
     words = {"direction only": "our whole interval lies on the side that is said", "not reproduced": "our whole "
-             "interval lies on the other side", "no difference detected": "the bound lies in our interval"}  # fmt: skip
+             "interval lies on the other side", "no difference detected": "the bound lies in our "
+             "interval, or no further from it than the test set's size explains"}  # fmt: skip
     return Finding(record, told(summary, answer.metric, signed=False), where, verdict, words.get(verdict, ""))
 
 
 def _compared(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
     runs, others = groups[answer.experiment], groups[str(answer.minus)]
     summary = difference_of(runs, others, answer.metric, metrics)
-    noise = noise_of(runs[0], others[0], answer.metric, metrics)
+    noise = noise_of(runs[0], others[0], answer.metric, metrics, record.classes)
     verdict = direction(summary, record.direction, noise)
     if record.kind == "no_difference" and verdict in ("direction only", "not reproduced"):
         # what is claimed is that nothing changes this way: the other way agrees with it
@@ -137,7 +148,7 @@ def _level(record: Record, answer: Answer, where: str, groups: Groups, metrics: 
         return Finding(record, ours, where, verdict, "" if exact else "a level means nothing at another scale")
     others = groups[answer.minus]
     difference = difference_of(runs, others, answer.metric, metrics)
-    noise = noise_of(runs[0], others[0], answer.metric, metrics)
+    noise = noise_of(runs[0], others[0], answer.metric, metrics, record.classes)
     verdict = direction(difference, "higher" if record.margin > 0 else "lower", noise)
     ours = f"{ours}; minus baseline {told(difference, answer.metric)}"
     why = f"published minus its baseline {record.margin:+.4g}; {_why(difference, answer.metric, noise)}"

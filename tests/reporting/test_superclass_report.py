@@ -67,6 +67,8 @@ def test_means_differences_and_counts():
     assert set(tasks.columns) == {"task", "sum", "PCGrad", "independent"}
     assert tasks["task"][3] == "task 3"
     assert section.claim == CLAIM
+    assert "PCGrad minus sum (the control that its table lacks): +5.03 [" in section.found
+    assert "sum minus independent (sharing without surgery): +9.93 [" in section.found
     for text in ("20 tasks", "1000 training and 500 test pictures", "Scale laptop, track controlled, n = 3"):
         assert text in section.ran
 

@@ -1,0 +1,165 @@
+"""Controls on made-up histories: what the placebos say follows the numbers, and a repeat must repeat."""
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gradsurgery.reporting import controls
+from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.reporting.history import Run, parse
+from gradsurgery.reporting.papers.controls import section
+from gradsurgery.reporting.section import Evidence
+
+Make = Callable[..., dict[str, list[Run]]]
+
+
+@pytest.fixture
+def make(made_up: Callable[..., dict]) -> Make:
+    """Runs by method from shifts by method; `edit` may change every record."""
+
+    def build(
+        shifts: dict[str, float], seeds: int = 5, edit: Callable[[dict], Any] | None = None
+    ) -> dict[str, list[Run]]:
+        made = {}
+        for method, shift in shifts.items():
+            records = [made_up("p", method.removesuffix("-repeat"), seed, shift) for seed in range(seeds)]
+            for record in records:
+                record["experiment"] = f"p-{method}"
+                if edit is not None:
+                    edit(record)
+            made[method] = parse([json.dumps(record) for record in records], method)
+        return made
+
+    return build
+
+
+SHIFTS = {"sum": 0.0, "pcgrad": 0.02, "placebo_random": 0.0, "placebo_positive": 0.02, "placebo_permuted": 0.04}
+
+
+def test_placebos_are_compared_by_seed(make: Make) -> None:
+    compared = controls.placebos(make(SHIFTS), "best-val")
+    assert list(compared) == ["placebo_random", "placebo_positive", "placebo_permuted", "sum"]
+    assert compared["placebo_random"].difference.mean == pytest.approx(0.02, abs=0.002)
+    assert compared["placebo_random"].separates()
+    assert not compared["placebo_positive"].separates()
+    assert compared["placebo_permuted"].difference.mean < 0
+
+
+def test_the_sentence_follows_the_numbers(make: Make) -> None:
+    text = controls.placebo_sentence(make(SHIFTS), "best-val")
+    assert text.startswith(
+        "PCGrad is better than placebo random; worse than placebo permuted; not told from placebo positive"
+    )
+    assert text.endswith("leaves it unsupported here.")
+    good = {**SHIFTS, "placebo_positive": 0.0, "placebo_permuted": 0.0}
+    assert controls.placebo_sentence(make(good), "best-val").endswith("(n = 5, Holm over 4).")
+    assert controls.placebo_sentence(make({"sum": 0.0, "pcgrad": 0.0}), "best-val") == ""
+    assert controls.placebo_sentence(make({"sum": 0.0}), "best-val") == ""
+
+
+def test_a_small_test_set_supports_nothing(make: Make) -> None:
+    def shrink(record: dict[str, Any]) -> None:
+        record["declaration"]["settings"] = {"test_size": 100}
+
+    text = controls.placebo_sentence(make(SHIFTS, edit=shrink), "best-val")
+    assert text.startswith("PCGrad is not told from placebo random, placebo positive, placebo permuted")
+
+
+def test_lower_is_better_turns_the_verdict_round(make: Make) -> None:
+    def turn(record: dict[str, Any]) -> None:
+        record["metrics"] = dict.fromkeys(record["metrics"], False)
+
+    compared = controls.placebos(make(SHIFTS, edit=turn), "last")
+    assert compared["placebo_random"].difference.mean < 0
+    table = controls.placebo_table(make(SHIFTS, edit=turn), "last")
+    assert not table.iloc[0, 1].startswith("-")  # a level is shown as it is
+
+
+def test_tuned_weights_are_chosen_on_validation(make: Make) -> None:
+    def lucky(record: dict[str, Any]) -> None:
+        if record["experiment"] == "p-static-30":
+            for row in record["epochs"]:
+                row["test.left.accuracy"] = row["test.right.accuracy"] = 0.999
+
+    runs = make({"sum": 0.0, "static-10": -0.02, "static-30": -0.01, "static-50": 0.01}, edit=lucky)
+    chosen, weights, count = controls.tuned(runs, "best-val")
+    assert (set(weights.values()), count) == ({0.5}, 3)
+    assert 0.999 not in chosen.values()
+    table = controls.tuned_table(runs, "best-val")
+    assert table["method"][0].startswith("static weights, best of 3 on validation")
+    assert table["trials"].tolist() == [3, 1]
+    assert controls.tuned_table(make({"sum": 0.0, "static-10": 0.0}), "best-val").empty
+
+
+def test_an_exact_repeat_has_no_floor(make: Make) -> None:
+    runs = make({"sum": 0.0, "sum-repeat": 0.0}, seeds=3)
+    table = controls.noise_floor(runs, "best-val")
+    assert table.iloc[0].tolist()[:3] == ["sum", 3, "0"]
+    assert float(table.iloc[0, 3]) > 0.1  # points, over seeds
+
+
+@pytest.mark.parametrize("where", ["epochs", "diagnostics"])
+def test_a_repeat_that_differs_anywhere_is_seen(make: Make, where: str) -> None:
+    runs = make({"sum": 0.0, "sum-repeat": 0.0}, seeds=2)
+    rows = getattr(runs["sum-repeat"][1], where)
+    key = next(k for k in rows[2] if k not in ("epoch", "step"))
+    rows[2][key] += 0.25
+    assert controls.noise_floor(runs, "best-val").iloc[0, 2] == "0.25"
+    rows.pop()
+    assert controls.noise_floor(runs, "best-val").iloc[0, 2] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("same", "word"), [(0.9, "agree less"), (-0.9, "agree more"), (None, "No difference detected")]
+)
+def test_the_null_of_half_batches(make: Make, same: float | None, word: str) -> None:
+    def measure(record: dict[str, Any]) -> None:
+        for i, row in enumerate(record["diagnostics"]):
+            cross = row["mean_cosine"] / 2
+            row["null.cross_task"], row["null.random_sd"] = cross, 0.01
+            row["null.same_task"] = cross + (-1) ** (record["seed"] + i // 7) * 0.01 if same is None else same
+
+    runs = make({"sum-half_batches": 0.0, "placebo_permuted": 0.0}, seeds=3, edit=measure)
+    assert word in controls.null_sentence(runs)
+    table = controls.nulls({"sum-half_batches": runs["sum-half_batches"]})
+    assert table["gradients of"].tolist() == [
+        "two tasks, whole batch (trained with sum)", "two tasks, one half of the batch each (trained with sum)",
+        "one task, two halves of the batch (trained with sum)", "two random directions, P = 10,000 (computed)",
+    ]  # fmt: skip
+    assert table["n"][0] == "3 seeds, 90 steps"
+
+
+def test_the_section_names_what_it_stands_on(make: Make) -> None:
+    def trade(record: dict[str, Any]) -> None:
+        if record["declaration"]["balancer"]["name"] == "static":
+            record["declaration"]["aggregator"] = {"name": "sum"}
+            slope = record["declaration"]["balancer"]["weights"][0] - 0.5
+            for row in record["epochs"]:
+                for split in ("val", "test"):
+                    row[f"{split}.left.accuracy"] += 0.1 * slope
+                    row[f"{split}.right.accuracy"] -= 0.1 * slope
+        if record["experiment"] == "p-sam_gs":
+            record["declaration"]["aggregator"] = {"name": "sam_gs"}
+
+    shifts = {**SHIFTS, "static-10": -0.01, "static-50": 0.0, "static-90": -0.01, "sum-repeat": 0.0, "sam_gs": 0.0}
+    groups = {f"p-{m}": group for m, group in make(shifts, edit=trade).items()}
+    made = section(Evidence(groups, evaluate(groups, {}), {}))
+    assert made is not None
+    assert [s.name for s in made.sheets] == [
+        f"controls-p-{part}" for part in ("tuned", "front", "placebos", "noise", "nulls", "barred")
+    ]
+    assert [d.name for d in made.drawings] == ["controls-p-front"]
+    assert "p (scale smoke, selection best-val)" in made.ran
+    assert "p: PCGrad is better than placebo random" in made.found
+    assert made.sheets[-1].frame.to_dict("records") == [
+        {"method": "SAM-GS", "why": "clips for itself (sam_gs.max_norm = 1) where the problem clips at None"}
+    ]
+
+
+def test_no_controls_no_section(make: Make) -> None:
+    groups = {f"p-{m}": group for m, group in make({"sum": 0.0, "pcgrad": 0.0}).items()}
+    assert section(Evidence(groups, evaluate(groups, {}), {})) is None
+    assert copy.deepcopy(groups) == groups
