@@ -55,7 +55,7 @@ def data_run(
         rows.append(row)
     declaration: Record = {
         "balancer": {"name": "equal"}, "aggregator": {"name": method.split("-")[0]}, "rule": {"name": "joint"},
-        "transform": {"name": "identity"}, "settings": {"test_size": 2000, "network": {"name": "lenet"}},
+        "transform": {"name": "identity"}, "settings": {"network": {"name": "lenet"}},
     }  # fmt: skip
     if method.startswith("sam_gs"):
         declaration["aggregator"]["max_norm"] = None  # its own clip would bar it from the controlled table
