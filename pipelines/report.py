@@ -43,10 +43,10 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}:{error.lineno}: must be JSON, found {error.msg}.") from None
 
 
-def declared(document: Mapping[str, Any]) -> list[str]:
-    """The names of all experiments and sequels of params.yaml."""
-    tables = [document.get(table) or {} for table in ("experiments", "sequels")]
-    return [f"{problem}-{method}" for table in tables for problem, lines in table.items() for method in lines]
+def declared_experiments(document: Mapping[str, Any]) -> set[str]:
+    """Full names of all lines of params.yaml, sequels included."""
+    tables = [document.get(name) or {} for name in ("experiments", "sequels")]
+    return {f"{problem}-{key}" for table in tables for problem, lines in table.items() for key in lines}
 
 
 def gather(root: Path) -> Sources:
@@ -60,7 +60,7 @@ def gather(root: Path) -> Sources:
     document = yaml.safe_load(params.read_text(encoding="utf-8")) if params.exists() else {}
     papers = read_papers(root / "data/published")
     if "experiments" in document:
-        check_provenance(papers, declared(document))
+        check_provenance(papers, declared_experiments(document))
     return Sources(
         groups=groups,
         metrics=metrics,

@@ -53,7 +53,12 @@ def data_run(
                         row[f"{split}.{name}"] = float(value + 0.001 * own.standard_normal())
                         row[f"{split}.{task}.loss"] = 1.0 - gain
         rows.append(row)
-    declaration: Record = {"balancer": {"name": "equal"}, "aggregator": {"name": method.split("-")[0]}}
+    declaration: Record = {
+        "balancer": {"name": "equal"}, "aggregator": {"name": method.split("-")[0]}, "rule": {"name": "joint"},
+        "transform": {"name": "identity"}, "settings": {"test_size": 2000, "network": {"name": "lenet"}},
+    }  # fmt: skip
+    if method.startswith("sam_gs"):
+        declaration["aggregator"]["max_norm"] = None  # its own clip would bar it from the controlled table
     if method.startswith("single_task"):
         declaration["balancer"] = {"name": "single_task", "task": int(method.endswith("right"))}
     if method.startswith("static"):

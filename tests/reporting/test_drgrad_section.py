@@ -8,8 +8,8 @@ import yaml
 
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run
-from gradsurgery.reporting.papers.drgrad import section
 from gradsurgery.reporting.ledger import read
+from gradsurgery.reporting.papers.drgrad import section
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.style import svg
 from gradsurgery.reporting.tabular.standing import standing

@@ -16,7 +16,7 @@ from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.printed import Table
 from gradsurgery.reporting.published import Paper, check_provenance
 from pipelines.evaluate import read_histories
-from pipelines.report import declared, gather
+from pipelines.report import declared_experiments, gather
 
 FOLDER = Path(__file__).parents[2] / "data/published"
 PAPERS = ("pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad")
@@ -44,7 +44,7 @@ def test_every_record_is_valid_and_answered_or_explained(key: str) -> None:
 
 
 def names() -> set[str]:
-    return set(declared(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8"))))
+    return set(declared_experiments(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8"))))
 
 
 def test_all_seven_papers_are_there() -> None:

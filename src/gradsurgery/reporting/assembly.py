@@ -11,12 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.reporting import cards, controlled, costing, deviations, landscapes, observatory, papers, verdicts
-from gradsurgery.reporting.findings import (
-    Finding,
-    is_cell,
-    paper_sentence,
-    published_value,
-)
+from gradsurgery.reporting.findings import Finding, is_cell, paper_sentence, published_value
 from gradsurgery.reporting.grouping import Groups, Metrics, landscape, of, problems, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.output import Output
