@@ -43,13 +43,8 @@ def test_every_record_is_valid_and_answered_or_explained(key: str) -> None:
     assert any(r.headline for r in records)
 
 
-<<<<<<< HEAD
 def declared() -> set[str]:
     return declared_experiments(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8")))
-=======
-def names() -> set[str]:
-    return set(declared_experiments(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8"))))
->>>>>>> ledger
 
 
 def test_all_seven_papers_are_there() -> None:
