@@ -219,8 +219,9 @@ def _over_training(
     values = np.array([curve[:length] for curve in curves])
     times = 100 * (np.arange(length) + 0.5) / length
     axes.plot(
-        times, values.mean(axis=0), line(method, methods), color=colour(method), label=label(method), linewidth=1.4
-    )
+        times, values.mean(axis=0), line(method, methods), color=colour(method), label=label(method), linewidth=1.4,
+        marker="o" if length == 1 else None, markersize=4,
+    )  # fmt: skip
     if len(values) > 1:
         bands = [summarise(column.tolist()) for column in values.T]
         low, high = np.array([[b.low, b.high] for b in bands], dtype=float).T

@@ -103,22 +103,32 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG, the same bytes for the same numbers: no date, no version, a fixed salt for its ids.
-
-    Coordinates keep two decimals of a point, which is below what a screen or a printer resolves and halves the file.
-    """
+    """The figure as SVG, the same bytes for the same numbers: no date, no version, a fixed salt for its ids."""
     buffer = io.BytesIO()
     with look():
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return _PATH.sub(_thin, buffer.getvalue().decode()).encode()
+    return slim(buffer.getvalue().decode()).encode()
 
 
-_PATH = re.compile(r'(?<= d=")[^"]*')
-_NUMBER = re.compile(r"-?\d+\.\d+")
+_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_FONT = "font-family: 'DejaVu Sans', 'Arial', sans-serif; "
+_ID = re.compile(r' id="([^"]*)"')
 
 
-def _thin(path: re.Match[str]) -> str:
-    return _NUMBER.sub(_short, " ".join(path[0].split()))
+def slim(drawing: str) -> str:
+    """Half the bytes for the same picture, because every figure is part of the one page.
+
+    Coordinates keep two decimals of a point, which is below what a screen or a printer resolves; names that nothing
+    refers to, rotations by nothing and white space go; the font is named once.
+    """
+    start = drawing.index("<svg")
+    head, body = drawing[:start], drawing[start:]
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]*)', body))
+    body = _ID.sub(lambda found: found[0] if found[1] in used else "", body)
+    body = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", body.replace(_FONT, ""))
+    body = re.sub(r'="[^"]*"', lambda value: _NUMBER.sub(_short, value[0]), body)  # and never in words
+    body = re.sub(r"\s+", " ", re.sub(r">\s+<", "><", body)).replace('="M ', '="M').strip()
+    return head + body.replace("<svg ", f'<svg style="{_FONT.strip()}" ', 1) + "\n"
 
 
 def _short(number: re.Match[str]) -> str:
