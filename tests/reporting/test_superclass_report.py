@@ -57,7 +57,7 @@ def test_means_differences_and_counts():
         expected = 100 * (level + 0.095 + wobble + 0.001 * steps[name] / 3)
         assert float(table.loc[name, "mean of tasks (%)"].split()[0]) == pytest.approx(expected, abs=0.006)
     assert table.loc["PCGrad", "minus sum"].startswith("+5.03 [")
-    assert table.loc["PCGrad", "minus independent"].startswith("+14.97 [")
+    assert table.loc["PCGrad", "minus independent networks"].startswith("+14.97 [")
     assert table.loc["sum", "minus sum"] == "-"
     assert table.loc["PCGrad", "tasks above independent"] == 20
     assert table.loc["sum", "step (ms)"] == "41.0"
@@ -68,7 +68,7 @@ def test_means_differences_and_counts():
     assert tasks["task"][3] == "task 3"
     assert section.claim == CLAIM
     assert "PCGrad minus sum (the control that its table lacks): +5.03 [" in section.found
-    assert "sum minus independent (sharing without surgery): +9.93 [" in section.found
+    assert "sum minus independent networks (sharing without surgery): +9.93 [" in section.found
     for text in ("20 tasks", "1000 training and 500 test pictures", "Scale laptop, track controlled, n = 3"):
         assert text in section.ran
 
