@@ -18,7 +18,7 @@ IMAGE_METHODS = {
 
 # Problems of other kinds: metric -> (level that is reached, whether higher is better), and how many seeds.
 OTHERS: dict[str, tuple[dict[str, tuple[float, bool]], int]] = {
-    "census": ({"income.auc": (0.94, True), "never_married.auc": (0.95, True)}, 5),
+    "census": ({"income.auc": (0.74, True), "never_married.auc": (0.79, True)}, 5),
     "cifar100_superclass": ({f"task{k}.accuracy": (0.3 + 0.01 * k, True) for k in range(20)}, 3),
     "cifar100_exits": ({f"exit{k}.accuracy": (0.2 + 0.05 * k, True) for k in range(1, 5)}, 3),
     "cifar100_reconstruction": ({"l1.mae": (0.08, False), "ssim.ssim": (0.6, True)}, 3),
