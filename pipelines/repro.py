@@ -32,7 +32,7 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from pipelines._params import SCALES, Params, complain, load
+from pipelines._params import CHECKED, SCALES, Params, complain, load, sha256_of
 from pipelines._regression import means
 from pipelines._summary import summary
 from pipelines._workspace import cut_locks, restore_lock, workspace
@@ -86,6 +86,7 @@ class Reproduction:
             "GRADSURGERY_DRIVER_PID": str(os.getpid()),
             "GRADSURGERY_EVENTS": str(root / "mlflow.db.events"),
             "GRADSURGERY_JOBS": "1",
+            CHECKED: sha256_of(root / "params.yaml"),
             "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}",
             "OMP_NUM_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",

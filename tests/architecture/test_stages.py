@@ -69,15 +69,21 @@ def test_how_we_log_makes_no_training_stale():
     assert not [dep for dep in deps if dep.startswith("pipelines/") and dep != "pipelines/train.py"]
 
 
-def test_ten_methods_three_image_problems_four_landscapes():
-    kinds = {}
-    for row in (row for lines in TABLES["train"].values() for row in lines.values()):
-        kinds.setdefault(row["module"], {}).setdefault(row["problem"], set()).add(
-            (row["aggregator"]["name"], row["balancer"]["name"])
-        )
-    assert len(kinds["overlay"]) >= 3
-    assert all(len(methods) >= 10 for methods in kinds["overlay"].values())
-    assert len(kinds["landscape"]) >= 4
+def test_seven_papers_methods_on_real_data_and_landscapes():
+    used, problems, modules = set(), {}, set()
+    for table in TABLES.values():
+        for problem, lines in table.items():
+            for row in lines.values():
+                parts = {row[slot]["name"] for slot in ("transform", "rule", "aggregator", "balancer")}
+                used |= parts
+                problems.setdefault(problem, set()).update(parts)
+                modules.add(row["module"])
+    assert {"pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad"} <= used
+    assert {"overlay", "census", "multi_exit", "superclass", "reconstruction", "synthetic", "landscape"} <= modules
+    for overlay in ("multi_mnist", "multi_fashion", "multi_fashion_mnist"):
+        assert len(problems[overlay]) >= 10
+    for problem, parts in problems.items():
+        assert parts & {"sum", "mean"}, f"{problem} needs its baseline"
 
 
 def test_no_scale_block_is_an_alias():

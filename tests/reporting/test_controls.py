@@ -12,6 +12,7 @@ from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run, parse
 from gradsurgery.reporting.papers.controls import section
 from gradsurgery.reporting.section import Evidence
+from gradsurgery.reporting.style import label
 
 Make = Callable[..., dict[str, list[Run]]]
 
@@ -50,14 +51,19 @@ def test_placebos_are_compared_by_seed(make: Make) -> None:
 
 def test_the_sentence_follows_the_numbers(make: Make) -> None:
     text = controls.placebo_sentence(make(SHIFTS), "best-val")
-    assert text.startswith(
-        "PCGrad is better than placebo random; worse than placebo permuted; not told from placebo positive"
-    )
-    assert text.endswith("leaves it unsupported here.")
+    random, positive, permuted = (label(m) for m in controls.PLACEBOS)
+    assert text.startswith(f"PCGrad is better than {random}; worse than {permuted}; not told from {positive}")
+    assert text.endswith("leaves the mechanism unsupported here.")
     good = {**SHIFTS, "placebo_positive": 0.0, "placebo_permuted": 0.0}
     assert controls.placebo_sentence(make(good), "best-val").endswith("(n = 5, Holm over 4).")
     assert controls.placebo_sentence(make({"sum": 0.0, "pcgrad": 0.0}), "best-val") == ""
     assert controls.placebo_sentence(make({"sum": 0.0}), "best-val") == ""
+
+
+def test_equal_passes_have_their_own_word(make: Make) -> None:
+    for shift, word in ((0.05, "worse (-2."), (0.0, "better (+2."), (0.02, "no difference detected (")):
+        text = controls.placebo_sentence(make({**SHIFTS, "sum-equal_passes": shift}), "best-val")
+        assert f"Against the sum with as many backward passes: {word}" in text
 
 
 def test_a_small_test_set_supports_nothing(make: Make) -> None:
@@ -65,7 +71,7 @@ def test_a_small_test_set_supports_nothing(make: Make) -> None:
         record["declaration"]["settings"] = {"test_size": 100}
 
     text = controls.placebo_sentence(make(SHIFTS, edit=shrink), "best-val")
-    assert text.startswith("PCGrad is not told from placebo random, placebo positive, placebo permuted")
+    assert text.startswith(f"PCGrad is not told from {', '.join(label(m) for m in controls.PLACEBOS)}")
 
 
 def test_lower_is_better_turns_the_verdict_round(make: Make) -> None:
@@ -88,7 +94,7 @@ def test_tuned_weights_are_chosen_on_validation(make: Make) -> None:
     chosen, weights, count = controls.tuned(runs, "best-val")
     assert (set(weights.values()), count) == ({0.5}, 3)
     assert 0.999 not in chosen.values()
-    table = controls.tuned_table(runs, "best-val")
+    table = controls.tuned_table({**runs, "sum-repeat": runs["sum"], "sum-half_batches": runs["sum"]}, "best-val")
     assert table["method"][0].startswith("static weights, best of 3 on validation")
     assert table["trials"].tolist() == [3, 1]
     assert controls.tuned_table(make({"sum": 0.0, "static-10": 0.0}), "best-val").empty
@@ -153,7 +159,7 @@ def test_the_section_names_what_it_stands_on(make: Make) -> None:
     ]
     assert [d.name for d in made.drawings] == ["controls-p-front"]
     assert "p (scale smoke, selection best-val)" in made.ran
-    assert "p: PCGrad is better than placebo random" in made.found
+    assert f"p: PCGrad is better than {label('placebo_random')}" in made.found
     assert made.sheets[-1].frame.to_dict("records") == [
         {"method": "SAM-GS", "why": "clips for itself (sam_gs.max_norm = 1) where the problem clips at None"}
     ]

@@ -49,26 +49,26 @@ def test_nothing_without_its_histories():
 def test_means_differences_and_counts():
     section = superclasses(_evidence({"sum": 0.40, "pcgrad": 0.45, "independent": 0.30}))
     table = section.sheets[0].frame.set_index("method")
-    assert list(table.index) == ["PCGrad", "sum", "independent"]
-    levels = {"sum": 0.40, "PCGrad": 0.45, "independent": 0.30}
+    assert list(table.index) == ["PCGrad", "sum", "independent networks"]
+    levels = {"sum": 0.40, "PCGrad": 0.45, "independent networks": 0.30}
     wobble = np.mean([np.random.default_rng(s).normal(0, 0.004, 20).mean() for s in (0, 1, 2)])
-    steps = {"sum": 0, "PCGrad": 1, "independent": 2}
+    steps = {"sum": 0, "PCGrad": 1, "independent networks": 2}
     for name, level in levels.items():
         expected = 100 * (level + 0.095 + wobble + 0.001 * steps[name] / 3)
         assert float(table.loc[name, "mean of tasks (%)"].split()[0]) == pytest.approx(expected, abs=0.006)
     assert table.loc["PCGrad", "minus sum"].startswith("+5.03 [")
-    assert table.loc["PCGrad", "minus independent"].startswith("+14.97 [")
+    assert table.loc["PCGrad", "minus independent networks"].startswith("+14.97 [")
     assert table.loc["sum", "minus sum"] == "-"
     assert table.loc["PCGrad", "tasks above independent"] == 20
     assert table.loc["sum", "step (ms)"] == "41.0"
     assert list(table["n"]) == [3, 3, 3]
     tasks = section.sheets[1].frame
     assert len(tasks) == 20
-    assert set(tasks.columns) == {"task", "sum", "PCGrad", "independent"}
+    assert set(tasks.columns) == {"task", "sum", "PCGrad", "independent networks"}
     assert tasks["task"][3] == "task 3"
     assert section.claim == CLAIM
     assert "PCGrad minus sum (the control that its table lacks): +5.03 [" in section.found
-    assert "sum minus independent (sharing without surgery): +9.93 [" in section.found
+    assert "sum minus independent networks (sharing without surgery): +9.93 [" in section.found
     for text in ("20 tasks", "1000 training and 500 test pictures", "Scale laptop, track controlled, n = 3"):
         assert text in section.ran
 
@@ -80,7 +80,7 @@ def test_means_differences_and_counts():
 def test_the_sentence_says_what_the_numbers_say(pcgrad, words):
     found = superclasses(_evidence({"independent": 0.40, "pcgrad": pcgrad})).found
     assert f"n = 3: {words}." in found
-    assert "PCGrad minus independent (the paper's comparison)" in found
+    assert "PCGrad minus independent networks (the paper's comparison)" in found
     assert "the control" not in found  # the sum was not run
 
 
@@ -109,7 +109,7 @@ def test_figures_are_drawn_and_repeat():
     for one, other in zip(first.drawings, again.drawings, strict=True):
         assert png(one.figure) == png(other.figure)
     assert [text.get_text() for text in first.drawings[0].figure.axes[0].get_yticklabels()] == [
-        "PCGrad", "sum", "CAGrad, c = 0.5", "independent",
+        "PCGrad", "sum", "CAGrad, c = 0.5", "independent networks",
     ]  # fmt: skip
     rows = first.drawings[1].figure.axes[0]
     assert len(rows.get_lines()) == 4  # three methods and the line of chance

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from gradsurgery.reporting.contract import TRACK, violations
+from gradsurgery.reporting.contract import TRACK, violations, watching
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import Measure, by_word, measure
 from gradsurgery.reporting.selection import RULES, score
@@ -23,6 +23,7 @@ Levels = dict[int, float]
 METHOD = "pcgrad"  # what the placebos are placebos of
 PLACEBOS = ("placebo_random", "placebo_positive", "placebo_permuted")
 BASELINE = "sum"
+EQUAL = "sum-equal_passes"  # the sum with as many backward passes as the method
 LEAST = 3  # weights that can be called tuned
 
 
@@ -32,7 +33,7 @@ def levels(group: Sequence[Run], rule: str) -> Levels:
 
 
 def placebos(runs: Runs, rule: str) -> dict[str, Comparison]:
-    """PCGrad minus each placebo, and PCGrad minus the sum, paired by seed and corrected together.
+    """PCGrad minus each placebo and minus the sum, at equal epochs and at equal passes, paired and corrected together.
 
     Args:
         runs: of one problem, by method.
@@ -41,7 +42,7 @@ def placebos(runs: Runs, rule: str) -> dict[str, Comparison]:
     if METHOD not in runs:
         return {}
     own = levels(runs[METHOD], rule)
-    others = [m for m in (*PLACEBOS, BASELINE) if m in runs]
+    others = [m for m in (*PLACEBOS, BASELINE, EQUAL) if m in runs]
     paired = {m: _minus(own, levels(runs[m], rule)) for m in others}
     return compare({m: values for m, values in paired.items() if values})
 
@@ -78,7 +79,13 @@ def placebo_sentence(runs: Runs, rule: str) -> str:
     text = f"{'; '.join(parts)} (n = {max(e.difference.n for e in tested.values())}, Holm over {len(compared)})."
     text = text if text.startswith(name) else f"{name} is {text}"
     if same or behind:
-        text += " What does as well without the mechanism leaves it unsupported here."
+        text += " A placebo that does as well, or cannot be told apart, leaves the mechanism unsupported here."
+    if EQUAL in compared:
+        entry, how = compared[EQUAL], _measure(runs)
+        told = entry.separates(noise_of(runs, (METHOD, EQUAL), rule))
+        side = "no difference detected" if not told else "better" if entry.difference.mean > 0 else "worse"
+        step = f" {how.step}" if how.step else ""
+        text += f" Against the sum with as many backward passes: {side} ({_say(entry.difference, how)}{step})."
     return text
 
 
@@ -114,7 +121,7 @@ def tuned_table(runs: Runs, rule: str) -> pd.DataFrame:
         return pd.DataFrame()
     others = {
         m: levels(group, rule) for m, group in runs.items()
-        if group[0].track == TRACK and family(m) not in ("static", "single_task", "floor")
+        if group[0].track == TRACK and family(m) not in ("static", "single_task", "floor") and not watching(m)
     }  # fmt: skip
     compared = compare({m: _minus(own, best) for m, own in others.items() if _minus(own, best)})
     column, against = f"{how.name}, mean of tasks{_unit(how.unit)}", f"minus tuned static{_unit(how.step)}"

@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from gradsurgery.reporting.contract import TRACK
+from gradsurgery.reporting.contract import TRACK, watching
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import measure, worded
 from gradsurgery.reporting.selection import select
@@ -75,7 +75,7 @@ def front(runs: Mapping[str, Sequence[Run]], rule: str) -> Front | None:
     others = {
         m: _points(group, seeds, metrics, rule)
         for m, group in whole.items()
-        if m not in static and set(seeds) <= {run.seed for run in group}
+        if m not in static and not watching(m) and set(seeds) <= {run.seed for run in group}
     }
     return Front(dict(metrics), seeds, tuple(order), points, others)
 
@@ -119,21 +119,19 @@ def hypervolumes(found: Front) -> dict[str, Summary]:
 
 
 def band(found: Front) -> tuple[Float64[np.ndarray, " grid"], Float64[np.ndarray, "3 grid"]]:
-    """u on a grid, and below it the 95 % band and the mean front: rows low, mean, high of v."""
+    """u on a grid, and below it the 95 % band and the mean front: rows low, mean, high of v.
+
+    The grid spans what every resampled front reaches, which is a little less than the front of the means.
+    """
     n = len(found.seeds)
-    u_mean, v_mean = _turned(found.points.mean(axis=0))
-    order = np.argsort(u_mean)
-    grid = np.linspace(u_mean.min(), u_mean.max(), _GRID)
-    middle = np.interp(grid, u_mean[order], v_mean[order])
     drawn = np.random.default_rng(0).multinomial(n, [1.0 / n] * n, size=DRAWS) / n
     shares, counts = np.unique(drawn, axis=0, return_counts=True)
-    curves = []
-    for share in shares:
-        u, v = _turned(np.tensordot(share, found.points, axes=1))
-        order = np.argsort(u)
-        curves.append(np.interp(grid, u[order], v[order]))
+    resampled = [_turned(np.tensordot(share, found.points, axes=1)) for share in shares]
+    grid = np.linspace(max(u.min() for u, _ in resampled), min(u.max() for u, _ in resampled), _GRID)
+    curves = np.stack([_curve(grid, u, v) for u, v in resampled])
+    middle = _curve(grid, *_turned(found.points.mean(axis=0)))
     widen = float(student.ppf(0.975, n - 1) / norm.ppf(0.975) * (n / (n - 1)) ** 0.5)
-    low, high = np.quantile(np.repeat(curves, counts, axis=0), [0.025, 0.975], axis=0)
+    low, high = np.quantile(curves, [0.025, 0.975], axis=0, weights=counts, method="inverted_cdf")
     return grid, np.stack([middle + widen * (low - middle), middle, middle + widen * (high - middle)])
 
 
@@ -159,14 +157,20 @@ def table(found: Front) -> pd.DataFrame:
 
 
 def figure(found: Front) -> Figure:
-    """Left, the front with its band and the methods in the plane of the two metrics; right, the distances to it."""
+    """The front with its band and the methods in the plane of the two metrics, whole and enlarged; the distances."""
     compared = distances(found)
     how = measure(next(iter(found.metrics)))
     order = sorted(compared, key=lambda m: compared[m].difference.mean)
     with look():
-        drawn = canvas(9.4, max(4.2, 1.2 + 0.24 * len(order)))
-        plane, line = drawn.subplots(1, 2, width_ratios=[1.15, 1.0])
-        _plane(plane, found, how.factor)
+        drawn = canvas(9.4, max(6.0, 1.2 + 0.24 * len(order)))
+        panels = drawn.subplot_mosaic([["whole", "line"], ["near", "line"]], width_ratios=[1.15, 1.0])
+        for name in ("whole", "near"):
+            _plane(panels[name], found, how.factor)
+        _enlarge(panels["near"], found, how.factor)
+        panels["whole"].legend(loc="lower left", frameon=False)
+        panels["whole"].set_title("all weights")
+        panels["near"].set_title("where the methods are")
+        line = panels["line"]
         line.axvline(0.0, color=colour("static"), linewidth=1.2)
         for height, method in enumerate(order):
             low, high = compared[method].difference.low, compared[method].difference.high
@@ -213,7 +217,20 @@ def _plane(axes: Axes, found: Front, factor: float) -> None:
     first, second = found.metrics
     axes.set_xlabel(worded(first))
     axes.set_ylabel(worded(second))
-    axes.legend(loc="lower left", frameon=False)
+
+
+def _enlarge(axes: Axes, found: Front, factor: float) -> None:
+    """Around the middle of the methods, as far as most of them reach."""
+    means = factor * np.abs([points.mean(axis=0) for points in found.others.values()])
+    middle = np.median(means, axis=0)
+    reach = np.maximum(1.3 * np.quantile(np.abs(means - middle), 0.9, axis=0), 0.01 * factor)
+    axes.set_xlim(middle[0] - reach[0], middle[0] + reach[0])
+    axes.set_ylim(middle[1] - reach[1], middle[1] + reach[1])
+
+
+def _curve(grid: Float64[np.ndarray, " grid"], u: np.ndarray, v: np.ndarray) -> Float64[np.ndarray, " grid"]:
+    order = np.argsort(u)
+    return np.interp(grid, u[order], v[order])
 
 
 def _turned(points: Float64[np.ndarray, "*any 2"]) -> tuple[np.ndarray, np.ndarray]:

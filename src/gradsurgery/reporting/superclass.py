@@ -34,7 +34,7 @@ def superclasses(evidence: Evidence) -> Section | None:
     scores = {method: _scores(group, evidence) for method, group in groups.items()}
     order = sorted(scores, key=lambda m: -float(np.mean(_means(scores[m]))))
     run = next(iter(groups.values()))[0]
-    size = run.declaration["settings"]["test_size"]
+    size = run.examples(run.tasks[0]) or 0
     drawings = [Drawing("superclass-methods", _methods(scores, order), _CAPTION)]
     front = [m for m in (ALONE, PLAIN, METHOD) if m in scores]
     if front:
