@@ -128,6 +128,11 @@ def others(checkout: Path) -> Path:
             group = [data_run(problem, method, seed, shift, metrics) for seed in range(seeds)]
             for run in group:
                 run |= {"layers": None, "test_rows": 2000}
+                sizes = dict.fromkeys(("train_size", "val_size", "test_size", "batch_size"), 2000)
+                run["declaration"]["settings"] |= sizes | {
+                    "epochs": 4,
+                    "network": {"name": "cnn", "width": 8, "hidden": 16},
+                }
                 if method == "gcond-raw":
                     run["diagnostics"] = [
                         {"step": 0, "router": 0.5},
