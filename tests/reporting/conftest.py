@@ -57,7 +57,7 @@ def data_run(
         "balancer": {"name": "equal"}, "aggregator": {"name": method.split("-")[0]}, "rule": {"name": "joint"},
         "transform": {"name": "identity"}, "settings": {
             "network": {"name": "lenet", "width": 16, "hidden": 64}, "train_size": 1000,
-            "test_size": 500, "batch_size": 8,
+            "batch_size": 8,
         },
     }  # fmt: skip
     if method.startswith("sam_gs"):

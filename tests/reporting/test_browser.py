@@ -23,7 +23,7 @@ window.addEventListener("error", function (e) {
 </script>"""
 
 LOOK = """<script>
-(function () {
+window.addEventListener("load", function () {
   var seen = { errors: window.wrong, dangling: [], files: [], empty: [], unsorted: [], figures: 0, tables: 0 };
   document.querySelectorAll("details").forEach(function (d) { d.open = true; });
   document.querySelectorAll("a[href]").forEach(function (a) {
@@ -64,7 +64,7 @@ LOOK = """<script>
   seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
   seen.width = document.documentElement.clientWidth;
   window.parent.postMessage(JSON.stringify(seen), "*");
-})();
+});
 </script>"""
 
 # A frame of exactly that width: a window of the browser itself is never narrower than 500 pixels.

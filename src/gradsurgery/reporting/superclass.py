@@ -83,9 +83,8 @@ def _noise(scores: Mapping[str, Scores], method: str, other: str, size: int) -> 
 def _ran(run: Run, groups: Mapping[str, Sequence[Run]]) -> str:
     settings = run.declaration["settings"]
     network = settings["network"]
-    train = (
-        f"{settings['train_size'] or 'all'} training and {settings['test_size'] or 'all'} test pictures of each task"
-    )
+    test = run.examples(run.tasks[0]) or "all"
+    train = f"{settings['train_size'] or 'all'} training and {test} test pictures of each task"
     n = max(len(group) for group in groups.values())
     return (
         f"CIFAR-100, {len(run.tasks)} tasks of 5 classes, {train}, {len(run.epochs)} epochs, every step "
