@@ -62,7 +62,7 @@ def params():
     document["scale"] = "smoke"
     table = document["experiments"]
     document["experiments"] = {p: {key: table[p][key] for key in keys} for p, keys in EXPERIMENTS.items()}
-    document.pop("sequels", None)
+    document["sequels"] = {}
     for block in ("problems", "protocols"):
         document[block] = {name: document[block][name] for name in EXPERIMENTS}
     document["regression"]["exceptions"] = {}
