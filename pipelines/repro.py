@@ -50,8 +50,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         return complain(error)
     scale = arguments.scale or params.scale
-    here = ROOT if scale == params.scale else workspace(ROOT, scale)
-    reproduction = Reproduction(here, load(here / "params.yaml"), arguments.jobs or psutil.cpu_count() or 1)
+    here = ROOT
+    if scale != params.scale:
+        here = workspace(ROOT, scale)
+        params = load(here / "params.yaml")
+    reproduction = Reproduction(here, params, arguments.jobs or psutil.cpu_count() or 1)
     signal.signal(signal.SIGTERM, _interrupt)
     started = time.monotonic()
     try:
@@ -105,14 +108,15 @@ class Reproduction:
             self._dvc(["repro", "-q", *sorted(prepared or {f"prepare@{name}" for name in wanted})], "fetch and prepare")
             stale = self._stale()
         trained: list[str] = []
-        for kind in ("train", "sequel"):  # a sequel's evidence is what the first round trains
-            stages = {e.stage: e.name for e in self.params.experiments.values() if e.problem not in self.skipped}
+        stages = {e.stage: e.name for e in self.params.experiments.values() if e.problem not in self.skipped}
+        for kind in ("train", "sequel"):
+            if trained:  # which may be a sequel's evidence
+                stale = self._stale()
             experiments = [stages[name] for name in stale if name in stages and f":{kind}@" in name]
             if experiments:
                 with self._tracker():
                     self._train(longest_first(self._root, experiments))
                 trained += experiments
-                stale = self._stale()
         if self.skipped:
             self._dvc(["repro", "-q", "-s", "evaluate", "report"], "evaluate and report")
         elif stale or trained:
