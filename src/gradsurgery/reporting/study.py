@@ -60,7 +60,7 @@ def parse(lines: Iterable[str], where: str) -> list[Trial]:
 
 def searched(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     """The trials of the search by method, in the order of their numbers; the sum and static weights come first."""
-    methods = sorted({t.method for t in trials if t.kind == "search"}, key=lambda m: (m not in (SUM, STATIC), m))
+    methods = sorted({t.method for t in trials if t.kind == "search"}, key=lambda m: (m != SUM, m != STATIC, m))
     ordered = sorted((t for t in trials if t.kind == "search"), key=lambda t: t.number)
     return {m: [t for t in ordered if t.method == m] for m in methods}
 

@@ -21,6 +21,7 @@ def best_of_n(trials: Sequence[Trial], rule: str) -> Figure:
                 range(1, len(values) + 1), [shown.factor * abs(v) for v in values], line(method, names),
                 color=colour(method), linewidth=1.8 if studied(method) else 1.2, label=label(method),
             )  # fmt: skip
+        left.locator_params(axis="x", integer=True)
         left.set_xlabel("trials")
         left.set_ylabel(f"expected best validation, {shown.name}{f' ({shown.unit})' if shown.unit else ''}")
         left.legend(frameon=False, ncols=2)

@@ -105,9 +105,7 @@ def expected_best(values: Sequence[float], n: int) -> float:
     """
     if n < 1:
         raise ValueError(f"`n` must be at least 1, found n = {n}.")
-    ordered = np.sort(np.asarray(values, dtype=float))
-    steps = (np.arange(len(ordered) + 1) / len(ordered)) ** n
-    return float(ordered @ np.diff(steps))
+    return float(np.sort(np.array(values)) @ _shares(len(values), n))
 
 
 def drawn(trials: Sequence[Trial], rule: str) -> dict[str, list[float]]:
@@ -129,10 +127,10 @@ def curve_table(trials: Sequence[Trial], rule: str) -> pd.DataFrame:
     shown, rows = how(trials), []
     for method, values in drawn(trials, rule).items():
         rng = np.random.default_rng(_SEED)
-        samples = rng.choice(np.array(values), (_DRAWS, len(values)))
+        samples = np.sort(rng.choice(np.array(values), (_DRAWS, len(values))), axis=1)
         row: dict[str, Any] = {"method": label(method)}
         for n in sorted({1, 5, len(values)} & set(range(1, len(values) + 1))):
-            low, high = np.quantile([expected_best(sample, n) for sample in samples], [0.025, 0.975])
+            low, high = np.quantile(samples @ _shares(len(values), n), [0.025, 0.975])
             summary = Summary(len(values), expected_best(values, n), None, float(low), float(high))
             row[f"expected best of {n}{_unit(shown.unit)}"] = say(summary, shown, False)
         rows.append({**row, "trials": len(values)})
@@ -185,6 +183,11 @@ def say(summary: Summary, shown: Measure, signed: bool = True) -> str:
 def _whole(trials: Sequence[Trial]) -> dict[str, list[Run]]:
     fresh = {t.seed for t in trials if t.kind == "winner"}
     return {m: runs for m, runs in winners(trials).items() if {run.seed for run in runs} == fresh}
+
+
+def _shares(count: int, n: int) -> np.ndarray:
+    """How likely each of `count` values in ascending order is the best of n draws."""
+    return np.diff((np.arange(count + 1) / count) ** n)
 
 
 def _short(value: Any) -> str:

@@ -83,6 +83,8 @@ def _front(
     if not weighted:
         return []
     others = _comparable(runs, next(iter(weighted.values()))[0])
+    if not others:
+        return ["no line of the table ran on the terms of the front of static weights."]
     count, tasks = len(weighted), len(next(iter(weighted.values()))[0].metrics)
     name, heading = f"study-{problem}-front", f"{title(problem)}: methods against the front of static weights"
     if tasks == 2:
@@ -96,7 +98,7 @@ def _front(
         drawings.append(Drawing(name, fronts.figure(line), caption))
         sheets.append(Sheet(name, heading, fronts.table(line)))
         noise = noise_of({**others, **weighted}, [*line.weights, *line.others], rule)
-        return [fronts.sentence(line, noise)]
+        return [f"against the front of static weights: {fronts.sentence(line, noise)}"]
     cloud = study_fronts.cloud(weighted, others, rule)
     if cloud is None:
         return []
