@@ -172,6 +172,14 @@ def test_the_sentence_says_who_beats_tuned_static_weights() -> None:
     assert none.startswith("No method is better than tuned static weights beyond the noise; no difference detected")
 
 
+def test_what_the_test_set_alone_explains_is_no_difference() -> None:
+    trials = read(study(tasks=3))
+    entry = study_tables.against(trials, "static", "best-val")["sum"]
+    assert entry.separates()
+    assert abs(entry.difference.mean) < study_tables.noise(trials, "sum", "static", "best-val") < 0.03
+    assert "no difference detected: sum, PCGrad" in study_tables.sentence(trials, "best-val")
+
+
 def test_the_table_names_what_was_chosen() -> None:
     table = study_tables.table(read(study()), "best-val").set_index("method")
     assert list(table["trials"]) == [4] * 4
