@@ -166,10 +166,10 @@ def test_the_sentence_says_who_beats_tuned_static_weights() -> None:
     trials = read(study())
     told = study_tables.sentence(trials, "best-val")
     assert told.startswith("Better than tuned static weights beyond the noise: CAGrad, c = 0.5 (+")
-    assert "no difference detected: " in told
+    assert "No difference detected: " in told
     assert "4 trials each, n = 3 fresh seeds, Holm over 3" in told
     none = study_tables.sentence(read(study(levels=dict.fromkeys(METHODS, 0.0))), "best-val")
-    assert none.startswith("No method is better than tuned static weights beyond the noise; no difference detected")
+    assert none.startswith("No method is better than tuned static weights beyond the noise. No difference detected")
 
 
 def test_what_the_test_set_alone_explains_is_no_difference() -> None:
@@ -177,7 +177,7 @@ def test_what_the_test_set_alone_explains_is_no_difference() -> None:
     entry = study_tables.against(trials, "static", "best-val")["sum"]
     assert entry.separates()
     assert abs(entry.difference.mean) < study_tables.noise(trials, "sum", "static", "best-val") < 0.03
-    assert "no difference detected: sum, PCGrad" in study_tables.sentence(trials, "best-val")
+    assert "No difference detected: sum; PCGrad" in study_tables.sentence(trials, "best-val")
 
 
 def test_the_table_names_what_was_chosen() -> None:
@@ -214,7 +214,7 @@ def test_a_method_beyond_the_front_adds_volume_and_a_dominated_one_none() -> Non
     assert study_fronts.dominated(found, "m1") == [True] * 3
     text = study_fronts.sentence(found)
     assert "4 weightings dominate" in text
-    assert "dominated on no seed: m0; dominated on every seed: m1." in text
+    assert "Dominated on no seed: m0. Dominated on every seed: m1." in text
 
 
 def test_an_equal_point_is_not_dominated() -> None:

@@ -21,7 +21,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from gradsurgery.reporting.history import Run
-from gradsurgery.reporting.measures import measure, worded
+from gradsurgery.reporting.measures import capital, measure, worded
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import DRAWS, Summary, summarise
 from gradsurgery.reporting.style import canvas, colour, label, look
@@ -66,7 +66,8 @@ def volume(found: Cloud) -> Summary:
     middle = _volume(found.points.mean(axis=0), worst)
     low, high = np.quantile(values, [0.025, 0.975], weights=counts, method="inverted_cdf")
     widen = float(student.ppf(0.975, n - 1) / norm.ppf(0.975) * (n / (n - 1)) ** 0.5)
-    return Summary(n, middle, None, float(middle + widen * (low - middle)), float(middle + widen * (high - middle)))
+    low, high = (middle + widen * (end - middle) for end in (low, high))
+    return Summary(n, middle, None, max(0.0, float(low)), float(high))  # no volume is below zero
 
 
 def added(found: Cloud) -> dict[str, Summary]:
@@ -112,10 +113,12 @@ def sentence(found: Cloud) -> str:
         beaten = sum(dominated(found, method))
         sides["never" if beaten == 0 else "always" if beaten == len(found.seeds) else "some"].append(label(method))
     words = {"never": "dominated on no seed", "always": "dominated on every seed", "some": "dominated on some seeds"}
-    parts = [f"{words[side]}: {', '.join(names)}" for side, names in sides.items() if names]
-    size = volume(found)
-    text = f"{found.points.shape[1]} weightings dominate a volume of {_told(size, 1.0, 6)} (n = {size.n} seeds)"
-    return f"{text}; {'; '.join(parts)}." if parts else f"{text}."
+    parts = [f"{capital(words[side])}: {'; '.join(names)}" for side, names in sides.items() if names]
+    size, how = volume(found), measure(next(iter(found.metrics)))
+    unit = f" {how.step}^{len(found.metrics)}" if how.step else ""
+    told = _told(size, how.factor ** len(found.metrics), how.digits)
+    text = f"{found.points.shape[1]} weightings dominate a volume of {told}{unit} (n = {size.n} seeds)"
+    return f"{'. '.join([text, *parts])}."
 
 
 def figure(found: Cloud) -> Figure:

@@ -93,9 +93,9 @@ def sentence(trials: Sequence[Trial], rule: str) -> str:
     start = "No method is better than tuned static weights beyond the noise"
     if names["better"]:
         start = f"Better than tuned static weights beyond the noise: {'; '.join(names['better'])}"
-    parts = [start] + ([f"worse: {'; '.join(names['worse'])}"] if names["worse"] else [])
-    parts += [f"no difference detected: {', '.join(names['same'])}"] if names["same"] else []
-    return f"{'; '.join(parts)} ({terms})."
+    parts = [start] + ([f"Worse: {'; '.join(names['worse'])}"] if names["worse"] else [])
+    parts += [f"No difference detected: {'; '.join(names['same'])}"] if names["same"] else []
+    return f"{'. '.join(parts)} ({terms})."
 
 
 def expected_best(values: Sequence[float], n: int) -> float:
