@@ -89,6 +89,28 @@ def test_the_null_by_autograd(make):
     assert row["null.random_sd"] == pytest.approx(J.shape[1] ** -0.5)
 
 
+def test_the_null_of_every_layer_by_autograd(make):
+    """Each layer's null is the whole network's, on that layer's columns alone."""
+    learner = make(rule="half_batches", observe_layers=True)
+    kept = [p.detach().clone() for p in learner.network.parameters()]
+    batch = next(learner.problem.batches(*_streams(learner)))
+    learner.epoch()
+    for p, value in zip(learner.network.parameters(), kept, strict=True):
+        p.data.copy_(value)
+    assert [row["step"] for row in learner.observed] == [0, 3]
+    for i, own in enumerate(learner.layers.values()):
+        rows = []
+        for m in range(2):
+            for loss in learner.problem.losses(learner.network, part(batch, m, 2)):
+                grads = torch.autograd.grad(loss, own, retain_graph=True)
+                rows.append(torch.cat([g.reshape(-1) for g in grads]).double())
+        J = torch.nn.functional.normalize(torch.stack(rows), dim=1)
+        C = J @ J.T
+        row = learner.observed[0]
+        assert row["null.same_task"][i] == pytest.approx(float(C[0, 2] + C[1, 3]) / 2, abs=1e-6)
+        assert row["null.cross_task"][i] == pytest.approx(float(C[0, 3] + C[1, 2]) / 2, abs=1e-6)
+
+
 def test_the_null_leaves_batch_statistics_alone(make):
     """BatchNorm's running mean must not see the extra forward passes."""
     network = {"name": "resnet", "width": 4}

@@ -24,7 +24,7 @@ TRACK = "controlled"
 _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _OWN_CLIPS = ("max_norm", "norm_cap")
 # What a line may set for itself without changing what is trained.
-_OBSERVING = ("diagnose_every", "score_layers")
+_OBSERVING = ("diagnose_every", "score_layers", "observe_layers")
 # Ends of the names of lines that train as another line does to the bit, and are there to measure something.
 _WATCHING = ("-repeat", "-half_batches")
 
