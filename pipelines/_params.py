@@ -111,8 +111,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise ValueError(f"`scale` must be one of {', '.join(SCALES)}, found {top['scale']!r}.")
     datasets = _mapping("datasets", top["datasets"])
     problems = {n: _problem(n, b, top["scale"], datasets) for n, b in _mapping("problems", top["problems"]).items()}
-    experiments = _table("experiments", "train", top["experiments"], problems)
-    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems)
+    experiments = _table("experiments", "train", top["experiments"], problems, top["scale"])
+    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems, top["scale"])
     for experiment in () if trusted else (experiments | sequels).values():
         _check_parts(experiment, problems[experiment.problem])
     if repeated := sorted(set(experiments) & set(sequels)):
@@ -156,7 +156,7 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
     return Problem(block["module"], prepare, pinned, tuple(seeds), learner, settings)
 
 
-def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem]) -> dict[str, Experiment]:
+def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem], scale: str) -> dict[str, Experiment]:
     """The lines of `experiments` or `sequels`, which are grouped by problem, under their full names."""
     found = {}
     for problem, lines in _mapping(section, table).items():
@@ -165,7 +165,7 @@ def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem]
         for key, block in _mapping(f"{section}.{problem}", lines).items():
             at = f"pipelines/{problem}/dvc.yaml:{stage}@{key}"
             found[f"{problem}-{key}"] = _experiment(
-                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems
+                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems, scale
             )
     return found
 
@@ -184,8 +184,11 @@ def _check_evidence(experiments: Mapping[str, Experiment], sequels: Mapping[str,
             raise ValueError(f"`evidence` belongs to a line of `sequels`, found it in experiment {experiment.name}.")
 
 
-def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
-    block = _fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence"})
+def _experiment(
+    where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem], scale: str
+) -> Experiment:
+    block = _fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence", *SCALES})
+    block = _at_scale(where, block, scale)
     if not name.startswith(f"{block['problem']}-"):
         raise ValueError(f"`{where}.problem` must be the problem it stands under, found {block['problem']!r}.")
     problem = problems[block["problem"]]
@@ -207,6 +210,20 @@ def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping
         **({"evidence": block["evidence"]} if "evidence" in block else {}),
     }
     return Experiment(name, block["problem"], stage, block["track"], problem.seeds, declaration)
+
+
+def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    """The line with what it says of this scale alone put over what it says of all."""
+    for each in SCALES:
+        own = _fields(f"{where}.{each}", block.get(each, {}), set(), {*SLOTS, "settings", "learner"})
+        for part, fields in own.items():
+            if "name" in _mapping(f"{where}.{each}.{part}", fields) and part in SLOTS:
+                # dvc.yaml follows the source files of the name that stands in the line itself
+                raise ValueError(f"`{where}.{each}.{part}` must not name another one, found {fields['name']!r}.")
+    merged = {key: value for key, value in block.items() if key not in SCALES}
+    for part, fields in block.get(scale, {}).items():
+        merged[part] = {**_mapping(f"{where}.{part}", merged.get(part, {})), **fields}
+    return merged
 
 
 def _check_parts(experiment: Experiment, problem: Problem) -> None:

@@ -277,9 +277,11 @@ class Learner:
     def _observe(self, batches: Sequence[Any]) -> None:
         """The layers' row of a diagnosed step, before the update. The run goes on as if nobody had looked."""
         parameters = self.surgery.parameters
-        with kept_buffers(self.network), self.autocast():
-            losses = [torch.stack(self.problem.losses(self.network, move(b, self.device))).mean() for b in batches]
-        whole, shares = curvature_shares(torch.stack(losses).mean(), parameters, self.surgery.direction, self.layers)
+        with kept_buffers(self.network):  # to the end: the graph holds BatchNorm's statistics
+            with self.autocast():
+                losses = [torch.stack(self.problem.losses(self.network, move(b, self.device))).mean() for b in batches]
+            loss = torch.stack(losses).mean()
+            whole, shares = curvature_shares(loss, parameters, self.surgery.direction, self.layers)
         G = layer_grams(self.surgery.jacobian, parameters, self.layers)
         self.diagnostics[-1]["curvature"] = whole
         self.observed.append({
