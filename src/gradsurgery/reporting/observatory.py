@@ -81,8 +81,8 @@ def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[st
     made = [
         (
             "conflict-methods", "Cosine and curvature by method", observed_tables.method_table(groups, problems),
-            "Means over training on the whole shared vector; differences are paired by seed, Holm over the methods of a "
-            "problem, or over its layers.",
+            "Means over training on the whole shared vector; differences are paired by seed, Holm over the methods "
+            "of a problem, or over its layers.",
         ),
         (
             "conflict-layers", "Every shared layer", observed_tables.layer_table(groups, problems),
@@ -92,8 +92,8 @@ def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[st
         (
             "pcgrad-condition", "PCGrad's three-part condition, share of diagnosed steps (%)",
             pcgrad_condition.table(groups, problems),
-            f"{condition} The shares are upper bounds: parts (b) and (c) name a Lipschitz constant that nobody knows, so "
-            "what they imply is counted, each column with those before it. Intervals are over seeds; where the seeds "
+            f"{condition} The shares are upper bounds: parts (b) and (c) name a Lipschitz constant that nobody knows, "
+            "so what they imply is counted, each column with those before it. Intervals are over seeds; where seeds "
             "agree exactly they are those of the steps, taken as independent.",
         ),
     ]  # fmt: skip
