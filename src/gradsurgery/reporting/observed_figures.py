@@ -4,14 +4,13 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 
-import matplotlib
 import numpy as np
 from jaxtyping import Float64
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.observed import (
+    BASELINE,
     COSINE,
     CROSS,
     CURVATURE,
@@ -28,10 +27,10 @@ from gradsurgery.reporting.observed import (
     values,
     whole,
 )
-from gradsurgery.reporting.statistics import summarise
+from gradsurgery.reporting.observed_marks import course, depths, dots, spread_out
 from gradsurgery.reporting.style import canvas, colour, label, line, look
 
-PARTS = 12
+PARTS = 6  # of training; more of them leave one or two steps to a part where few were diagnosed
 LINES = 8  # more layers than this are drawn as groups of neighbours
 _BAND = "#e7ebee"
 _ZERO = "#888888"
@@ -47,12 +46,13 @@ class _Group:
 
 @dataclasses.dataclass(frozen=True)
 class _Panel:
-    """One quantity: `adds` where the layers' numbers are parts of a whole, `signed` where zero means something."""
+    """One quantity, and between what it must lie; `adds` where the layers' numbers are parts of a whole."""
 
     title: str
     get: Callable[[Run], Layered]
+    least: float
+    most: float
     adds: bool = False
-    signed: bool = True
 
 
 def over_layers(group: Sequence[Run]) -> Figure:
@@ -66,17 +66,20 @@ def over_layers(group: Sequence[Run]) -> Figure:
     with look():
         figure = canvas(9.4, 5.2) if nulls else canvas(10.6, 2.9)
         panels = figure.subplots(2, 2).ravel() if nulls else figure.subplots(1, 3)
-        drawn = [_Panel("cosine between tasks", partial(values, key=COSINE))]
-        drawn += [_Panel("... minus that of two halves of one task's batch", excess)] if nulls else []
+        drawn = [_Panel("cosine between tasks", partial(values, key=COSINE), -1.0, 1.0)]
+        drawn += [_Panel("... minus that of two halves of one task's batch", excess, -2.0, 2.0)] if nulls else []
         drawn += [
-            _Panel("magnitude similarity", partial(values, key=SIMILARITY), signed=False),
-            _Panel("curvature along the step, by layer", partial(values, key=CURVATURE), adds=True),
+            _Panel("magnitude similarity", partial(values, key=SIMILARITY), 0.0, 1.0),
+            _Panel("curvature along the step, by layer", partial(values, key=CURVATURE), -np.inf, np.inf, adds=True),
         ]
         for axes, panel in zip(panels, drawn, strict=True):
-            if panel.signed:
+            if panel.least < 0.0:
                 axes.axhline(0.0, color=_ZERO, linewidth=0.8)
-            for hue, each in zip(_depths(len(groups)), groups, strict=True):
-                _course(axes, _joined(over_training(group, panel.get, PARTS), each, panel.adds), hue, each.text)
+            means = over_training(group, panel.get, PARTS)
+            for hue, each in zip(depths(len(groups)), groups, strict=True):
+                course(axes, _joined(means, each, panel.adds), hue, each.text, "-", panel.least, panel.most)
+            if panel.adds:
+                axes.set_yscale("symlog", linthresh=spread_out(means))
             axes.set_title(panel.title)
         reach = 2.0 * float(random_sd(group[0]).max())
         panels[0].axhspan(-reach, reach, color=_BAND, linewidth=0, zorder=0, label="random directions")
@@ -100,20 +103,24 @@ def by_layer(runs: Runs) -> Figure:
     rows = len(own) + 2 * len(nulls[:1])
     with look():
         figure = canvas(9.4, 1.1 + len(layers) * (0.10 + 0.07 * rows))
-        left, right = figure.subplots(1, 2, sharey=True)
-        left.barh(range(len(layers)), 2 * reach, left=-reach, height=0.9, color=_BAND, zorder=0)
+        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.3, 1])
+        left.barh(
+            range(len(layers)), 2 * reach, left=-reach, height=0.9, color=_BAND, zorder=0, label="random directions"
+        )  # fmt: skip
         for axes in (left, right):
             axes.axvline(0.0, color=_ZERO, linewidth=0.8)
             axes.grid(visible=False, axis="y")
         offsets = np.linspace(-0.36, 0.36, rows) if rows > 1 else np.zeros(1)
         for offset, (method, group) in zip(offsets, own.items(), strict=False):
-            _dots(left, group, partial(values, key=COSINE), offset, colour(method), label(method))
-            _dots(right, group, partial(values, key=CURVATURE), offset, colour(method), label(method))
+            dots(left, group, partial(values, key=COSINE), offset, colour(method), label(method))
+            dots(right, group, partial(values, key=CURVATURE), offset, colour(method), label(method))
         for group in nulls[:1]:
             for offset, key, text in zip(
                 offsets[-2:], (CROSS, SAME), ("two tasks, half a batch each", "one task, two halves"), strict=True
             ):
-                _dots(left, group, partial(values, key=key), offset, "#444444", text, hollow=key == SAME)
+                dots(left, group, partial(values, key=key), offset, "#444444", text, hollow=key == SAME)
+        bends = np.concatenate([over_training(group, partial(values, key=CURVATURE), 1) for group in own.values()])
+        right.set_xscale("symlog", linthresh=spread_out(bends))
         left.set_yticks(range(len(layers)), layers, fontsize=8 if len(layers) <= 12 else 6)
         left.set_ylim(len(layers) - 0.5, -0.5)
         left.set_xlabel("cosine, mean over training")
@@ -129,13 +136,14 @@ def by_method(runs: Runs) -> Figure:
     with look():
         figure = canvas(9.4, 3.0)
         panels = figure.subplots(1, 2)
-        for axes, key, title in zip(
-            panels, (COSINE, CURVATURE), ("cosine between tasks", "curvature along the step"), strict=True
+        for axes, key, title, reach in (
+            (panels[0], COSINE, "cosine between tasks", 1.0),
+            (panels[1], CURVATURE, "curvature along the step", np.inf),
         ):
             axes.axhline(0.0, color=_ZERO, linewidth=0.8)
             for method, group in own.items():
                 curves = over_training(group, partial(whole, key=key), PARTS)[:, :, 0]
-                _course(axes, curves, colour(method), label(method), line(method, methods))
+                course(axes, curves, colour(method), label(method), line(method, methods), -reach, reach)
             axes.set_title(title)
             axes.set_xlabel("share of training (%)")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
@@ -158,40 +166,9 @@ def _joined(
     return np.asarray(chosen.sum(axis=2) if adds else chosen.mean(axis=2))
 
 
-def _course(axes: Axes, curves: Float64[np.ndarray, "seeds parts"], hue: str, text: str, dashes: str = "-") -> None:
-    parts = curves.shape[1]
-    times = 100 * (np.arange(parts) + 0.5) / parts
-    marker = "o" if parts == 1 else None
-    axes.plot(times, curves.mean(axis=0), dashes, color=hue, label=text, linewidth=1.4, marker=marker, markersize=4)
-    bands = [summarise(column.tolist()) for column in curves.T]
-    if bands[0].low is not None:
-        low, high = np.array([[band.low, band.high] for band in bands], dtype=float).T
-        axes.fill_between(times, low, high, color=hue, alpha=0.10, linewidth=0)
-
-
-def _dots(
-    axes: Axes, group: Sequence[Run], get: Callable[[Run], Layered], offset: float, hue: str, text: str,
-    hollow: bool = False,
-) -> None:  # fmt: skip
-    means = np.array([get(run).mean(axis=0) for run in group])
-    heights = np.arange(means.shape[1]) + offset
-    for height, column in zip(heights, means.T, strict=True):
-        band = summarise(column.tolist())
-        if band.low is not None and band.high is not None:
-            axes.plot([band.low, band.high], [height, height], "-", color=hue, linewidth=0.9, zorder=2)
-    face = "white" if hollow else hue
-    axes.plot(
-        means.mean(axis=0), heights, "o", color=hue, markerfacecolor=face, markersize=3.4, label=text, zorder=3
-    )  # fmt: skip
-
-
-def _depths(count: int) -> list[str]:
-    """Dark at the input, light at the output; the palest end of the map is left out."""
-    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))
-    return [matplotlib.colors.to_hex(shade) for shade in shades]
-
-
 def _alike(runs: Runs) -> dict[str, Sequence[Run]]:
-    """Methods whose networks have the layers of the first one."""
+    """Methods whose networks have the layers of the first one, the sum before the others."""
     first = names(next(iter(runs.values())))
-    return {m: group for m, group in runs.items() if names(group) == first}
+    return {
+        m: group for m, group in sorted(runs.items(), key=lambda each: each[0] != BASELINE) if names(group) == first
+    }

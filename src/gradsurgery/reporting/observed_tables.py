@@ -1,5 +1,6 @@
 """The layers' gradients in tables and in one sentence per problem; only the numbers decide the words."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import pandas as pd
@@ -40,7 +41,7 @@ def layer_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
             rows.append({
                 "problem": title(problem), "trained with": source(group[0].experiment, _method(method)),
                 "layer": layer.name, "parameters": layer.size, "cosine between tasks": _cell(layer.cosine),
-                "steps below -2 sd of random directions (%)": _cell(layer.below, 1, 100.0),
+                "steps below -2 sd of random directions (%)": _share(layer.below),
                 "minus halves of one task's batch": _cell(layer.tested.difference, signed=True) if halves else "-",
                 "p after Holm (below the null)": _p(layer.tested),
                 "magnitude similarity": _cell(layer.similarity),
@@ -109,7 +110,7 @@ def _moves(entries: dict[str, Against], runs: Runs) -> list[str]:
         word = "no difference detected"
     else:
         word = "it rises" if change.mean > 0 else "it falls"
-    return [f"Curvature along the step of {label(method)} is {ends}: {word} ({_cell(change, signed=True)})."]
+    return [f"Curvature along the step of {_method(method)} is {ends}: {word} ({_cell(change, signed=True)})."]
 
 
 def _methods(entries: dict[str, Against]) -> list[str]:
@@ -144,7 +145,7 @@ def _layers(some: Sequence[str], count: int) -> str:
 
 
 def _method(method: str) -> str:
-    return label(method.removesuffix(WATCHING))
+    return "the sum" if method.removesuffix(WATCHING) == BASELINE else label(method.removesuffix(WATCHING))
 
 
 def _difference(entry: Comparison | None) -> str:
@@ -153,6 +154,14 @@ def _difference(entry: Comparison | None) -> str:
 
 def _p(entry: Comparison | None) -> str:
     return "-" if entry is None or entry.p_holm is None else f"{entry.p_holm:.3f}"
+
+
+def _share(summary: Summary) -> str:
+    """In per cent; an interval of a share ends where shares do."""
+    if summary.low is None or summary.high is None:
+        return f"{100 * summary.mean:.1f}"
+    clipped = dataclasses.replace(summary, low=max(summary.low, 0.0), high=min(summary.high, 1.0))
+    return _cell(clipped, 1, 100.0)
 
 
 def _cell(summary: Summary, digits: int = 3, factor: float = 1.0, signed: bool = False) -> str:

@@ -104,7 +104,7 @@ def sentence(groups: Groups, problems: Sequence[str]) -> str:
     steps = sum(parts["conflict"].steps for parts in judged.values())
     counts = {part: sum(parts[part].count for parts in judged.values()) for part in ("conflict", "a", "b")}
     text = (
-        f"PCGrad's three-part condition (stated for two tasks; {len({p for p, _ in judged})} problems, trained with "
+        f"PCGrad's three-part condition (stated for two tasks; {_problems(len({p for p, _ in judged}))}, trained with "
         f"{' or '.join(label(m) for m in METHODS if any(m == key[1] for key in judged))}): of {steps:,} diagnosed "
         f"steps {counts['conflict']:,} conflict, and "
     )
@@ -119,6 +119,10 @@ def sentence(groups: Groups, problems: Sequence[str]) -> str:
         text += f"; of the {of_all:,} steps with a recorded curvature {count:,} do so where it is positive"
     where = sorted({title(problem) for (problem, _), parts in judged.items() if parts["b"].count})
     return f"{text}. The last lie in {', '.join(where)}." if where else f"{text}. So it held in none of them."
+
+
+def _problems(count: int) -> str:
+    return f"{count} problem{'s' if count > 1 else ''}"
 
 
 def _held(run: Run) -> dict[str, np.ndarray]:
