@@ -129,7 +129,8 @@ def _check_observed(observed: Mapping[str, Any]) -> None:
         if not isinstance(observed.get(field), list):
             raise ValueError(f"`observed` must hold a list of {field}, found {observed.get(field)}.")
     L = len(observed["names"])
-    for row in ({"step": "sizes", "sizes": observed["sizes"]}, *observed["rows"]):
+    for row in ({"sizes": observed["sizes"]}, *observed["rows"]):
         for name, values in row.items():
             if name != "step" and (not isinstance(values, list) or len(values) != L):
-                raise ValueError(f"`observed` must hold {L} numbers in {name} of step {row.get('step')}.")
+                place = f" of step {row['step']}" if "step" in row else ""
+                raise ValueError(f"`observed` must hold {L} numbers in {name}{place}, found {values}.")

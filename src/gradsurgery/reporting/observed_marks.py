@@ -20,6 +20,7 @@ def course(
     times = 100 * (np.arange(parts) + 0.5) / parts
     marker = "o" if parts == 1 else None
     axes.plot(times, curves.mean(axis=0), dashes, color=hue, label=text, linewidth=1.4, marker=marker, markersize=4)
+    axes.set_xlim(0.0, 100.0)
     bands = [summarise(column.tolist()) for column in curves.T]
     if bands[0].low is not None:
         low, high = np.clip(np.array([[band.low, band.high] for band in bands], dtype=float).T, least, most)
