@@ -142,9 +142,9 @@ def test_the_sentence_follows_the_numbers(see: See) -> None:
     assert told.startswith(
         "Scale smoke, track controlled, n = 4, 2 tasks, 3 shared layers. Trained with the sum, two tasks"
     )
-    assert (
-        "agree less than two halves of one task's batch in 2 of 3 layers (layer1, layer2) (95 %, Holm over 3)" in told
-    )
+    assert "agree less than two halves of one task's batch in 2 of 3 layers (layer1 -0." in told
+    assert "], layer2 -0." in told
+    assert "]) (95 %, Holm over 3). Curvature" in told
     assert "in the last: it rises (+6.000 [+6.000, +6.000])" in told
     assert "Cosine minus the sum's, whole shared vector: PCGrad +0.200 [+0.200, +0.200], higher." in told
     assert (
@@ -152,7 +152,7 @@ def test_the_sentence_follows_the_numbers(see: See) -> None:
     )
     assert "the cosine separates from the sum's with PCGrad in 3 of 3 layers" in told
     quiet = observed_tables.sentence(see({"sum": 0.3, "pcgrad": 0.3}))
-    assert "no layer was found in which the cosine between tasks lies below that of random directions" in quiet
+    assert "no layer was found in which the cosine between tasks lies below that of random directions (0)" in quiet
     assert "no difference to the sum's cosine was detected with any method" in quiet
 
     def flatten(record: dict) -> None:
@@ -160,6 +160,12 @@ def test_the_sentence_follows_the_numbers(see: See) -> None:
             row["curvature"] = -float(row["step"])
 
     assert "in the last: it falls" in observed_tables.sentence(see({"sum": 0.0}, edit=flatten))
+
+
+def test_of_many_layers_some_are_named_and_all_are_counted(see: See) -> None:
+    told = observed_tables.sentence(see({"sum": -0.3, "pcgrad": 0.0}, sizes=[50] * 9))
+    assert "in 9 of 9 layers (layer0 -0.3" in told
+    assert "with PCGrad in 9 of 9 layers (layer0, layer1, layer2, layer3 and 5 more)." in told
 
 
 def test_one_seed_has_no_interval_and_breaks_nothing(see: See) -> None:
@@ -179,6 +185,7 @@ def test_tables_name_their_histories_and_shares_stay_shares(see: See) -> None:
     share = by_layer["steps below -2 sd of random directions (%)"][0]
     low, high = (float(number) for number in share.split("[")[1].rstrip("]").split(", "))
     assert 0.0 <= low < high <= 100.0
+    assert by_layer["curvature, first third"][0] == "0.333 [0.333, 0.333]"
     by_method = observed_tables.method_table(groups, ["p"])
     assert [cell.target for cell in by_method["method"]] == ["history/p-pcgrad.jsonl", "history/p-sum.jsonl"]
     assert by_method["cosine minus sum"][0].startswith("+0.190 [")

@@ -49,7 +49,7 @@ def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
     if not trained(runs):
         return None
     method = principal(runs)
-    shown = label(method.removesuffix("-half_batches"))
+    shown = observed_tables.spoken(method)
     null = ", and against two halves of one task's batch" if has_null(runs[method]) else ""
     bands = "bands and bars are 95 % intervals over seeds"
     return {
@@ -57,8 +57,8 @@ def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
         "first": out.figure(
             f"{problem}-layers", observed_figures.over_layers(runs[method]),
             f"{title(problem)}: shared layers, dark at the input, while training with {shown}{null}. Where layers are "
-            "many, a line is the mean of neighbours (of curvature their sum). Grey: two standard deviations of one "
-            f"step's cosine between random directions, in the smallest layer; {bands}.",
+            "many, a line is the mean of neighbours (of curvature their sum). Dotted, in each line's colour: two "
+            f"standard deviations below 0 of one step's cosine between random directions; {bands}.",
         ),
         "more": [
             out.figure(
@@ -86,8 +86,8 @@ def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[st
         ),
         (
             "conflict-layers", "Every shared layer", observed_tables.layer_table(groups, problems),
-            "p is of the difference to halves of one task's batch where that was measured, else of the cosine against "
-            "0. Curvature is the layer's share of that of the whole step.",
+            "p is two-sided, of the difference to halves of one task's batch where that was measured, else of the "
+            "cosine against 0. Curvature is the layer's share of that of the whole step.",
         ),
         (
             "pcgrad-condition", "PCGrad's three-part condition, share of diagnosed steps (%)",

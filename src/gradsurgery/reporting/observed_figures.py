@@ -58,8 +58,8 @@ class _Panel:
 def over_layers(group: Sequence[Run]) -> Figure:
     """Layers of one line over training, dark at the input and light at the output; bands are 95 % intervals over seeds.
 
-    The grey band is two standard deviations of the cosine of random directions, in the widest of the layers' bands. A
-    line's cosine and magnitude similarity are means over its layers, its curvature is their sum.
+    Dotted is the lower end of what one step's cosine of random directions does, two standard deviations. A line's
+    cosine and magnitude similarity are means over its layers, its curvature is their sum.
     """
     groups = grouped(names(group))
     nulls = has_null(group)
@@ -70,7 +70,7 @@ def over_layers(group: Sequence[Run]) -> Figure:
         drawn += [_Panel("... minus that of two halves of one task's batch", excess, -2.0, 2.0)] if nulls else []
         drawn += [
             _Panel("magnitude similarity", partial(values, key=SIMILARITY), 0.0, 1.0),
-            _Panel("curvature along the step, by layer", partial(values, key=CURVATURE), -np.inf, np.inf, adds=True),
+            _Panel("curvature, by layer", partial(values, key=CURVATURE), -np.inf, np.inf, adds=True),
         ]
         for axes, panel in zip(panels, drawn, strict=True):
             if panel.least < 0.0:
@@ -81,8 +81,9 @@ def over_layers(group: Sequence[Run]) -> Figure:
             if panel.adds:
                 axes.set_yscale("symlog", linthresh=spread_out(means))
             axes.set_title(panel.title)
-        reach = 2.0 * float(random_sd(group[0]).max())
-        panels[0].axhspan(-reach, reach, color=_BAND, linewidth=0, zorder=0, label="random directions")
+        for hue, each in zip(depths(len(groups)), groups, strict=True):
+            sd = float(np.sqrt((random_sd(group[0])[each.members] ** 2).sum()) / len(each.members))
+            panels[0].axhline(-2.0 * sd, linestyle=":", color=hue, linewidth=0.9)
         for axes in panels[2:] if nulls else panels:
             axes.set_xlabel("share of training (%)")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)

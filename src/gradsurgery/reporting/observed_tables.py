@@ -1,6 +1,7 @@
 """The layers' gradients in tables and in one sentence per problem; only the numbers decide the words."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -24,7 +25,7 @@ from gradsurgery.reporting.statistics import Comparison, Summary
 from gradsurgery.reporting.style import label
 from gradsurgery.reporting.tables import source, spread
 
-_NAMED = 4  # more layers than this are counted and not named
+_NAMED = 4  # so many layers are named, the others counted
 
 
 def layer_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
@@ -39,13 +40,13 @@ def layer_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
         halves = has_null(group)
         for layer in layers(group):
             rows.append({
-                "problem": title(problem), "trained with": source(group[0].experiment, _method(method)),
+                "problem": title(problem), "trained with": source(group[0].experiment, spoken(method)),
                 "layer": layer.name, "parameters": layer.size, "cosine between tasks": _cell(layer.cosine),
                 "steps below -2 sd of random directions (%)": _share(layer.below),
                 "minus halves of one task's batch": _cell(layer.tested.difference, signed=True) if halves else "-",
-                "p after Holm (below the null)": _p(layer.tested),
+                "p after Holm": _p(layer.tested),
                 "magnitude similarity": _cell(layer.similarity),
-                "curvature, first third": _cell(layer.first), "curvature, last third": _cell(layer.last),
+                "curvature, first third": _bend(layer.first), "curvature, last third": _bend(layer.last),
                 "n": len(group),
             })  # fmt: skip
     return pd.DataFrame(rows)
@@ -80,22 +81,23 @@ def sentence(runs: Runs) -> str:
     entries = against(runs)
     text = (
         f"Scale {run.scale}, track {run.track}, n = {len(group)}, {len(run.tasks)} tasks, {len(names(group))} shared "
-        f"layers. Trained with {_method(method)}, {_below(group, layers(group))}"
+        f"layers. Trained with {spoken(method)}, {_below(group, layers(group))}"
     )
     said = [text, *_moves(entries, runs), *_methods(entries)]
     return " ".join(each for each in said if each)
 
 
 def _below(group: Sequence[Run], found: Sequence[Layer]) -> str:
-    low = conflicting(found)
+    low = [layer for layer in found if layer.name in conflicting(found)]
+    named = [f"{layer.name} {_cell(layer.tested.difference, signed=True)}" for layer in low]
     if has_null(group):
         claim = "two tasks agree less than two halves of one task's batch"
     else:
-        claim = "the cosine between tasks lies below that of random directions, 0,"
+        claim = "the cosine between tasks lies below that of random directions (0)"
     test = f"(95 %, Holm over {len(found)})" if len(found) > 1 else "(95 %)"
     if not low:
         return f"no layer was found in which {claim} {test}."
-    return f"{claim} in {_layers(low, len(found))} {test}."
+    return f"{claim} in {_layers(named, len(found))} {test}."
 
 
 def _moves(entries: dict[str, Against], runs: Runs) -> list[str]:
@@ -110,7 +112,7 @@ def _moves(entries: dict[str, Against], runs: Runs) -> list[str]:
         word = "no difference detected"
     else:
         word = "it rises" if change.mean > 0 else "it falls"
-    return [f"Curvature along the step of {_method(method)} is {ends}: {word} ({_cell(change, signed=True)})."]
+    return [f"Curvature along the step of {spoken(method)} is {ends}: {word} ({_cell(change, signed=True)})."]
 
 
 def _methods(entries: dict[str, Against]) -> list[str]:
@@ -141,11 +143,14 @@ def _verdict(entry: Comparison, digits: int) -> str:
 
 def _layers(some: Sequence[str], count: int) -> str:
     text = f"{len(some)} of {count} layers"
-    return f"{text} ({', '.join(some)})" if len(some) <= _NAMED else f"{text} ({some[0]} to {some[-1]})"
+    more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+    return f"{text} ({', '.join(some[:_NAMED])}{more})"
 
 
-def _method(method: str) -> str:
-    return "the sum" if method.removesuffix(WATCHING) == BASELINE else label(method.removesuffix(WATCHING))
+def spoken(method: str) -> str:
+    """A line's name within a sentence: what it was trained with."""
+    method = method.removesuffix(WATCHING)
+    return "the sum" if method == BASELINE else label(method)
 
 
 def _difference(entry: Comparison | None) -> str:
@@ -162,6 +167,12 @@ def _share(summary: Summary) -> str:
         return f"{100 * summary.mean:.1f}"
     clipped = dataclasses.replace(summary, low=max(summary.low, 0.0), high=min(summary.high, 1.0))
     return _cell(clipped, 1, 100.0)
+
+
+def _bend(summary: Summary) -> str:
+    """Layers differ by orders of magnitude: three digits of the mean."""
+    size = abs(summary.mean)
+    return _cell(summary, min(max(2 - math.floor(math.log10(size)), 0), 6) if size > 0.0 else 3)
 
 
 def _cell(summary: Summary, digits: int = 3, factor: float = 1.0, signed: bool = False) -> str:
