@@ -79,6 +79,7 @@ def assemble(sources: Sources) -> Report:
         "problems": [controlled.comparison(sources.groups, sources.metrics, problem, out) for problem in data],
         "conflict": observatory.conflict(sources.groups, data, out),
         "conflict_table": out.table("conflict", observatory.table(sources.groups, data)),
+        "conflict_sheets": observatory.sheets(sources.groups, data, out),
         "costs": costing.costs(sources.groups, sources.costs, data, out),
         "data": cards.data(sources.groups, data, sources.datasets, sources.declared),
         "deviations": out.table("deviations", deviations.deviations(sources.groups, sources.metrics, data)),
