@@ -17,6 +17,7 @@ from gradsurgery.reporting.assembly import Sources, assemble
 from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
+from gradsurgery.reporting.study import Trial, parse
 from pipelines.evaluate import read_histories, write
 
 OWNED = ("tables", "figures", "plots")  # folders under reports/ that hold nothing but what this stage writes
@@ -41,6 +42,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path} must exist, found nothing: run `evaluate` first.") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}:{error.lineno}: must be JSON, found {error.msg}.") from None
+
+
+def read_studies(folder: Path) -> dict[str, list[Trial]]:
+    """What `make study` left, by problem; nothing where it never ran. Raises ValueError for a malformed line."""
+    paths = sorted(folder.glob("*.jsonl"))
+    return {path.stem: parse(path.read_text(encoding="utf-8").splitlines(), str(path)) for path in paths}
 
 
 def declared_experiments(document: Mapping[str, Any]) -> set[str]:
@@ -68,6 +75,7 @@ def gather(root: Path) -> Sources:
         papers=papers,
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
+        studies=read_studies(root / "reports/study"),
     )
 
 

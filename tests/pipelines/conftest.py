@@ -63,6 +63,13 @@ def params():
     table = document["experiments"]
     document["experiments"] = {p: {key: table[p][key] for key in keys} for p, keys in EXPERIMENTS.items()}
     document["sequels"] = {}
+    document["studies"] = {
+        "search": {
+            "multi_mnist": {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
+        },
+        "fronts": {"multi_mnist": {"line": "sum", "shares": [0.2, 0.5, 0.8], "seeds": [0, 1]}},
+        "smoke": {"problems": ["multi_mnist"], "trials": 2, "points": 3},
+    }
     for block in ("problems", "protocols"):
         document[block] = {name: document[block][name] for name in EXPERIMENTS}
     document["regression"]["exceptions"] = {}

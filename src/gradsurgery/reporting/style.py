@@ -20,7 +20,10 @@ NAMES = {
     "placebo_permuted": "placebo: permuted tasks",
 }  # fmt: skip
 
-SECTIONS = {"controls": "Controls: is it the mechanism?"}  # sections that are no paper's, by module
+SECTIONS = {
+    "controls": "Controls: is it the mechanism?",
+    "study": "Equal budgets: tuned as often",
+}  # sections that are no paper's, by module
 
 # Methods whose name says more than its parts.
 _WHOLE = {"floor-logistic": "logistic regression", "floor-trees": "boosted trees"}
