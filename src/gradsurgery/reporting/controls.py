@@ -13,8 +13,9 @@ import pandas as pd
 from gradsurgery.reporting.contract import TRACK, violations, watching
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import Measure, by_word, measure
-from gradsurgery.reporting.selection import RULES, score
-from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise, test_noise
+from gradsurgery.reporting.noise import mean_noise
+from gradsurgery.reporting.selection import RULES, score, select
+from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise
 from gradsurgery.reporting.style import family, label
 
 Runs = Mapping[str, Sequence[Run]]
@@ -206,13 +207,12 @@ def barred(runs: Runs, rule: str) -> pd.DataFrame:
 
 
 def noise_of(runs: Runs, methods: Sequence[str], rule: str) -> float:
-    """What the test set's size alone can move a difference of the first method to another by; 0 but for accuracies."""
+    """What the test set's size alone can move the first method minus another by; 0 where it is not known."""
     run = runs[methods[0]][0]
-    words = by_word(run.metrics)
-    if next(iter(words)) != "accuracy" or run.test_size is None:
-        return 0.0
-    shares = [float(np.mean(list(levels(runs[m], rule).values()))) for m in methods]
-    return max(test_noise([(shares[0], other)], run.test_size) for other in shares)
+    names = next(iter(by_word(run.metrics).values()))
+    chosen = {m: [select(each, rule) for each in runs[m]] for m in methods}
+    means = {m: {name: float(np.mean([row[name] for row in rows])) for name in names} for m, rows in chosen.items()}
+    return max(mean_noise(run, names, means[methods[0]], means[m]) or 0.0 for m in methods)
 
 
 def _level(run: Run, epochs: Sequence[int], split: str) -> float:
