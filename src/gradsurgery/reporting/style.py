@@ -21,7 +21,10 @@ NAMES = {
 }  # fmt: skip
 
 # Sections that are no paper's, by module.
-SECTIONS = {"controls": "Controls: is it the mechanism?", "ranks": "Across problems: who ranks where?"}
+SECTIONS = {
+    "compute": "Equal compute: does the extra cost pay?", "controls": "Controls: is it the mechanism?",
+    "ranks": "Across problems: who ranks where?",
+}  # fmt: skip
 
 # Methods whose name says more than its parts.
 _WHOLE = {"floor-logistic": "logistic regression", "floor-trees": "boosted trees"}
