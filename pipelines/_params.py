@@ -20,12 +20,12 @@ import yaml
 from gradsurgery.core.discovery import available
 from gradsurgery.experiment import validate
 from gradsurgery.reporting.contract import check_line
+from gradsurgery.reporting.selection import RULES
 from pipelines._blocks import fields, mapping
 from pipelines._studies import Studies, read_studies
 
 SCALES = ("smoke", "laptop", "paper")
 TRACKS = ("controlled", "as-published", "reference")
-SELECTIONS = ("best-val", "last", "best-test")
 CHECKED = "GRADSURGERY_PARAMS_CHECKED"  # sha256 of the params.yaml that the driver has checked line by line
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
          "aggregator": "aggregators"}  # fmt: skip
@@ -248,8 +248,8 @@ def _check_judging(protocols: Any, regression: Any, problems: Mapping[str, Probl
         if problem not in problems:
             raise ValueError(f"`protocols` must name problems among {', '.join(problems)}, found {problem!r}.")
         selection = fields(f"protocols.{problem}", block, {"selection"})["selection"]
-        if selection not in SELECTIONS:
-            known = ", ".join(SELECTIONS)
+        if selection not in RULES:
+            known = ", ".join(RULES)
             raise ValueError(f"`protocols.{problem}.selection` must be one of {known}, found {selection!r}.")
     blocks = fields("regression", regression, {"bands", "exceptions"})
     bands = dict(mapping("regression.bands", blocks["bands"]))

@@ -19,6 +19,7 @@ from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.selection import FAIR
 
 TRACK = "controlled"
+REFERENCE = "reference"  # on another budget than its problem: shown, and never beside what is compared
 
 # Slots that name the method; what they hold is what is compared, but for a clip of their own.
 _SLOTS = ("transform", "balancer", "rule", "aggregator")
