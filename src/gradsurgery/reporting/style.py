@@ -11,6 +11,8 @@ import seaborn
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from gradsurgery.reporting.compact import slim
+
 NAMES = {
     "sum": "sum", "mean": "mean", "pcgrad": "PCGrad", "cagrad": "CAGrad", "sam_gs": "SAM-GS", "mgda": "MGDA",
     "uncertainty": "uncertainty", "dwa": "DWA", "random_weights": "random weights", "log_loss": "log loss",
@@ -116,31 +118,6 @@ def svg(figure: Figure) -> bytes:
             figure.set_layout_engine("none")
         paper.print_svg(buffer, metadata={"Date": None, "Creator": None})
     return slim(buffer.getvalue().decode()).encode()
-
-
-_NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_FONT = "font-family: 'DejaVu Sans', 'Arial', sans-serif; "
-_ID = re.compile(r' id="([^"]*)"')
-
-
-def slim(drawing: str) -> str:
-    """Half the bytes for the same picture, because every figure is part of the one page.
-
-    Coordinates keep two decimals of a point, which is below what a screen or a printer resolves; names that nothing
-    refers to, rotations by nothing and white space go; the font is named once.
-    """
-    start = drawing.index("<svg")
-    head, body = drawing[:start], drawing[start:]
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]*)', body))
-    body = _ID.sub(lambda found: found[0] if found[1] in used else "", body)
-    body = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", body.replace(_FONT, ""))
-    body = re.sub(r'="[^"]*"', lambda value: _NUMBER.sub(_short, value[0]), body)  # and never in words
-    body = re.sub(r"\s+", " ", re.sub(r">\s+<", "><", body)).replace('="M ', '="M').strip()
-    return head + body.replace("<svg ", f'<svg style="{_FONT.strip()}" ', 1) + "\n"
-
-
-def _short(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def png(figure: Figure) -> bytes:
