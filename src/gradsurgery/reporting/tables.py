@@ -128,7 +128,10 @@ def tasks_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) 
     """Methods across, metrics down: where a problem has too many tasks for one row of `problem_table`."""
     records = {e: r for e, r in named(problem, metrics).items() if any(name in r for name in directions)}
     return pd.DataFrame([
-        {"metric": _titled(name, higher), **{label(r["method"]): measured(r.get(name), name) for r in records.values()}}
+        {
+            "metric": _titled(name, higher),
+            **{label(r["method"]): source(e, measured(r.get(name), name)) for e, r in records.items()},
+        }
         for name, higher in directions.items()
     ])  # fmt: skip
 
