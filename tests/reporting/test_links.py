@@ -3,7 +3,10 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
+
+from gradsurgery.reporting.tables import source
 
 PAGE = Path(__file__).parents[2] / "reports/index.html"
 
@@ -63,3 +66,14 @@ def test_a_row_without_a_link_is_found(cell: str, missing: list[str]) -> None:
     head = '<th><button type="button">method</button></th><th><button type="button">accuracy</button></th>'
     page = f"<h3>Made up</h3><table><tr>{head}</tr><tbody><tr><td>sum</td>{cell}</tr></tbody></table>"
     assert unlinked(page) == missing
+
+
+def test_a_linked_cell_reads_as_its_text() -> None:
+    cell = source("p-sum", "sum")
+    assert cell == "sum"
+    assert cell != source("p-sum", "PCGrad")
+    assert cell != 3
+    frame = pd.DataFrame([{"method": cell, "n": 3}, {"method": source("p-pcgrad", "PCGrad"), "n": 2}])
+    assert frame["method"][0].target == "history/p-sum.jsonl", "pandas keeps the link"
+    assert frame.set_index("method").loc["PCGrad", "n"] == 2
+    assert frame.to_csv(index=False) == "method,n\nsum,3\nPCGrad,2\n"

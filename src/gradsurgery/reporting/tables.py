@@ -15,15 +15,24 @@ MANY = 4  # more metrics than this go into a table of their own
 Metrics = Mapping[str, Mapping[str, Any]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Linked:
-    """A table's cell that leads somewhere on the page; a CSV file holds its text alone."""
+    """A table's cell that leads somewhere on the page. It equals its text, and a CSV file holds its text alone.
+
+    No subclass of str, because pandas turns a column of those into plain text.
+    """
 
     text: str
     target: str
 
     def __str__(self) -> str:
         return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return str(other) == self.text if isinstance(other, str | Linked) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 def source(experiment: str, text: str | None = None) -> Linked:
