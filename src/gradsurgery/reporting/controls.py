@@ -17,6 +17,7 @@ from gradsurgery.reporting.noise import mean_noise
 from gradsurgery.reporting.selection import RULES, score, select
 from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise
 from gradsurgery.reporting.style import family, label
+from gradsurgery.reporting.tables import source
 
 Runs = Mapping[str, Sequence[Run]]
 Levels = dict[int, float]
@@ -56,7 +57,7 @@ def placebo_table(runs: Runs, rule: str) -> pd.DataFrame:
     for method, entry in compared.items():
         level = summarise(list(levels(runs[method], rule).values()))
         rows.append({
-            "held against": label(method),
+            "held against": source(runs[method][0].experiment, label(method)),
             f"its {how.name}, mean of tasks{_unit(how.unit)}": _say(level, how, signed=False, absolute=True),
             f"{label(METHOD)} minus it{_unit(how.step)}": _say(entry.difference, how),
             "p after Holm": _p(entry), f"seeds on which {label(METHOD)} is better": _seeds(entry),
@@ -137,7 +138,8 @@ def tuned_table(runs: Runs, rule: str) -> pd.DataFrame:
         entry = compared[method]
         level = summarise(list(others[method].values()))
         rows.append({
-            "method": label(method), column: _say(level, how, signed=False, absolute=True),
+            "method": source(runs[method][0].experiment, label(method)),
+            column: _say(level, how, signed=False, absolute=True),
             against: _say(entry.difference, how), "p after Holm": _p(entry), "trials": 1, "n": entry.difference.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -153,7 +155,7 @@ def noise_floor(runs: Runs, rule: str) -> pd.DataFrame:
         pairs = [(run, other) for run in group for other in runs[original] if run.seed == other.seed]
         spread = summarise(list(levels(runs[original], rule).values()))
         rows.append({
-            "experiment": label(original), "repeated with the same seed": len(pairs),
+            "experiment": source(group[0].experiment, label(original)), "repeated with the same seed": len(pairs),
             "largest difference of any number in the histories": f"{max((_largest(*p) for p in pairs), default=0.0):g}",
             f"sd over {spread.n} seeds{_unit(how.step)}": "-" if spread.sd is None
             else f"{how.factor * spread.sd:.{how.digits}f}",
@@ -176,8 +178,9 @@ def nulls(runs: Runs) -> pd.DataFrame:
             rows.append(_null(group, "mean_cosine", f"mixtures of the tasks on parts of the batch ({label(method)})"))
         deviations = {row["null.random_sd"] for run in group for row in run.diagnostics if "null.random_sd" in row}
         for deviation in deviations:
+            text = f"two random directions, P = {round(deviation**-2):,} (computed)"
             rows.append({
-                "gradients of": f"two random directions, P = {round(deviation**-2):,} (computed)", "mean cosine": "0",
+                "gradients of": source(group[0].experiment, text), "mean cosine": "0",
                 "share below 0": "0.5", "sd": f"{deviation:.2g}", "n": "-",
             })  # fmt: skip
     return pd.DataFrame(rows)
@@ -204,7 +207,9 @@ def null_sentence(runs: Runs) -> str:
 def barred(runs: Runs, rule: str) -> pd.DataFrame:
     """Controlled lines that break the contract, and so may not stand in the controlled table, with the reasons."""
     found = violations(runs, rule, BASELINE)
-    return pd.DataFrame([{"method": label(m), "why": "; ".join(why)} for m, why in found.items()])
+    return pd.DataFrame(
+        [{"method": source(runs[m][0].experiment, label(m)), "why": "; ".join(why)} for m, why in found.items()]
+    )
 
 
 def noise_of(runs: Runs, methods: Sequence[str], rule: str) -> float:
@@ -237,12 +242,12 @@ def _largest(run: Run, other: Run) -> float:
     return largest if same else float("inf")
 
 
-def _null(group: Sequence[Run], key: str, text: str) -> dict[str, str]:
+def _null(group: Sequence[Run], key: str, text: str) -> dict[str, object]:
     values = [row[key] for run in group for row in run.diagnostics if row.get(key) is not None]
     means = summarise([_mean(run, key) for run in group])
     interval = "" if means.low is None else f" [{means.low:.3f}, {means.high:.3f}]"
     return {
-        "gradients of": text, "mean cosine": f"{means.mean:.3f}{interval}",
+        "gradients of": source(group[0].experiment, text), "mean cosine": f"{means.mean:.3f}{interval}",
         "share below 0": f"{np.mean(np.array(values) < 0):.2f}", "sd": f"{np.std(values):.3f}",
         "n": f"{len(group)} seeds, {len(values)} steps",
     }  # fmt: skip

@@ -16,15 +16,24 @@ MANY = 4  # more metrics than this go into a table of their own
 Metrics = Mapping[str, Mapping[str, Any]]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Linked:
-    """A table's cell that leads somewhere on the page; a CSV file holds its text alone."""
+    """A table's cell that leads somewhere on the page. It equals its text, and a CSV file holds its text alone.
+
+    No subclass of str, because pandas turns a column of those into plain text.
+    """
 
     text: str
     target: str
 
     def __str__(self) -> str:
         return self.text
+
+    def __eq__(self, other: object) -> bool:
+        return str(other) == self.text if isinstance(other, str | Linked) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
 
 def source(experiment: str, text: str | None = None) -> Linked:
@@ -137,7 +146,10 @@ def tasks_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) 
     """Methods across, metrics down: where a problem has too many tasks for one row of `problem_table`."""
     records = {e: r for e, r in named(problem, metrics).items() if any(name in r for name in directions)}
     return pd.DataFrame([
-        {"metric": _titled(name, higher), **{label(r["method"]): measured(r.get(name), name) for r in records.values()}}
+        {
+            "metric": _titled(name, higher),
+            **{label(r["method"]): source(e, measured(r.get(name), name)) for e, r in records.items()},
+        }
         for name, higher in directions.items()
     ])  # fmt: skip
 
