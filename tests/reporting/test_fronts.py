@@ -40,6 +40,8 @@ def test_beyond_the_ends_there_is_no_distance() -> None:
     found = of(np.stack([LINE] * 3), far=np.array([[0.95, 0.4]] * 3), near=np.array([[0.8, 0.8]] * 3))
     assert list(distances(found)) == ["near"]
     assert "beyond the weights' ends" in fronts.table(found).to_string()
+    once = of(np.stack([LINE] * 3), astray=np.array([[0.8, 0.8], [0.8, 0.8], [0.95, 0.4]]))
+    assert distances(once) == {}, "one seed beyond the ends is enough"
 
 
 def simulated(seeds: int, shift: float, rng: np.random.Generator) -> Front:
@@ -83,7 +85,7 @@ def test_the_band_is_as_wide_as_students_interval_at_a_weight(seeds: int, slack:
 
 
 def test_the_band_repeats() -> None:
-    found = of(LINE + 0.01 * np.random.default_rng(1).standard_normal((9, 4, 2)))
+    found = of(LINE + 0.01 * np.random.default_rng(1).standard_normal((7, 4, 2)))
     for first, again in zip(band(found), band(found), strict=True):
         assert np.array_equal(first, again)
 
