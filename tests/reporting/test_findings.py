@@ -46,6 +46,9 @@ def test_direction_needs_more_than_the_test_set_can_explain() -> None:
     narrow = Summary(3, 0.18, 0.002, 0.17, 0.18)
     assert direction(narrow, "higher", noise=0.2) == "no difference detected"
     assert direction(narrow, "higher", noise=0.1) == "direction only"
+    below = Summary(3, -0.18, 0.002, -0.18, -0.17)
+    assert direction(below, "higher", noise=0.2) == "no difference detected"
+    assert direction(below, "lower", noise=0.1) == "direction only"
 
 
 def test_one_repeat_shows_nothing() -> None:
@@ -81,6 +84,9 @@ def test_smoke_landscapes_and_missing_experiments_are_not_run(checkout: Path) ->
     assert judge(CLAIM, groups, metrics).verdict == "not run (smoke scale is too short to say)"
     missing = dataclasses.replace(CLAIM, answered_by=Answer("cagrad_toy-none", "stuck"))
     assert judge(missing, groups, metrics).verdict == "not run (no history of cagrad_toy-none)"
+    compared = Answer("multi_fashion_mnist-sum", "left.accuracy", "multi_fashion_mnist-none")
+    half = dataclasses.replace(CLAIM, kind="difference", direction="higher", answered_by=compared)
+    assert judge(half, groups, metrics).verdict == "not run (no history of multi_fashion_mnist-none)"
 
 
 def test_a_level_cannot_be_reproduced_below_paper_scale(laptop: Path) -> None:
@@ -280,6 +286,47 @@ def test_a_cell_at_scale_paper_is_reproduced_unless_it_is_a_twin(laptop: Path) -
     assert twin.where.endswith("twin")
 
 
+@pytest.mark.parametrize(
+    ("levels", "distance", "verdict"),
+    [
+        # sd 0.1 points, n = 3, three published seeds: the prediction interval is 4.303 * 0.1 * sqrt(2 / 3) = 0.351 wide
+        ((0.900, 0.901, 0.902), 0.30, "reproduced"), ((0.900, 0.901, 0.902), -0.34, "reproduced"),
+        ((0.900, 0.901, 0.902), 0.36, "not reproduced"),
+        # sd 2 points: the interval is wide, and the tolerance of half a point decides
+        ((0.880, 0.900, 0.920), 0.49, "reproduced"), ((0.880, 0.900, 0.920), -0.51, "not reproduced"),
+    ],
+)  # fmt: skip
+def test_reproduced_needs_the_prediction_interval_and_the_tolerance(
+    laptop: Path, levels: tuple[float, ...], distance: float, verdict: str
+) -> None:
+    groups, metrics = pair(laptop, "accuracy")
+    name = "multi_fashion_mnist-sum"
+    groups[name] = [
+        dataclasses.replace(run, scale="paper", epochs=[row | {"test.left.accuracy": level} for row in run.epochs])
+        for run, level in zip(groups[name], levels, strict=True)
+    ]
+    value = 100 * sum(levels) / 3 + distance
+    cell = dataclasses.replace(
+        CLAIM, kind="level", value=value, metric="accuracy", seeds=3, answered_by=Answer(name, "left.accuracy")
+    )
+    assert judge(cell, groups, metrics).verdict == verdict
+    alone = {name: groups[name][:1]}
+    assert judge(cell, alone, metrics).verdict == "not run (one repeat has no interval)"
+
+
+def test_cells_and_bounds_are_held_against_the_noise_of_the_test_set_too(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "auc")
+    answer = Answer("multi_fashion_mnist-cagrad-c0_5", "left.auc", "multi_fashion_mnist-sum")
+    cell = dataclasses.replace(CLAIM, kind="level", value=0.97, metric="auc", answered_by=answer, margin=0.02)
+    assert judge(cell, groups, metrics).verdict == "direction only"
+    assert judge(dataclasses.replace(cell, classes=(300, 700)), groups, metrics).verdict == "no difference detected"
+    bound = dataclasses.replace(
+        CLAIM, kind="at_least", value=0.7, metric="auc", answered_by=Answer("multi_fashion_mnist-sum", "left.auc")
+    )
+    assert judge(bound, groups, metrics).verdict == "direction only"
+    assert judge(dataclasses.replace(bound, classes=(4, 4)), groups, metrics).verdict == "no difference detected"
+
+
 def with_cosine(runs: list[Run], value: float) -> list[Run]:
     """The runs as if they had logged two steps, the first with this cosine, and a row of something else."""
     rows = [
@@ -309,6 +356,7 @@ def test_published_values_say_what_a_reader_must_know() -> None:
     record = dataclasses.replace(CLAIM, kind="level", value=0.415, spread=0.007, spread_kind="interval")
     assert published_value(record) == "0.415 ± 0.007"
     assert published_value(dataclasses.replace(record, doubtful="copied")) == "0.415 ± 0.007 (doubtful)"
+    assert published_value(dataclasses.replace(record, origin="recomputed")).endswith("(not printed; recomputed)")
     claim = dataclasses.replace(
         CLAIM, kind="difference", direction="lower", value=None, answered_by=None, unanswered="x"
     )
