@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gradsurgery.reporting.compute import begins_alike, long_run, paid
 from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.reporting.compute import begins_alike, long_run, paid
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.papers.compute import section
 from gradsurgery.reporting.section import Evidence
@@ -34,7 +34,7 @@ def runs(
 
 def costs(seconds: Mapping[str, float], passes: float = 2) -> dict[str, Any]:
     return {
-        f"p-{m}": {"seeds": {"0": {"seconds": s, "backward_passes_per_step": 1 if m.startswith("sum") else passes}}}
+        f"p-{m}": {"seeds": {"0": {"step_ms": s, "backward_passes_per_step": 1 if m.startswith("sum") else passes}}}
         for m, s in seconds.items()
     }
 

@@ -28,7 +28,7 @@ class Paid:
 
     Attributes:
         passes: backward passes a step, in multiples of the sum's.
-        seconds: of an epoch, in multiples of the sum's; as recorded, on a machine that did other work beside.
+        seconds: of a step, in multiples of the sum's; as recorded, without the steps that took diagnostics.
         epochs: of the sum, by budget.
         short: budgets that the long run was too short for; there the sum has less than the method.
         compared: method minus sum, by budget, more is better.
@@ -117,16 +117,19 @@ def _comparable(method: str, group: Sequence[Run]) -> bool:
 
 
 def _cost(group: Sequence[Run], costs: Costs) -> tuple[float, float] | None:
-    """Backward passes a step, and seconds an epoch (median over seeds); None where they are not on record."""
+    """Backward passes a step, and its milliseconds (medians over steps and seeds); None where they are not on record.
+
+    Not the seconds of the run: a line that is observed spends some of them on being looked at.
+    """
     seeds = list(costs.get(group[0].experiment, {}).get("seeds", {}).values())
     if not seeds or not seeds[0]["backward_passes_per_step"]:
         return None
-    seconds = float(np.median([seed["seconds"] for seed in seeds])) / len(group[0].epochs)
-    return float(seeds[0]["backward_passes_per_step"]), seconds
+    return float(seeds[0]["backward_passes_per_step"]), float(np.median([seed["step_ms"] for seed in seeds]))
 
 
 def _but_epochs(run: Run) -> dict[str, Any]:
-    declaration = {k: v for k, v in run.declaration.items() if k != "settings"}
+    """What is declared, but for how long to train and what to record on the way."""
+    declaration = {k: v for k, v in run.declaration.items() if k not in ("settings", "learner")}
     return {**declaration, "settings": {k: v for k, v in run.declaration.get("settings", {}).items() if k != "epochs"}}
 
 

@@ -46,9 +46,9 @@ def section(evidence: Evidence) -> Section | None:
         return None
     said = (
         f"Controlled lines that take more than one backward pass a step: {'; '.join(ran) or 'none'}. Differences are "
-        "of means over tasks, paired by seed, with 95 % intervals; more is better. Seconds are those on record, "
-        "rounded to whole epochs of the sum and never fewer than the problem has; they were taken on a machine that did "
-        "other work beside. The sum chooses among the epochs of its budget only, by the same rule as the method."
+        "of means over tasks, paired by seed, with 95 % intervals; more is better. Seconds are those of a median step, "
+        "rounded to whole epochs of the sum and never fewer than the problem has. The sum chooses among the epochs of "
+        "its budget only, by the same rule as the method."
     )
     return Section(CLAIM, said, " ".join(found), (), sheets)
 
@@ -61,7 +61,7 @@ def table(found: Mapping[str, Paid], run: Run) -> pd.DataFrame:
     for method, one in found.items():
         row: dict[str, Any] = {
             "method": label(method), "backward passes, times the sum's": f"{one.passes:g}",
-            "seconds an epoch, times the sum's": f"{one.seconds:.2f}",
+            "seconds a step, times the sum's": f"{one.seconds:.2f}",
         }  # fmt: skip
         for budget in BUDGETS:
             entry, most = one.compared[budget], "only " if budget in one.short else ""
