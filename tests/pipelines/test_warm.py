@@ -66,5 +66,5 @@ def test_changed_sources_are_not_trained_with_the_old_ones(warm):
 def test_it_ends_with_who_started_it(warm):
     assert _asked("--help") == 0
     warm.stdin.close()
-    assert warm.wait(10) == 0
+    assert warm.wait(60) == 0
     assert handed_over(["--help"]) is None
