@@ -10,7 +10,7 @@ from scipy.stats import ttest_rel
 
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run, parse
-from pipelines.evaluate import main, read_histories
+from pipelines.evaluate import main, read_histories, write
 
 
 def test_pairing_removes_what_the_seeds_share(checkout: Path) -> None:
@@ -101,6 +101,23 @@ def test_stage_writes_the_same_bytes_twice(checkout: Path) -> None:
     assert main(["--root", str(checkout)]) == 0
     assert first == {p.name: p.read_bytes() for p in (checkout / "reports").glob("*.*")}
     assert set(first) == {"metrics.json", "results.csv"}
+    text = first["metrics.json"].decode()
+    assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def test_all_files_are_written_or_none(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file, not a folder")
+    with pytest.raises(OSError, match="taken"):
+        write({tmp_path / "first.json": b"1", tmp_path / "taken/second.json": b"2"})
+    assert not (tmp_path / "first.json").exists()
+
+
+def test_a_history_under_another_name_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Renaming a better method's file would make its numbers those of another line."""
+    folder = checkout / "reports/history"
+    (folder / "multi_fashion_mnist-cagrad-c0_5.jsonl").rename(folder / "multi_fashion_mnist-pcgrad.jsonl")
+    assert main(["--root", str(checkout)]) == 2
+    assert "`experiment` must be 'multi_fashion_mnist-pcgrad'" in capsys.readouterr().err
 
 
 def test_malformed_history_leaves_nothing_behind(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,9 +1,12 @@
 """The rules and the balancer behind controls: parts of batches, permuted tasks, and the split-batch null."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from gradsurgery.rules.chunks import part
+from gradsurgery.rules.chunks import Chunks, part
+from gradsurgery.rules.half_batches import HalfBatches
 from tests.contracts import generator
 
 
@@ -58,6 +61,27 @@ def test_parts_of_nested_batches():
     assert second[2] == "name"
     with pytest.raises(ValueError, match="`batch_size` must be at least the number of parts, 3, found 2"):
         part(torch.arange(2), 0, 3)
+
+
+def test_there_are_as_many_parts_as_tasks_and_none_is_lost():
+    steps = []
+    learner = SimpleNamespace(problem=SimpleNamespace(tasks=["a", "b", "c"]), step=lambda *parts: steps.append(parts))
+    list(Chunks().epoch(learner, iter([torch.arange(8)])))
+    assert [[part.tolist() for part in step] for step in steps] == [[[0, 1, 2], [3, 4, 5], [6, 7]]]
+
+
+def test_a_skipped_step_takes_no_null_and_gives_none_to_the_row_before(monkeypatch):
+    """A step that is skipped for a non-finite gradient leaves no row of diagnostics."""
+    learner = SimpleNamespace(step_count=3, diagnose_every=3, diagnostics=[{"step": 0}])
+
+    def skip(batch):
+        learner.step_count += 1
+        return {}
+
+    learner.step = skip
+    monkeypatch.setattr(HalfBatches, "_null", lambda *_: {"null.same_task": 0.5})
+    list(HalfBatches().epoch(learner, iter([None])))
+    assert learner.diagnostics == [{"step": 0}]
 
 
 def test_half_batches_train_as_joint_to_the_bit(make):
