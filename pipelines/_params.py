@@ -20,12 +20,12 @@ import yaml
 from gradsurgery.core.discovery import available
 from gradsurgery.experiment import validate
 from gradsurgery.reporting.contract import check_line
+from gradsurgery.reporting.selection import RULES
 from pipelines._blocks import fields, mapping
 from pipelines._studies import Studies, read_studies
 
 SCALES = ("smoke", "laptop", "paper")
 TRACKS = ("controlled", "as-published", "reference")
-SELECTIONS = ("best-val", "last", "best-test")
 CHECKED = "GRADSURGERY_PARAMS_CHECKED"  # sha256 of the params.yaml that the driver has checked line by line
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
          "aggregator": "aggregators"}  # fmt: skip
@@ -114,8 +114,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise ValueError(f"`scale` must be one of {', '.join(SCALES)}, found {top['scale']!r}.")
     datasets = mapping("datasets", top["datasets"])
     problems = {n: _problem(n, b, top["scale"], datasets) for n, b in mapping("problems", top["problems"]).items()}
-    experiments = _table("experiments", "train", top["experiments"], problems)
-    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems)
+    experiments = _table("experiments", "train", top["experiments"], problems, top["scale"])
+    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems, top["scale"])
     for experiment in () if trusted else (experiments | sequels).values():
         _check_parts(experiment, problems[experiment.problem])
     if repeated := sorted(set(experiments) & set(sequels)):
@@ -161,7 +161,7 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
     return Problem(block["module"], prepare, pinned, tuple(seeds), learner, settings)
 
 
-def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem]) -> dict[str, Experiment]:
+def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem], scale: str) -> dict[str, Experiment]:
     """The lines of `experiments` or `sequels`, which are grouped by problem, under their full names."""
     found = {}
     for problem, lines in mapping(section, table).items():
@@ -170,7 +170,7 @@ def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem]
         for key, block in mapping(f"{section}.{problem}", lines).items():
             at = f"pipelines/{problem}/dvc.yaml:{stage}@{key}"
             found[f"{problem}-{key}"] = _experiment(
-                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems
+                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems, scale
             )
     return found
 
@@ -189,8 +189,11 @@ def _check_evidence(experiments: Mapping[str, Experiment], sequels: Mapping[str,
             raise ValueError(f"`evidence` belongs to a line of `sequels`, found it in experiment {experiment.name}.")
 
 
-def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
-    block = fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence"})
+def _experiment(
+    where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem], scale: str
+) -> Experiment:
+    block = fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence", *SCALES})
+    block = _at_scale(where, block, scale)
     if not name.startswith(f"{block['problem']}-"):
         raise ValueError(f"`{where}.problem` must be the problem it stands under, found {block['problem']!r}.")
     problem = problems[block["problem"]]
@@ -214,6 +217,20 @@ def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping
     return Experiment(name, block["problem"], stage, block["track"], problem.seeds, declaration)
 
 
+def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    """The line with what it says of this scale alone put over what it says of all."""
+    for each in SCALES:
+        own = fields(f"{where}.{each}", block.get(each, {}), set(), {*SLOTS, "settings", "learner"})
+        for part, values in own.items():
+            if "name" in mapping(f"{where}.{each}.{part}", values) and part in SLOTS:
+                # dvc.yaml follows the source files of the name that stands in the line itself
+                raise ValueError(f"`{where}.{each}.{part}` must not name another one, found {values['name']!r}.")
+    merged = {key: value for key, value in block.items() if key not in SCALES}
+    for part, values in block.get(scale, {}).items():
+        merged[part] = {**mapping(f"{where}.{part}", merged.get(part, {})), **values}
+    return merged
+
+
 def _check_parts(experiment: Experiment, problem: Problem) -> None:
     """Builds what the line declares, without data, and holds a controlled line to its problem's terms."""
     section = "sequels" if ":sequel@" in experiment.stage else "experiments"
@@ -231,8 +248,8 @@ def _check_judging(protocols: Any, regression: Any, problems: Mapping[str, Probl
         if problem not in problems:
             raise ValueError(f"`protocols` must name problems among {', '.join(problems)}, found {problem!r}.")
         selection = fields(f"protocols.{problem}", block, {"selection"})["selection"]
-        if selection not in SELECTIONS:
-            known = ", ".join(SELECTIONS)
+        if selection not in RULES:
+            known = ", ".join(RULES)
             raise ValueError(f"`protocols.{problem}.selection` must be one of {known}, found {selection!r}.")
     blocks = fields("regression", regression, {"bands", "exceptions"})
     bands = dict(mapping("regression.bands", blocks["bands"]))

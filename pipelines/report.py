@@ -6,8 +6,12 @@ Example: python -m pipelines.report
 
 import argparse
 import json
+import multiprocessing
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,7 @@ from gradsurgery.reporting.study import Trial, parse
 from pipelines.evaluate import read_histories, write
 
 OWNED = ("tables", "figures", "plots")  # folders under reports/ that hold nothing but what this stage writes
+MOST = 8  # processes that draw: more of them wait for figures to be made
 
 
 def read_papers(folder: Path) -> list[Paper]:
@@ -79,6 +84,18 @@ def gather(root: Path) -> Sources:
     )
 
 
+@contextmanager
+def drawers() -> Iterator[Executor | None]:
+    """Processes that draw figures, one a core; None where there is one core only, or where they cannot be forked: a
+    process that imports everything again costs more than it saves."""
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else 1
+    if cores == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(min(cores, MOST), mp_context=multiprocessing.get_context("fork")) as pool:
+        yield pool
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -87,7 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = parser.parse_args(arguments).root
     readme = root / "README.md"
     try:
-        report = assemble(gather(root))
+        sources = gather(root)
+        with drawers() as pool:
+            report = assemble(sources, pool)
         files = {root / "reports" / name: content for name, content in report.files.items()}
         if readme.exists():
             files[readme] = with_block(readme.read_text(encoding="utf-8"), report.headlines).encode()

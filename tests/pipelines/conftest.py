@@ -98,7 +98,7 @@ def checkout(tmp_path_factory, params):
                 continue
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes((ROOT / name).read_bytes())
-    for name in ("reports/history", "reports/costs"):
+    for name in ("reports/history", "reports/costs", "reports/study"):
         (root / name).mkdir(parents=True)
     for path in (root / "data/published").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")

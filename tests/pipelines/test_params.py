@@ -114,6 +114,14 @@ BAD = {
         _put(*PCGRAD_LINE, "track", "mine"),
         "must be one of controlled, as-published",
     ),
+    "other name at a scale": (
+        _put(*PCGRAD_LINE, "paper", {"aggregator": {"name": "cagrad"}}),
+        "`experiments.multi_mnist.pcgrad.paper.aggregator` must not name another one, found 'cagrad'.",
+    ),
+    "unknown part at a scale": (
+        _put(*PCGRAD_LINE, "paper", {"track": "controlled"}),
+        "`experiments.multi_mnist.pcgrad.paper.track` is no field",
+    ),
     "unknown selection": (_put("protocols", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
     "negative band": (_put("regression", "bands", "loss", -1), "must be a non-negative number, found -1"),
 }
@@ -179,6 +187,20 @@ def test_the_good_file_is_read(folder):
     assert experiment.declaration["aggregator"] == {"name": "pcgrad"}
     assert experiment.declaration["settings"]["epochs"] == 4
     assert "seeds" not in experiment.declaration["settings"]
+
+
+def test_a_line_can_differ_at_one_scale(folder):
+    document = yaml.safe_load((folder / "params.yaml").read_text())
+    line = document["experiments"]["multi_mnist"]["pcgrad"]
+    line["aggregator"] = {"name": "pcgrad", "order": "fixed"}
+    line["smoke"] = {"aggregator": {"reduction": "mean"}, "settings": {"epochs": 7}, "learner": {"diagnose_every": 5}}
+    line["paper"], line["track"] = {"settings": {"epochs": 100}}, "reference"
+    (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    declaration = load().experiment(PCGRAD).declaration
+    assert declaration["aggregator"] == {"name": "pcgrad", "order": "fixed", "reduction": "mean"}
+    assert declaration["settings"]["epochs"] == 7
+    assert declaration["learner"]["diagnose_every"] == 5
+    assert not {"smoke", "paper"} & set(declaration)
 
 
 def test_our_own_file_is_good_at_every_scale(tmp_path):

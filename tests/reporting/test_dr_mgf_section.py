@@ -88,6 +88,12 @@ def test_the_sentence_holds_equal_epochs_and_equal_passes_apart():
     assert "reproduced" not in found.replace("not reproduced", "")
 
 
+def test_the_sentence_counts_the_seeds_that_were_paired():
+    evidence = _evidence()
+    fewer = {**evidence.groups, "cifar100_exits-sum": evidence.groups["cifar100_exits-sum"][:2]}
+    assert "Paired over n = 2 to 3 seeds" in section(dataclasses.replace(evidence, groups=fewer)).found
+
+
 def test_a_small_test_set_withholds_the_verdict():
     lines = {"sum": (0.0, 2), "dr_mgf": (0.02, 2)}
     assert "ahead of it" in section(_evidence(lines=lines)).found

@@ -5,6 +5,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -54,12 +55,12 @@ class Report:
     headlines: Sequence[Finding]
 
 
-def assemble(sources: Sources) -> Report:
-    """All figures, tables, plots and the page. The same sources give the same bytes."""
+def assemble(sources: Sources, pool: Executor | None = None) -> Report:
+    """All figures, tables, plots and the page. The same sources give the same bytes, whoever draws (see `Output`)."""
     everything = problems(sources.groups)
     toys = [p for p in everything if landscape(sources.groups, p)]
     data = [p for p in everything if p not in toys]
-    out = Output()
+    out = Output(pool)
     findings = verdicts.find(sources.papers, sources.groups, sources.metrics)
     headlines = [f for group in findings.values() for f in group if f.record.headline]
     known = {paper.key: paper for paper in sources.papers}
@@ -82,6 +83,7 @@ def assemble(sources: Sources) -> Report:
         "problems": [controlled.comparison(sources.groups, sources.metrics, problem, out) for problem in data],
         "conflict": observatory.conflict(sources.groups, data, out),
         "conflict_table": out.table("conflict", observatory.table(sources.groups, data)),
+        "conflict_sheets": observatory.sheets(sources.groups, data, out),
         "costs": costing.costs(sources.groups, sources.costs, data, out),
         "data": cards.data(sources.groups, data, sources.datasets, sources.declared),
         "deviations": out.table("deviations", deviations.deviations(sources.groups, sources.metrics, data)),
@@ -93,7 +95,7 @@ def assemble(sources: Sources) -> Report:
         runs = {m: g[0] for m, g in of(sources.groups, "cagrad_toy").items()}
         out.files["figures/readme.png"] = png(landscapes.overview(runs))
     out.files["index.html"] = render(context).encode()
-    return Report(out.files, headlines)
+    return Report(out.finish(), headlines)
 
 
 def sections(evidence: Evidence) -> dict[str, Section]:

@@ -13,9 +13,11 @@ import pandas as pd
 from gradsurgery.reporting.contract import TRACK, violations, watching
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import Measure, by_word, measure
-from gradsurgery.reporting.selection import RULES, score
-from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise, test_noise
+from gradsurgery.reporting.noise import mean_noise
+from gradsurgery.reporting.selection import RULES, score, select
+from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise
 from gradsurgery.reporting.style import family, label
+from gradsurgery.reporting.tables import source
 
 Runs = Mapping[str, Sequence[Run]]
 Levels = dict[int, float]
@@ -23,7 +25,8 @@ Levels = dict[int, float]
 METHOD = "pcgrad"  # what the placebos are placebos of
 PLACEBOS = ("placebo_random", "placebo_positive", "placebo_permuted")
 BASELINE = "sum"
-EQUAL = "sum-equal_passes"  # the sum with as many backward passes as the method
+# The sum on more epochs than the problem has; with two tasks, twice as many are as many backward passes as PCGrad's.
+LONG = ("sum-long", "sum-equal_passes")
 LEAST = 3  # weights that can be called tuned
 
 
@@ -42,7 +45,7 @@ def placebos(runs: Runs, rule: str) -> dict[str, Comparison]:
     if METHOD not in runs:
         return {}
     own = levels(runs[METHOD], rule)
-    others = [m for m in (*PLACEBOS, BASELINE, EQUAL) if m in runs]
+    others = [m for m in (*PLACEBOS, BASELINE, *LONG) if m in runs]
     paired = {m: _minus(own, levels(runs[m], rule)) for m in others}
     return compare({m: values for m, values in paired.items() if values})
 
@@ -54,7 +57,7 @@ def placebo_table(runs: Runs, rule: str) -> pd.DataFrame:
     for method, entry in compared.items():
         level = summarise(list(levels(runs[method], rule).values()))
         rows.append({
-            "held against": label(method),
+            "held against": source(runs[method][0].experiment, label(method)),
             f"its {how.name}, mean of tasks{_unit(how.unit)}": _say(level, how, signed=False, absolute=True),
             f"{label(METHOD)} minus it{_unit(how.step)}": _say(entry.difference, how),
             "p after Holm": _p(entry), f"seeds on which {label(METHOD)} is better": _seeds(entry),
@@ -80,9 +83,9 @@ def placebo_sentence(runs: Runs, rule: str) -> str:
     text = text if text.startswith(name) else f"{name} is {text}"
     if same or behind:
         text += " A placebo that does as well, or cannot be told apart, leaves the mechanism unsupported here."
-    if EQUAL in compared:
-        entry, how = compared[EQUAL], _measure(runs)
-        told = entry.separates(noise_of(runs, (METHOD, EQUAL), rule))
+    for equal in (m for m in LONG if m in compared):
+        entry, how = compared[equal], _measure(runs)
+        told = entry.separates(noise_of(runs, (METHOD, equal), rule))
         side = "no difference detected" if not told else "better" if entry.difference.mean > 0 else "worse"
         step = f" {how.step}" if how.step else ""
         text += f" Against the sum with as many backward passes: {side} ({_say(entry.difference, how)}{step})."
@@ -135,7 +138,8 @@ def tuned_table(runs: Runs, rule: str) -> pd.DataFrame:
         entry = compared[method]
         level = summarise(list(others[method].values()))
         rows.append({
-            "method": label(method), column: _say(level, how, signed=False, absolute=True),
+            "method": source(runs[method][0].experiment, label(method)),
+            column: _say(level, how, signed=False, absolute=True),
             against: _say(entry.difference, how), "p after Holm": _p(entry), "trials": 1, "n": entry.difference.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -151,7 +155,7 @@ def noise_floor(runs: Runs, rule: str) -> pd.DataFrame:
         pairs = [(run, other) for run in group for other in runs[original] if run.seed == other.seed]
         spread = summarise(list(levels(runs[original], rule).values()))
         rows.append({
-            "experiment": label(original), "repeated with the same seed": len(pairs),
+            "experiment": source(group[0].experiment, label(original)), "repeated with the same seed": len(pairs),
             "largest difference of any number in the histories": f"{max((_largest(*p) for p in pairs), default=0.0):g}",
             f"sd over {spread.n} seeds{_unit(how.step)}": "-" if spread.sd is None
             else f"{how.factor * spread.sd:.{how.digits}f}",
@@ -174,8 +178,9 @@ def nulls(runs: Runs) -> pd.DataFrame:
             rows.append(_null(group, "mean_cosine", f"mixtures of the tasks on parts of the batch ({label(method)})"))
         deviations = {row["null.random_sd"] for run in group for row in run.diagnostics if "null.random_sd" in row}
         for deviation in deviations:
+            text = f"two random directions, P = {round(deviation**-2):,} (computed)"
             rows.append({
-                "gradients of": f"two random directions, P = {round(deviation**-2):,} (computed)", "mean cosine": "0",
+                "gradients of": source(group[0].experiment, text), "mean cosine": "0",
                 "share below 0": "0.5", "sd": f"{deviation:.2g}", "n": "-",
             })  # fmt: skip
     return pd.DataFrame(rows)
@@ -202,17 +207,18 @@ def null_sentence(runs: Runs) -> str:
 def barred(runs: Runs, rule: str) -> pd.DataFrame:
     """Controlled lines that break the contract, and so may not stand in the controlled table, with the reasons."""
     found = violations(runs, rule, BASELINE)
-    return pd.DataFrame([{"method": label(m), "why": "; ".join(why)} for m, why in found.items()])
+    return pd.DataFrame(
+        [{"method": source(runs[m][0].experiment, label(m)), "why": "; ".join(why)} for m, why in found.items()]
+    )
 
 
 def noise_of(runs: Runs, methods: Sequence[str], rule: str) -> float:
-    """What the test set's size alone can move a difference of the first method to another by; 0 but for accuracies."""
+    """What the test set's size alone can move the first method minus another by; 0 where it is not known."""
     run = runs[methods[0]][0]
-    words = by_word(run.metrics)
-    if next(iter(words)) != "accuracy" or run.test_size is None:
-        return 0.0
-    shares = [float(np.mean(list(levels(runs[m], rule).values()))) for m in methods]
-    return max(test_noise([(shares[0], other)], run.test_size) for other in shares)
+    names = next(iter(by_word(run.metrics).values()))
+    chosen = {m: [select(each, rule) for each in runs[m]] for m in methods}
+    means = {m: {name: float(np.mean([row[name] for row in rows])) for name in names} for m, rows in chosen.items()}
+    return max(mean_noise(run, names, means[methods[0]], means[m]) or 0.0 for m in methods)
 
 
 def _level(run: Run, epochs: Sequence[int], split: str) -> float:
@@ -236,12 +242,12 @@ def _largest(run: Run, other: Run) -> float:
     return largest if same else float("inf")
 
 
-def _null(group: Sequence[Run], key: str, text: str) -> dict[str, str]:
+def _null(group: Sequence[Run], key: str, text: str) -> dict[str, object]:
     values = [row[key] for run in group for row in run.diagnostics if row.get(key) is not None]
     means = summarise([_mean(run, key) for run in group])
     interval = "" if means.low is None else f" [{means.low:.3f}, {means.high:.3f}]"
     return {
-        "gradients of": text, "mean cosine": f"{means.mean:.3f}{interval}",
+        "gradients of": source(group[0].experiment, text), "mean cosine": f"{means.mean:.3f}{interval}",
         "share below 0": f"{np.mean(np.array(values) < 0):.2f}", "sd": f"{np.std(values):.3f}",
         "n": f"{len(group)} seeds, {len(values)} steps",
     }  # fmt: skip

@@ -40,7 +40,8 @@ def _by_problem(groups: Groups, costs: Costs, seconds: Mapping[str, float]) -> p
         rows.append({
             "problem": title(problem), "experiments": len(own), "runs": sum(len(groups[name]) for name in own),
             "seconds, all runs": f"{sum(seconds[name] for name in own):.1f}",
-            "longest experiment": label(groups[most][0].method), "its seconds": f"{seconds[most]:.1f}",
+            "longest experiment": Linked(label(groups[most][0].method), f"costs/{most}.json"),
+            "its seconds": f"{seconds[most]:.1f}",
             "peak memory (MB)": f"{max(s['peak_memory_mb'] for n in own for s in costs[n]['seeds'].values()):.0f}",
         })  # fmt: skip
     return pd.DataFrame(rows)

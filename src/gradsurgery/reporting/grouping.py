@@ -53,14 +53,26 @@ def setting(runs: Mapping[str, Sequence[Run]]) -> str:
     run = next(iter(runs.values()))[0]
     settings = run.declaration.get("settings", {})
     networks = sorted({r[0].declaration.get("settings", {}).get("network", {}).get("name", "") for r in runs.values()})
-    counts = sorted({len(group) for group in runs.values()})
-    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     said = [
         f"{k.replace('_', ' ')} {settings[k]}" for k in sorted(settings)
         if not isinstance(settings[k], dict | list) and k != "epochs"
     ]  # fmt: skip
     epochs = "" if run.trajectory is not None else f", {len(run.epochs)} epochs"
     network = f", network {', '.join(filter(None, networks))}" if any(networks) else ""
-    tracks = ", ".join(sorted({r[0].track for r in runs.values()}))
     tail = f": {', '.join(said)}" if said else ""
-    return f"Scale {run.scale}, track {tracks}{epochs}, {seeds.replace('1 seeds', '1 seed')}{network}{tail}."
+    return f"Scale {run.scale}, track {_tracks(runs)}{epochs}, {_seeds(runs)}{network}{tail}."
+
+
+def where(runs: Mapping[str, Sequence[Run]]) -> str:
+    """Scale, tracks and seeds that the rows of one table share, for its heading."""
+    return f"Scale {next(iter(runs.values()))[0].scale}, track {_tracks(runs)}, {_seeds(runs)}."
+
+
+def _tracks(runs: Mapping[str, Sequence[Run]]) -> str:
+    return ", ".join(sorted({r[0].track for r in runs.values()}))
+
+
+def _seeds(runs: Mapping[str, Sequence[Run]]) -> str:
+    counts = sorted({len(group) for group in runs.values()})
+    text = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    return text.replace("1 seeds", "1 seed")

@@ -11,7 +11,7 @@ from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.layer_conflict import Comparison, added_parameters, layer_shares, scored, scores
 from gradsurgery.reporting.statistics import Summary, summarise
 from gradsurgery.reporting.style import label
-from gradsurgery.reporting.tables import spread
+from gradsurgery.reporting.tables import source, spread
 
 Groups = Mapping[str, Sequence[Run]]
 
@@ -51,7 +51,7 @@ def accuracy_table(
         split, added, shared = added_parameters(runs, base) if known else (0, 0, 0)
         gain, noise = gains.get(method, (None, None))
         rows.append({
-            "method": name(method),
+            "method": source(runs[0].experiment, name(method)),
             **{f"{m} (%)": spread(metrics[runs[0].experiment][m], factor=100.0) for m in runs[0].metrics},
             "against": "-" if gain is None else name(against(method, bases)),
             "difference, mean of tasks (points)": points(gain),
@@ -65,11 +65,11 @@ def accuracy_table(
     return pd.DataFrame(rows)
 
 
-def conflict_table(rows: Mapping[str, Comparison], bases: Groups) -> pd.DataFrame:
+def conflict_table(rows: Mapping[str, Comparison], bases: Groups, groups: Groups) -> pd.DataFrame:
     """One row per comparison: differences of the share of steps in conflict."""
     return pd.DataFrame([
         {
-            "method": name(method),
+            "method": source(groups[method][0].experiment, name(method)),
             "against": name(against(method, bases)),
             "whole vector, equal loss (points)": points(c.whole_loss),
             "whole vector, equal step (points)": points(c.whole_step),
@@ -91,7 +91,7 @@ def control_table(
         known = scored(recon[method][0])
         split, added, _ = added_parameters(recon[method], base) if known else (0, 0, 0)
         rows.append({
-            "control": name(method),
+            "control": source(recon[method][0].experiment, name(method)),
             "Recon minus control (points)": points(gain),
             "test set alone (points)": "-" if noise is None else f"{100 * noise:.1f}",
             "finding": direction(gain, "higher", noise or 0.0),
@@ -132,8 +132,10 @@ def layer_table(sides: tuple[Sequence[Run], Sequence[Run]], search: Sequence[Seq
             "score in the search": counted[0][layer] if counted else "-",
             "its place": places.get(layer, "-"),
             "place in the whole training": order[layer],
-            "in conflict without (% of steps)": spread(summarise(shares["before"]).as_record(), 1, 100.0),
-            "with Recon": spread(summarise(shares["after"]).as_record(), 1, 100.0)
+            "in conflict without (% of steps)": source(
+                before[0].experiment, spread(summarise(shares["before"]).as_record(), 1, 100.0)
+            ),
+            "with Recon": source(after[0].experiment, spread(summarise(shares["after"]).as_record(), 1, 100.0))
             if "after" in shares
             else "each task's own",
         })  # fmt: skip

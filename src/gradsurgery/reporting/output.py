@@ -1,6 +1,7 @@
 """The report's files as they are made: figures, tables and plots by the name they get under `reports/`."""
 
 import dataclasses
+from concurrent.futures import Executor, Future
 from typing import Any
 
 import pandas as pd
@@ -13,14 +14,27 @@ from gradsurgery.reporting.tables import markdown
 
 @dataclasses.dataclass(frozen=True)
 class Output:
-    """Collects bytes by name; every method returns what the page shows of the file."""
+    """Collects bytes by name; every method returns what the page shows of the file.
 
+    Attributes:
+        pool: the processes that draw while the rest of the report is made; None draws here and now.
+        files: by name, whole after `finish`.
+    """
+
+    pool: Executor | None = None
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    _drawn: dict[str, Future[bytes]] = dataclasses.field(default_factory=dict)
 
     def figure(self, name: str, figure: Figure, caption: str) -> dict[str, Any]:
         """An SVG under `figures/`. Raises ValueError for a name that is taken."""
-        content = self._keep(f"figures/{name}.svg", svg(figure))
-        return {"name": name, "svg": content, "caption": caption}
+        place = f"figures/{name}.svg"
+        self._keep(place, b"")
+        self._drawn[place] = self._draw(figure)
+        return {"name": name, "svg": self._drawn[place], "caption": caption}
+
+    def finish(self) -> dict[str, bytes]:
+        """All files, once every figure is drawn."""
+        return self.files | {place: drawn.result() for place, drawn in self._drawn.items()}
 
     def drawing(self, drawing: Drawing) -> dict[str, Any]:
         return self.figure(drawing.name, drawing.figure, drawing.caption)
@@ -37,6 +51,13 @@ class Output:
     def plot(self, name: str, frame: pd.DataFrame) -> None:
         """The numbers behind a figure under `plots/`, for `dvc plots`."""
         self._keep(f"plots/{name}.csv", _csv(frame))
+
+    def _draw(self, figure: Figure) -> Future[bytes]:
+        if self.pool is not None:
+            return self.pool.submit(svg, figure)
+        done = Future[bytes]()
+        done.set_result(svg(figure))
+        return done
 
     def _keep(self, name: str, content: bytes) -> bytes:
         if name in self.files:

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -9,18 +11,24 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from gradsurgery.reporting.compact import Drawings, sheet
 from gradsurgery.reporting.measures import capital
 from gradsurgery.reporting.tables import Linked
 
 
 def render(context: Mapping[str, Any]) -> str:
-    """The page for a context whose figures are SVG bytes and whose tables are data frames (see page.html)."""
+    """The page for a context whose figures are SVG bytes to come and whose tables are data frames (see page.html)."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"table": table, "inline": inline, "capital": capital}
+    drawings = Drawings()
+    environment.filters |= {"table": table, "inline": partial(inline, drawings), "capital": capital}
     source = files("gradsurgery.reporting").joinpath("page.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(context) + "\n"
+    page = environment.from_string(source).render(context)
+    return page.replace(_SHEET, sheet(drawings.rules), 1) + "\n"
+
+
+_SHEET = "/* the classes of the figures */"
 
 
 def anchor(text: str) -> str:
@@ -28,16 +36,12 @@ def anchor(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
-def inline(svg: bytes, name: str, caption: str) -> Markup:
-    """An SVG as part of the page. Its ids get the figure's name, because ids are one namespace per page."""
-    drawing = svg.decode()[svg.decode().index("<svg") :]
-    prefix = anchor(name)
-    drawing = re.sub(r'\bid="', f'id="{prefix}-', drawing)
-    drawing = re.sub(r"url\(#", f"url(#{prefix}-", drawing)
-    drawing = re.sub(r'href="#', f'href="#{prefix}-', drawing)
+def inline(drawings: Drawings, drawn: Future[bytes], name: str, caption: str) -> Markup:
+    """An SVG as part of the page, in a figure that can be linked to by its name."""
+    drawing = drawings.place(drawn.result().decode())
     drawing = drawing.replace("<svg ", f'<svg role="img" aria-label="{Markup.escape(caption)}" ', 1)
     return Markup('<figure id="{}"><div class="scroll">{}</div><figcaption>{}</figcaption></figure>').format(
-        prefix, Markup(drawing), caption
+        anchor(name), Markup(drawing), caption
     )
 
 
@@ -51,7 +55,7 @@ def table(frame: pd.DataFrame) -> Markup:
     ]
     rows = [
         Markup("").join(
-            Markup('<td class="{}">{}</td>').format(_kind(n, str(c), numeric[n]), _linked(c)) for n, c in row
+            Markup("<td{}>{}</td>").format(_classed(_kind(n, str(c), numeric[n])), _linked(c)) for n, c in row
         )
         for row in ([(name, cells[i]) for name, cells in columns.items()] for i in range(len(frame)))
     ]
@@ -65,6 +69,11 @@ def _linked(cell: object) -> str | Markup:
     if isinstance(cell, Linked):
         return Markup('<a href="{}">{}</a>').format(cell.target, cell.text)
     return str(cell)
+
+
+def _classed(kind: str) -> Markup:
+    """Nothing for a number: most cells are, and the style sheet takes a cell without a class for one."""
+    return Markup("") if kind == "number" else Markup(' class="{}"').format(kind.strip())
 
 
 _NUMBER = re.compile(r"-|[-+]?\d[\d.,]*( \[.*\])?|-?\d[\d.]* to -?\d[\d.]*")

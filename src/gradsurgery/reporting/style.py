@@ -8,7 +8,10 @@ from contextlib import contextmanager
 
 import matplotlib
 import seaborn
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from gradsurgery.reporting.compact import slim
 
 NAMES = {
     "sum": "sum", "mean": "mean", "pcgrad": "PCGrad", "cagrad": "CAGrad", "sam_gs": "SAM-GS", "mgda": "MGDA",
@@ -20,10 +23,11 @@ NAMES = {
     "placebo_permuted": "placebo: permuted tasks",
 }  # fmt: skip
 
+# Sections that are no paper's, by module.
 SECTIONS = {
-    "controls": "Controls: is it the mechanism?",
-    "study": "Equal budgets: tuned as often",
-}  # sections that are no paper's, by module
+    "compute": "Equal compute: does the extra cost pay?", "controls": "Controls: is it the mechanism?",
+    "ranks": "Across problems: who ranks where?", "study": "Equal budgets: tuned as often",
+}  # fmt: skip
 
 # Methods whose name says more than its parts.
 _WHOLE = {"floor-logistic": "logistic regression", "floor-trees": "boosted trees"}
@@ -106,36 +110,18 @@ def canvas(width: float, height: float) -> Figure:
 
 
 def svg(figure: Figure) -> bytes:
-    """The figure as SVG, the same bytes for the same numbers: no date, no version, a fixed salt for its ids."""
-    buffer = io.BytesIO()
-    with look():
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return slim(buffer.getvalue().decode()).encode()
+    """The figure as SVG, the same bytes for the same numbers: no date, no version, a fixed salt for its ids.
 
-
-_NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_FONT = "font-family: 'DejaVu Sans', 'Arial', sans-serif; "
-_ID = re.compile(r' id="([^"]*)"')
-
-
-def slim(drawing: str) -> str:
-    """Half the bytes for the same picture, because every figure is part of the one page.
-
-    Coordinates keep two decimals of a point, which is below what a screen or a printer resolves; names that nothing
-    refers to, rotations by nothing and white space go; the font is named once.
+    `savefig` would draw everything twice, the first time for the layout alone; here the layout is made without drawing.
     """
-    start = drawing.index("<svg")
-    head, body = drawing[:start], drawing[start:]
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]*)', body))
-    body = _ID.sub(lambda found: found[0] if found[1] in used else "", body)
-    body = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", body.replace(_FONT, ""))
-    body = re.sub(r'="[^"]*"', lambda value: _NUMBER.sub(_short, value[0]), body)  # and never in words
-    body = re.sub(r"\s+", " ", re.sub(r">\s+<", "><", body)).replace('="M ', '="M').strip()
-    return head + body.replace("<svg ", f'<svg style="{_FONT.strip()}" ', 1) + "\n"
-
-
-def _short(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+    buffer, paper = io.BytesIO(), FigureCanvasSVG(figure)
+    with look():
+        figure.set_dpi(paper.fixed_dpi)
+        if (layout := figure.get_layout_engine()) is not None:
+            layout.execute(figure)
+            figure.set_layout_engine("none")
+        paper.print_svg(buffer, metadata={"Date": None, "Creator": None})
+    return slim(buffer.getvalue().decode()).encode()
 
 
 def png(figure: Figure) -> bytes:

@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradsurgery.reporting.findings import direction
+from gradsurgery.reporting.grouping import where
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import Summary, summarise, test_noise
 from gradsurgery.reporting.style import canvas, colour, label, look
-from gradsurgery.reporting.tables import spread
+from gradsurgery.reporting.tables import source, spread
 
 PROBLEM = "cifar100_superclass"
 ALONE, PLAIN, METHOD = "independent", "sum", "pcgrad"
@@ -36,14 +37,21 @@ def superclasses(evidence: Evidence) -> Section | None:
     run = next(iter(groups.values()))[0]
     size = run.examples(run.tasks[0]) or 0
     drawings = [Drawing("superclass-methods", _methods(scores, order), _CAPTION)]
+    shared = where(groups)
     front = [m for m in (ALONE, PLAIN, METHOD) if m in scores]
     if front:
         drawings.append(Drawing("superclass-tasks", _tasks(scores, front, run.tasks), _TASK_CAPTION))
     return Section(
         claim=CLAIM, ran=_ran(run, groups), found=_found(scores, size, groups), drawings=drawings,
         sheets=[
-            Sheet("superclass-methods", "CIFAR-100, 20 superclasses: mean of tasks", _table(scores, order, evidence)),
-            Sheet("superclass-tasks", "CIFAR-100, 20 superclasses: task by task (%)", _by_task(scores, run.tasks)),
+            Sheet(
+                "superclass-methods", f"CIFAR-100, 20 superclasses: mean of tasks. {shared}",
+                _table(scores, order, evidence),
+            ),
+            Sheet(
+                "superclass-tasks", f"CIFAR-100, 20 superclasses: task by task (%). {shared}",
+                _by_task(scores, run.tasks),
+            ),
         ],
     )  # fmt: skip
 
@@ -115,7 +123,7 @@ def _table(scores: Mapping[str, Scores], order: Sequence[str], evidence: Evidenc
     rows: list[dict[str, object]] = []
     for method in order:
         mean = np.mean(list(scores[method].values()), axis=0)
-        row: dict[str, object] = {"method": label(method)}
+        row: dict[str, object] = {"method": source(f"{PROBLEM}-{method}", label(method))}
         row |= {"mean of tasks (%)": spread(summarise(_means(scores[method])).as_record())}
         for other in (PLAIN, ALONE):
             summary = _difference(scores, method, other) if method != other else None
@@ -131,7 +139,10 @@ def _table(scores: Mapping[str, Scores], order: Sequence[str], evidence: Evidenc
 
 def _by_task(scores: Mapping[str, Scores], tasks: Sequence[str]) -> pd.DataFrame:
     columns = {
-        label(method): [spread(summarise(column).as_record(), 1) for column in np.array(list(rows.values())).T.tolist()]
+        label(method): [
+            source(f"{PROBLEM}-{method}", spread(summarise(column).as_record(), 1))
+            for column in np.array(list(rows.values())).T.tolist()
+        ]
         for method, rows in sorted(scores.items())
     }
     return pd.DataFrame({"task": [task.replace("_", " ") for task in tasks], **columns})

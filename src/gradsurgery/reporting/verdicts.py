@@ -8,6 +8,7 @@ import pandas as pd
 from gradsurgery.reporting.findings import WORDS, Finding, Groups, Metrics, is_cell, judge, published_value
 from gradsurgery.reporting.published import Paper, Record
 from gradsurgery.reporting.style import NAMES
+from gradsurgery.reporting.tables import Linked, source
 
 Findings = Mapping[str, Sequence[Finding]]
 
@@ -67,12 +68,17 @@ def table(findings: Sequence[Finding]) -> pd.DataFrame:
     rows = [
         {
             "record": f.record.id, "claim or cell": f.record.statement, "published": published_value(f.record),
-            "ours [95 % interval]": f.ours, "scale, track": f.where, "verdict": f.verdict, "why": f.why,
+            "ours [95 % interval]": _linked(f), "scale, track": f.where, "verdict": f.verdict, "why": f.why,
         }
         for f in sorted(answered, key=lambda f: is_cell(f.record))
     ]  # fmt: skip
     columns = ["record", "claim or cell", "published", "ours [95 % interval]", "scale, track", "verdict", "why"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _linked(finding: Finding) -> Linked | str:
+    answer = finding.record.answered_by
+    return source(answer.experiment, finding.ours) if answer and finding.ours != "-" else finding.ours
 
 
 def reasons(findings: Sequence[Finding]) -> dict[str, int]:

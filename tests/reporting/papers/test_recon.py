@@ -115,7 +115,7 @@ def test_tables_have_every_line_with_its_parameters_and_baseline(made_up):
     layers = sheets["recon-layers"].set_index("layer")
     assert list(layers.index) == list(LAYERS)
     assert layers.loc["stem", "with Recon"] == "each task's own"
-    assert layers.loc["deep", "with Recon"].startswith("20.2 [")
+    assert str(layers.loc["deep", "with Recon"]).startswith("20.2 [")
     assert layers.loc["last", "its place"] == 4
     assert len(sheets["recon-conflict"]) == 4
 

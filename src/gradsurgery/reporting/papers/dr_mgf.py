@@ -11,6 +11,7 @@ from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import Summary, summarise, test_noise
+from gradsurgery.reporting.tables import source
 
 CLAIM = (
     "Letting every task train the network by itself for an epoch, and fusing what the tasks changed kernel by kernel "
@@ -116,7 +117,7 @@ def _levels(groups: Groups, evidence: Evidence) -> pd.DataFrame:
         rule, costs = _rule(runs, evidence), evidence.costs.get(runs[0].experiment, {}).get("seeds", {})
         seconds = [entry["seconds"] for entry in costs.values()]
         rows.append({
-            "method": named(method), "epochs": len(runs[0].epochs),
+            "method": source(runs[0].experiment, named(method)), "epochs": len(runs[0].epochs),
             "passes over the data": passes(runs[0]) * len(runs[0].epochs),
             **{f"{metric.split('.')[0]} (%)": _say(level(runs, metric, rule)) for metric in runs[0].metrics},
             "mean of exits (%)": _say(level(runs, None, rule)),
@@ -131,7 +132,7 @@ def _gaps(groups: Groups, evidence: Evidence) -> pd.DataFrame:
         metrics, rule = list(own[0].metrics), _rule(own, evidence)
         mean, noise = gap(own, runs, metrics, rule)
         rows.append({
-            "DR-MGF minus": named(method), "at equal": _equal(own, runs),
+            "DR-MGF minus": source(runs[0].experiment, named(method)), "at equal": _equal(own, runs),
             **{f"{m.split('.')[0]} (points)": _say(gap(own, runs, [m], rule)[0], True) for m in metrics},
             "mean of exits (points)": _say(mean, True), "chance in the test set (points)": f"{noise:.2f}",
             "verdict": direction(mean, "higher", noise), "n": mean.n,
@@ -158,7 +159,7 @@ def _importance(groups: Groups) -> pd.DataFrame | None:
         logged = [run.diagnostics for run in runs if run.diagnostics and "method.entropy" in run.diagnostics[-1]]
         if not logged:
             continue
-        row = {"method": named(method)}
+        row: dict[str, object] = {"method": source(runs[0].experiment, named(method))}
         for name, when in (("after the first epoch", 0), ("at the end", -1)):
             spreads = [rows[when]["method.importance_spread"] for rows in logged]
             row[f"spread of importance {name} (%)"] = _say(summarise([100 * spread for spread in spreads]))
@@ -173,19 +174,21 @@ def _importance(groups: Groups) -> pd.DataFrame | None:
 def _sentence(network: str, groups: Groups, evidence: Evidence) -> str:
     """Against joint training first, then DR-MGF minus each of the others that the paper names."""
     own = groups[_OWN]
-    plain, details = [], []
+    plain, details, seeds = [], [], set[int]()
     for method, runs in _shown(_others(groups)).items():
         summary, noise = gap(own, runs, list(own[0].metrics), _rule(own, evidence))
         verdict, name = direction(summary, "higher", noise), named(method.removesuffix("-equal_passes"))
         if method.startswith("sum"):
             plain.append(f"{_WORDS.get(verdict, 'not compared with')} it at equal {_equal(own, runs)}")
+        seeds.add(summary.n)
         details.append(f"minus {name} at equal {_equal(own, runs)} {_say(summary, True)} ({verdict})")
     if not details:
         return f"{network}: DR-MGF ran alone, so that nothing can be compared with it."
     if len(own) == 1:
         return f"{network}: n = 1 has no interval, so that nothing is claimed; the table holds the bare differences."
     lead = f"Beside joint training, DR-MGF is {' and '.join(plain)}. " if plain else ""
+    n = " to ".join(str(count) for count in sorted({min(seeds), max(seeds)}))
     return (
-        f"{network}: {lead}Its accuracy, points, mean of the exits: {'; '.join(details)}. Paired over n = {len(own)} "
+        f"{network}: {lead}Its accuracy, points, mean of the exits: {'; '.join(details)}. Paired over n = {n} "
         f"seeds, scale {own[0].scale}, where a verdict can be about direction only."
     )

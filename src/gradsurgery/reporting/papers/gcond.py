@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from gradsurgery.reporting.findings import direction
-from gradsurgery.reporting.grouping import title
+from gradsurgery.reporting.grouping import title, where
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import Summary, summarise
 from gradsurgery.reporting.style import canvas, colour, family, label, look
+from gradsurgery.reporting.tables import source
 
 _PROBLEM = "cifar100_reconstruction"
 _SUM, _CONTROL = "sum", "sum-ema"
@@ -83,9 +84,10 @@ def section(evidence: Evidence) -> Section | None:
             " the test pictures), and time per training step in multiples of the weighted sum's; dots are seeds."
         )
         drawings.append(Drawing("gcond-reconstruction", _figure(lines), caption))
+        cost, shared = "Reconstruction: what a step costs, and whether there was a conflict", where(_runs(lines))
         sheets = [
             Sheet("gcond-reconstruction", "Reconstruction: quality", _quality(lines)),
-            Sheet("gcond-cost", "Reconstruction: what a step costs, and whether there was a conflict", _costs(lines)),
+            Sheet("gcond-cost", f"{cost}. {shared}", _costs(lines)),
         ]
     if elsewhere:
         sheets.append(Sheet("gcond-elsewhere", "GCond without smoothing on other problems", _other_table(elsewhere)))
@@ -132,6 +134,10 @@ def _elsewhere(evidence: Evidence) -> dict[str, dict[str, _Line]]:
     return found
 
 
+def _runs(lines: Mapping[str, _Line]) -> dict[str, Sequence[Run]]:
+    return {method: line.runs for method, line in lines.items()}
+
+
 def _name(method: str) -> str:
     return _NAMES.get(method, label(method))
 
@@ -163,7 +169,12 @@ def _complete(lines: Mapping[str, _Line]) -> dict[str, _Line]:
 def _quality(lines: Mapping[str, _Line]) -> pd.DataFrame:
     rows = []
     for method, line in lines.items():
-        row = {"method": _name(method), "track": line.runs[0].track, "scale": line.runs[0].scale, "n": len(line.runs)}
+        row: dict[str, object] = {
+            "method": source(line.runs[0].experiment, _name(method)),
+            "track": line.runs[0].track,
+            "scale": line.runs[0].scale,
+            "n": len(line.runs),
+        }
         for metric, (name, _, digits) in _METRICS.items():
             own = [values[metric] for values in line.chosen.values() if metric in values]
             row[f"{name} (test)"] = _say(summarise(own), digits, signed=False) if own else "-"
@@ -183,7 +194,7 @@ def _costs(lines: Mapping[str, _Line]) -> pd.DataFrame:
     rows = []
     for method, line in lines.items():
         rows.append({
-            "method": _name(method),
+            "method": source(line.runs[0].experiment, _name(method)),
             "n": len(line.runs),
             "step (ms, median of seeds)": f"{np.median(line.step_ms):.1f}" if line.step_ms else "-",
             "times the weighted sum's": _ratio(line, lines[_SUM]),
@@ -323,7 +334,8 @@ def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]]) -> pd.DataFrame:
             line, base = lines[method], lines[_SUM]
             summary = _difference(line, base, None)
             rows.append({
-                "problem": title(problem), "method": _name(method) if "raw" not in method else label(method),
+                "problem": title(problem),
+                "method": source(line.runs[0].experiment, _name(method) if "raw" not in method else label(method)),
                 "track": line.runs[0].track, "scale": line.runs[0].scale, "n": summary.n,
                 "accuracy minus the sum's (points, mean of tasks)": _say(summary, 2, factor=100.0),
                 "what the test set's size can explain (points)": f"{100 * line.noise:.2f}" if line.noise else "-",

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gradsurgery.reporting import layer_figures
+from gradsurgery.reporting.grouping import where
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.layer_conflict import Comparison, compare, scored
 from gradsurgery.reporting.layer_figures import Pairs
@@ -56,6 +57,7 @@ def section(evidence: Evidence) -> Section | None:
     others = {m: g for m, g in recon.items() if m.startswith(f"recon-{BASELINE}-")}
     controls = {m: _gain(whole_recon, g, evidence) for m, g in others.items()} if whole_recon else {}
     search = [g for g in evidence.groups.values() if g[0].experiment in sources]
+    shared = where(bases | recon)
     return Section(
         claim=_CLAIM,
         ran=_ran(first, pairs, search),
@@ -79,19 +81,21 @@ def section(evidence: Evidence) -> Section | None:
         ],
         sheets=[
             Sheet(
-                "recon-accuracy", "Accuracy, and what it costs in parameters",
+                "recon-accuracy", f"Accuracy, and what it costs in parameters. {shared}",
                 accuracy_table(bases, recon, gains, evidence.metrics),
             ),
             Sheet(
-                "recon-conflict", f"Share of steps in conflict (cosine below {S:g}): differences",
-                conflict_table(rows, bases),
+                "recon-conflict", f"Share of steps in conflict (cosine below {S:g}): differences. {shared}",
+                conflict_table(rows, bases, bases | recon),
             ),
             Sheet(
-                "recon-controls", "Recon on the sum minus its controls: accuracy, mean of tasks, paired by seed",
+                "recon-controls",
+                f"Recon on the sum minus its controls: accuracy, mean of tasks, paired by seed. {shared}",
                 control_table(controls, recon, bases[BASELINE]),
             ),
             Sheet(
-                "recon-layers", "Every shared layer: score in the search, and conflict without and with Recon",
+                "recon-layers",
+                f"Every shared layer: score in the search, and conflict without and with Recon. {shared}",
                 layer_table(next(iter(pairs.values())), search, S),
             ),
         ],

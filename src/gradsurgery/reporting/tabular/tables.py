@@ -9,7 +9,8 @@ import pandas as pd
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.statistics import summarise
-from gradsurgery.reporting.tabular.standing import PUBLISHED, Standing, gain, name, say, task
+from gradsurgery.reporting.tables import source
+from gradsurgery.reporting.tabular.standing import PUBLISHED, Standing, chance, gain, name, say, task
 
 MARKS = (1, 2, 11, 21, 41)  # training steps at which the router is always recorded
 
@@ -19,10 +20,11 @@ def census(evidence: Evidence, found: Standing) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for method in found.best_first():
         runs = found.lines[method]
-        row: dict[str, Any] = {"method": name(method)}
+        row: dict[str, Any] = {"method": source(runs[0].experiment, name(method))}
         for metric in found.metrics:
             row[f"{task(metric)}, exact AUC"] = say(found.levels[metric].get(method))
             row[f"{task(metric)}, minus MMoE (1e-4)"] = gain(found.compared[metric].get(method))
+            row[f"{task(metric)}, the test set alone explains (1e-4)"] = chance(found.noise[metric].get(method))
             row[f"{task(metric)}, published"] = _plain(found.theirs(method, metric))
             row[f"{task(metric)}, AUC at 200 thresholds"] = _plain(found.coarse(evidence, method, metric))
         rows.append({**row, "n": len(runs), "scale, track": f"{runs[0].scale}, {runs[0].track}"})
@@ -36,7 +38,7 @@ def router(routed: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     """Where mu' stands after so many steps (mean, least and most over seeds), and how often the towers conflict."""
     rows = []
     for method, runs in routed.items():
-        row: dict[str, Any] = {"method": name(method)}
+        row: dict[str, Any] = {"method": source(runs[0].experiment, name(method))}
         for step in MARKS:
             row[f"mu' at step {step}"] = _range(at(runs, "mu", step))
         row["mu' at the end"] = _range(at(runs, "mu", None))
@@ -54,7 +56,7 @@ def made_up(standings: Sequence[Standing]) -> pd.DataFrame:
         for method, runs in found.lines.items():
             row: dict[str, Any] = {
                 "table": found.problem.replace("_", " "), "label correlation": f"{found.correlation:+.3f}",
-                "method": name(method),
+                "method": source(runs[0].experiment, name(method)),
             }  # fmt: skip
             for metric in found.metrics:
                 row[f"{task(metric)}, exact AUC"] = say(found.levels[metric].get(method))
