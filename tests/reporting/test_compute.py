@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from gradsurgery.reporting.compute import begins_alike, long_run, paid
 from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.reporting.compute import begins_alike, long_run, paid
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.papers.compute import section
 from gradsurgery.reporting.section import Evidence

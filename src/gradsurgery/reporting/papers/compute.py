@@ -47,8 +47,8 @@ def section(evidence: Evidence) -> Section | None:
     said = (
         f"Controlled lines that take more than one backward pass a step: {'; '.join(ran) or 'none'}. Differences are "
         "of means over tasks, paired by seed, with 95 % intervals; more is better. Seconds are those on record, "
-        "rounded to whole epochs of the sum and never fewer than the problem has; they were taken on a machine that did "
-        "other work beside. The sum chooses among the epochs of its budget only, by the same rule as the method."
+        "rounded to whole epochs of the sum and never fewer than the problem has; they were taken on a machine that "
+        "did other work beside. The sum chooses among the epochs of its budget only, by the same rule as the method."
     )
     return Section(CLAIM, said, " ".join(found), (), sheets)
 
