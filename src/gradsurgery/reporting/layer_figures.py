@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.layer_conflict import Comparison, layer_shares, thresholds, training_loss, whole_share
+from gradsurgery.reporting.layer_names import in_the_paper
 from gradsurgery.reporting.statistics import Summary, summarise
 from gradsurgery.reporting.style import canvas, colour, label, look
 
@@ -35,7 +36,7 @@ def by_layer(pairs: Pairs, S: float) -> Figure:
             _dots(axes, after, names, S, colour(method), colour(method))
             axes.set_title(label(method))
             axes.grid(visible=False, axis="y")
-        panels[0].set_yticks(range(len(names)), names, fontsize=6)
+        panels[0].set_yticks(range(len(names)), [in_the_paper(name) for name in names], fontsize=6)
         panels[0].set_ylim(len(names) - 0.5, -0.5)
         figure.supxlabel(f"share of steps with a cosine below {S:g} (hollow: without, filled: with Recon)", fontsize=9)
     return figure

@@ -9,6 +9,7 @@ from gradsurgery.core.layers import ranked
 from gradsurgery.reporting.findings import direction
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.layer_conflict import Comparison, added_parameters, layer_shares, scored, scores
+from gradsurgery.reporting.layer_names import in_the_paper
 from gradsurgery.reporting.statistics import Summary, summarise
 from gradsurgery.reporting.style import label
 from gradsurgery.reporting.tables import source, spread
@@ -127,7 +128,8 @@ def layer_table(sides: tuple[Sequence[Run], Sequence[Run]], search: Sequence[Seq
             if side == "before" or layer in still
         }
         rows.append({
-            "layer": layer,
+            "layer": in_the_paper(layer),
+            "in our network": layer,
             "parameters": f"{size:,}",
             "score in the search": counted[0][layer] if counted else "-",
             "its place": places.get(layer, "-"),

@@ -70,8 +70,8 @@ def section(evidence: Evidence) -> Section | None:
             ),
             Drawing(
                 "recon-layers", layer_figures.by_layer(pairs, S),
-                "Conflict in every shared layer, whole training, from the input (top) to the last shared layer. Grey "
-                "rows became the tasks' own.",
+                "Conflict in every shared layer, whole training, from the input (top) to the last shared layer, under "
+                "the names of the paper's code. Grey rows became the tasks' own.",
             ),
             Drawing(
                 "recon-cosines", layer_figures.cosines(pairs),
