@@ -386,3 +386,14 @@ def test_lines_of_another_track_are_only_named(laptop: Path) -> None:
     long = {**metrics["multi_fashion_mnist-cagrad-c0_5"], "method": "sum-long", "track": "reference"}
     sentence = image_sentence("multi_fashion_mnist", {**metrics, "multi_fashion_mnist-sum-long": long})
     assert sentence == f"{before} Outside this comparison: sum, long (track reference)."
+
+
+def test_a_lucky_interval_of_aucs_is_no_difference_where_the_test_set_explains_it(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "auc")
+    claim = difference("cagrad-c0_5", "left.auc", "higher")
+    assert judge(claim, groups, metrics).verdict == "direction only"
+    small = judge(dataclasses.replace(claim, classes=(300, 700)), groups, metrics)
+    assert small.verdict == "no difference detected"
+    assert "the test set's size alone explains" in small.why
+    large = judge(dataclasses.replace(claim, classes=(3_000_000, 7_000_000)), groups, metrics)
+    assert large.verdict == "direction only"

@@ -35,22 +35,11 @@ def test_noise_of_an_auc_is_hanley_and_mcneils() -> None:
     assert 0.007 < two < 0.0085
 
 
-def test_a_lucky_interval_of_aucs_is_no_difference_where_the_test_set_explains_it(laptop: Path) -> None:
-    groups, metrics = pair(laptop, "auc")
-    claim = difference("cagrad-c0_5", "left.auc", "higher")
-    assert judge(claim, groups, metrics).verdict == "direction only"
-    small = judge(dataclasses.replace(claim, classes=(300, 700)), groups, metrics)
-    assert small.verdict == "no difference detected"
-    assert "the test set's size alone explains" in small.why
-    large = judge(dataclasses.replace(claim, classes=(3_000_000, 7_000_000)), groups, metrics)
-    assert large.verdict == "direction only"
-
-
 def test_the_counts_are_those_of_the_published_records() -> None:
     ledger = Path(__file__).parents[2] / "data/published/drgrad.yaml"
-    records = yaml.safe_load(ledger.read_text(encoding="utf-8"))["records"]
+    records = yaml.safe_load(ledger.read_text(encoding="utf-8"))["claims"]
     asked = {(r["answered_by"]["metric"], tuple(r["classes"])) for r in records
-             if r.get("classes") and r["answered_by"]["experiment"].startswith("census")}  # fmt: skip
+             if r.get("classes") and r["answered_by"]["experiment"].startswith("census-")}  # fmt: skip
     assert asked == {(f"{task}.auc", classes_of(run(), task)) for task in ("income", "never_married")}
     assert classes_of(run(module="synthetic", rows=10_000), "first") == (5000, 5000)
     assert classes_of(run(module="overlay"), "income") is None
