@@ -12,13 +12,17 @@ export MPLBACKEND := Agg
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test ui report bench lint clean install
+.PHONY: help repro study test ui report bench lint clean install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 repro: $(STAMP) ## data, training on all cores, figures, tables, report (SCALE=smoke: minutes, in workspaces/smoke)
 	@$(BIN)/python -m pipelines.repro $(if $(SCALE),--scale $(SCALE))
+
+study: $(STAMP) ## equal-budget search and static fronts on prepared data, then the report (SCALE=smoke; ARGS="census --jobs 1")
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pipelines.study $(if $(SCALE),--scale $(SCALE)) $(ARGS)
+	@$(if $(SCALE),,$(MAKE) --no-print-directory report)
 
 test: $(STAMP) ## the test-suite (ARGS="-m 'not slow'" for the quick part)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)

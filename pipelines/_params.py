@@ -20,10 +20,12 @@ import yaml
 from gradsurgery.core.discovery import available
 from gradsurgery.experiment import validate
 from gradsurgery.reporting.contract import check_line
+from gradsurgery.reporting.selection import RULES
+from pipelines._blocks import fields, mapping
+from pipelines._studies import Studies, read_studies
 
 SCALES = ("smoke", "laptop", "paper")
 TRACKS = ("controlled", "as-published", "reference")
-SELECTIONS = ("best-val", "last", "best-test")
 CHECKED = "GRADSURGERY_PARAMS_CHECKED"  # sha256 of the params.yaml that the driver has checked line by line
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
          "aggregator": "aggregators"}  # fmt: skip
@@ -61,6 +63,7 @@ class Params:
     experiments: Mapping[str, Experiment]
     protocols: Mapping[str, Any]
     regression: Mapping[str, Any]
+    studies: Studies
 
     def experiment(self, name: str) -> Experiment:
         """Raises ValueError, with the nearest names, for an experiment that is not in the table."""
@@ -101,34 +104,36 @@ def load(path: Path = Path("params.yaml")) -> Params:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise ValueError(f"{path} must be valid YAML, found: {' '.join(str(error).split())}.") from None
-    top = _fields(
+    top = fields(
         str(path),
         document,
         {"scale", "datasets", "problems", "experiments", "protocols", "regression"},
-        {"rows", "sequels"},
+        {"rows", "sequels", "studies"},
     )
     if top["scale"] not in SCALES:
         raise ValueError(f"`scale` must be one of {', '.join(SCALES)}, found {top['scale']!r}.")
-    datasets = _mapping("datasets", top["datasets"])
-    problems = {n: _problem(n, b, top["scale"], datasets) for n, b in _mapping("problems", top["problems"]).items()}
-    experiments = _table("experiments", "train", top["experiments"], problems)
-    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems)
+    datasets = mapping("datasets", top["datasets"])
+    problems = {n: _problem(n, b, top["scale"], datasets) for n, b in mapping("problems", top["problems"]).items()}
+    experiments = _table("experiments", "train", top["experiments"], problems, top["scale"])
+    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems, top["scale"])
     for experiment in () if trusted else (experiments | sequels).values():
         _check_parts(experiment, problems[experiment.problem])
     if repeated := sorted(set(experiments) & set(sequels)):
         raise ValueError(f"`sequels` must have names of their own, found {repeated[0]} in `experiments` too.")
     _check_evidence(experiments, sequels)
     _check_judging(top["protocols"], top["regression"], problems)
-    return Params(top["scale"], datasets, problems, experiments | sequels, top["protocols"], top["regression"])
+    studies = read_studies(top.get("studies") or {}, top["scale"], experiments, top["protocols"])
+    lines = experiments | sequels
+    return Params(top["scale"], datasets, problems, lines, top["protocols"], top["regression"], studies)
 
 
 def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> Problem:
     where = f"problems.{name}"
-    block = _fields(where, block, {"module", "inputs", "prepare", "sha256", *SCALES})
+    block = fields(where, block, {"module", "inputs", "prepare", "sha256", *SCALES})
     if block["module"] not in available("problems"):
         known = ", ".join(available("problems"))
         raise ValueError(f"`{where}.module` must name one of {known}, found {block['module']!r}.")
-    prepare = _mapping(f"{where}.prepare", block["prepare"])
+    prepare = mapping(f"{where}.prepare", block["prepare"])
     sources = {side: prepare[side] for side in ("left", "right") if side in prepare}
     for side, dataset in sources.items():
         if dataset not in datasets:
@@ -145,27 +150,27 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
     learner: Mapping[str, Any] = {}
     settings: dict[str, Any] = {}
     for each in SCALES:
-        values = dict(_mapping(f"{where}.{each}", block[each]))
+        values = dict(mapping(f"{where}.{each}", block[each]))
         found = values.pop("seeds", None)
         if not isinstance(found, list) or not found or not all(type(s) is int and s >= 0 for s in found):
             raise ValueError(f"`{where}.{each}.seeds` must be a list of whole numbers from 0 on, found {found!r}.")
-        options = _mapping(f"{where}.{each}.learner", values.pop("learner", {}))
+        options = mapping(f"{where}.{each}.learner", values.pop("learner", {}))
         if each == scale:
             seeds, learner, settings = sorted(set(found)), options, values
-    pinned = _mapping(f"{where}.sha256", block["sha256"])
+    pinned = mapping(f"{where}.sha256", block["sha256"])
     return Problem(block["module"], prepare, pinned, tuple(seeds), learner, settings)
 
 
-def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem]) -> dict[str, Experiment]:
+def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem], scale: str) -> dict[str, Experiment]:
     """The lines of `experiments` or `sequels`, which are grouped by problem, under their full names."""
     found = {}
-    for problem, lines in _mapping(section, table).items():
+    for problem, lines in mapping(section, table).items():
         if problem not in problems:
             raise ValueError(f"`{section}` must group lines by problem ({', '.join(problems)}), found {problem!r}.")
-        for key, block in _mapping(f"{section}.{problem}", lines).items():
+        for key, block in mapping(f"{section}.{problem}", lines).items():
             at = f"pipelines/{problem}/dvc.yaml:{stage}@{key}"
             found[f"{problem}-{key}"] = _experiment(
-                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems
+                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems, scale
             )
     return found
 
@@ -184,8 +189,11 @@ def _check_evidence(experiments: Mapping[str, Experiment], sequels: Mapping[str,
             raise ValueError(f"`evidence` belongs to a line of `sequels`, found it in experiment {experiment.name}.")
 
 
-def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem]) -> Experiment:
-    block = _fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence"})
+def _experiment(
+    where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem], scale: str
+) -> Experiment:
+    block = fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence", *SCALES})
+    block = _at_scale(where, block, scale)
     if not name.startswith(f"{block['problem']}-"):
         raise ValueError(f"`{where}.problem` must be the problem it stands under, found {block['problem']!r}.")
     problem = problems[block["problem"]]
@@ -194,10 +202,10 @@ def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping
     if block["track"] not in TRACKS:
         raise ValueError(f"`{where}.track` must be one of {', '.join(TRACKS)}, found {block['track']!r}.")
     for slot in SLOTS:
-        if "name" not in _mapping(f"{where}.{slot}", block[slot]):
+        if "name" not in mapping(f"{where}.{slot}", block[slot]):
             raise ValueError(f"`{where}.{slot}` must hold a `name`, found {block[slot]!r}.")
-    settings = {**problem.settings, **_mapping(f"{where}.settings", block.get("settings", {}))}
-    learner = {**problem.learner, **_mapping(f"{where}.learner", block.get("learner", {}))}
+    settings = {**problem.settings, **mapping(f"{where}.settings", block.get("settings", {}))}
+    learner = {**problem.learner, **mapping(f"{where}.learner", block.get("learner", {}))}
     declaration = {
         "problem": block["problem"],
         "module": problem.module,
@@ -207,6 +215,20 @@ def _experiment(where: str, name: str, stage: str, block: Any, problems: Mapping
         **({"evidence": block["evidence"]} if "evidence" in block else {}),
     }
     return Experiment(name, block["problem"], stage, block["track"], problem.seeds, declaration)
+
+
+def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any]:
+    """The line with what it says of this scale alone put over what it says of all."""
+    for each in SCALES:
+        own = fields(f"{where}.{each}", block.get(each, {}), set(), {*SLOTS, "settings", "learner"})
+        for part, values in own.items():
+            if "name" in mapping(f"{where}.{each}.{part}", values) and part in SLOTS:
+                # dvc.yaml follows the source files of the name that stands in the line itself
+                raise ValueError(f"`{where}.{each}.{part}` must not name another one, found {values['name']!r}.")
+    merged = {key: value for key, value in block.items() if key not in SCALES}
+    for part, values in block.get(scale, {}).items():
+        merged[part] = {**mapping(f"{where}.{part}", merged.get(part, {})), **values}
+    return merged
 
 
 def _check_parts(experiment: Experiment, problem: Problem) -> None:
@@ -222,36 +244,20 @@ def _check_parts(experiment: Experiment, problem: Problem) -> None:
 
 
 def _check_judging(protocols: Any, regression: Any, problems: Mapping[str, Problem]) -> None:
-    for problem, block in _mapping("protocols", protocols).items():
+    for problem, block in mapping("protocols", protocols).items():
         if problem not in problems:
             raise ValueError(f"`protocols` must name problems among {', '.join(problems)}, found {problem!r}.")
-        selection = _fields(f"protocols.{problem}", block, {"selection"})["selection"]
-        if selection not in SELECTIONS:
-            known = ", ".join(SELECTIONS)
+        selection = fields(f"protocols.{problem}", block, {"selection"})["selection"]
+        if selection not in RULES:
+            known = ", ".join(RULES)
             raise ValueError(f"`protocols.{problem}.selection` must be one of {known}, found {selection!r}.")
-    blocks = _fields("regression", regression, {"bands", "exceptions"})
-    bands = dict(_mapping("regression.bands", blocks["bands"]))
-    for owner, metrics in _mapping("regression.exceptions", blocks["exceptions"]).items():
-        for metric, entry in _mapping(f"regression.exceptions.{owner}", metrics).items():
-            bands[f"{owner}.{metric}"] = _fields(f"regression.exceptions.{owner}.{metric}", entry, {"band", "reason"})[
+    blocks = fields("regression", regression, {"bands", "exceptions"})
+    bands = dict(mapping("regression.bands", blocks["bands"]))
+    for owner, metrics in mapping("regression.exceptions", blocks["exceptions"]).items():
+        for metric, entry in mapping(f"regression.exceptions.{owner}", metrics).items():
+            bands[f"{owner}.{metric}"] = fields(f"regression.exceptions.{owner}.{metric}", entry, {"band", "reason"})[
                 "band"
             ]
     for metric, band in bands.items():
         if isinstance(band, bool) or not isinstance(band, int | float) or band < 0:
             raise ValueError(f"`regression` band of {metric} must be a non-negative number, found {band!r}.")
-
-
-def _mapping(where: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"`{where}` must be a block of named values, found {value!r}.")
-    return value
-
-
-def _fields(where: str, value: Any, required: set[str], optional: frozenset[str] | set[str] = frozenset()) -> Any:
-    value = _mapping(where, value)
-    if missing := sorted(required - set(value)):
-        raise ValueError(f"`{where}` must hold `{missing[0]}`, found only {', '.join(value)}.")
-    if unknown := sorted(set(value) - required - set(optional)):
-        known = ", ".join(sorted(required | set(optional)))
-        raise ValueError(f"`{where}.{unknown[0]}` is no field of it; its fields are: {known}.")
-    return value

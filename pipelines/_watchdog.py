@@ -12,15 +12,15 @@ from pathlib import Path
 import psutil
 
 
-def drivers() -> list[psutil.Process]:
-    """Whoever started this: the process `make repro` names, and `dvc repro`. Empty for a start by hand."""
+def drivers(process: psutil.Process | None = None) -> list[psutil.Process]:
+    """Whoever started `process`, or this one: what `make repro` names, and `dvc repro`. Empty for a start by hand."""
     found = []
     if named := os.environ.get("GRADSURGERY_DRIVER_PID"):
         try:
             found.append(psutil.Process(int(named)))
         except psutil.NoSuchProcess:
             os._exit(143)
-    for parent in psutil.Process().parents():
+    for parent in (process or psutil.Process()).parents():
         try:
             if any(Path(word).name == "dvc" for word in parent.cmdline()[:2]):
                 found.append(parent)

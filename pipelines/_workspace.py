@@ -69,7 +69,7 @@ def workspace(root: Path, scale: str) -> Path:
                 and str(path.relative_to(here)) not in wanted
             ):
                 path.unlink()
-    for folder in ("reports/history", "reports/costs"):
+    for folder in ("reports/history", "reports/costs", "reports/study"):
         (here / folder).mkdir(parents=True, exist_ok=True)
     if not (here / "README.md").exists():
         shutil.copy(root / "README.md", here / "README.md")

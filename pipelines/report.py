@@ -21,6 +21,7 @@ from gradsurgery.reporting.assembly import Sources, assemble
 from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
+from gradsurgery.reporting.study import Trial, parse
 from pipelines.evaluate import read_histories, write
 
 OWNED = ("tables", "figures", "plots")  # folders under reports/ that hold nothing but what this stage writes
@@ -48,6 +49,12 @@ def read_json(path: Path) -> Any:
         raise ValueError(f"{path}:{error.lineno}: must be JSON, found {error.msg}.") from None
 
 
+def read_studies(folder: Path) -> dict[str, list[Trial]]:
+    """What `make study` left, by problem; nothing where it never ran. Raises ValueError for a malformed line."""
+    paths = sorted(folder.glob("*.jsonl"))
+    return {path.stem: parse(path.read_text(encoding="utf-8").splitlines(), str(path)) for path in paths}
+
+
 def declared_experiments(document: Mapping[str, Any]) -> set[str]:
     """Full names of all lines of params.yaml, sequels included."""
     tables = [document.get(name) or {} for name in ("experiments", "sequels")]
@@ -73,6 +80,7 @@ def gather(root: Path) -> Sources:
         papers=papers,
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
+        studies=read_studies(root / "reports/study"),
     )
 
 

@@ -1,7 +1,7 @@
 """The whole pipeline over all cores, with one bar and a summary: what `make repro` runs.
 
-Fetch and prepare run first, then the stale experiments, shared out among one `dvc repro` per core, those that start
-from another's evidence after all others, then a plain `dvc repro`, which evaluates, reports, and proves that nothing
+Fetch, prepare and the stale experiments are each shared out among one `dvc repro` per core, experiments that start from
+another's evidence after all others; then comes a plain `dvc repro`, which evaluates, reports, and proves that nothing
 was left out. A plain `dvc repro` alone gives the same.
 
 A data set marked `optional` in params.yaml (no package registry carries it) may be missing at scale smoke: its problems
@@ -35,10 +35,11 @@ from tqdm import tqdm
 from pipelines._params import CHECKED, SCALES, Params, complain, load, sha256_of
 from pipelines._regression import means
 from pipelines._summary import summary
+from pipelines._warm import ADDRESS
 from pipelines._workspace import cut_locks, restore_lock, workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNNING = re.compile(r"^Running stage 'pipelines/([^/']+)/dvc\.yaml:(?:train|sequel)@([^']+)'")
+RUNNING = re.compile(r"^Running stage '(?:pipelines/([^/']+)/dvc\.yaml:)?\w+@([^']+)'")
 CHUNK = 4  # experiments per `dvc repro`: starting DVC costs about a second
 
 
@@ -89,6 +90,7 @@ class Reproduction:
             "GRADSURGERY_DRIVER_PID": str(os.getpid()),
             "GRADSURGERY_EVENTS": str(root / "mlflow.db.events"),
             "GRADSURGERY_JOBS": "1",
+            ADDRESS: f"gradsurgery-{os.getpid()}",
             CHECKED: sha256_of(root / "params.yaml"),
             "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}",
             "OMP_NUM_THREADS": "1",
@@ -102,11 +104,12 @@ class Reproduction:
         stale = self._stale()
         if missing := self._optional(stale):
             self._fetch(missing)
-        wanted = [name for name in self.params.problems if name not in self.skipped]
-        prepared = {f"prepare@{name}" for name in wanted} & set(stale)
-        if prepared or any(name.startswith("fetch@") for name in set(stale) - set(missing)):
-            self._dvc(["repro", "-q", *sorted(prepared or {f"prepare@{name}" for name in wanted})], "fetch and prepare")
-            stale = self._stale()
+        for kind in ("fetch", "prepare"):
+            wanted = [name for name in stale if name.startswith(f"{kind}@") and name not in missing]
+            wanted = [name for name in wanted if name.removeprefix("prepare@") not in self.skipped]
+            if wanted:
+                self._share_out(kind, "data set" if kind == "fetch" else "problem", wanted, 1)
+                stale = self._stale()
         trained: list[str] = []
         stages = {e.stage: e.name for e in self.params.experiments.values() if e.problem not in self.skipped}
         for kind in ("train", "sequel"):
@@ -114,8 +117,10 @@ class Reproduction:
                 stale = self._stale()
             experiments = [stages[name] for name in stale if name in stages and f":{kind}@" in name]
             if experiments:
-                with self._tracker():
-                    self._train(longest_first(self._root, experiments))
+                size = max(1, min(CHUNK, len(experiments) // (2 * self._jobs)))
+                ordered = [self.params.experiment(name).stage for name in longest_first(self._root, experiments)]
+                with self._tracker(), self._warm():
+                    self._share_out("train", "experiment", ordered, size)
                 trained += experiments
         if self.skipped:
             self._dvc(["repro", "-q", "-s", "evaluate", "report"], "evaluate and report")
@@ -162,14 +167,13 @@ class Reproduction:
                 print(f"warning: skipping {', '.join(without)}: data set {name} could not be had (above)", flush=True)
                 self.skipped += without
 
-    def _train(self, experiments: list[str]) -> None:
+    def _share_out(self, doing: str, unit: str, stages: list[str], size: int) -> None:
         """`dvc --wait-for-lock repro -s` on disjoint chunks: the one way to run DVC stages at once that holds."""
-        size = max(1, min(CHUNK, len(experiments) // (2 * self._jobs)))
-        # dealt out like cards, so that a chunk does not hold the four longest
-        count = -(-len(experiments) // size)
-        chunks = [experiments[start::count] for start in range(count)]
+        # dealt out like cards, so that a chunk does not hold the longest ones
+        count = -(-len(stages) // size)
+        chunks = [stages[start::count] for start in range(count)]
         failures: list[subprocess.CalledProcessError] = []
-        with tqdm(total=len(experiments), desc="train", unit="experiment", smoothing=0) as bar:
+        with tqdm(total=len(stages), desc=doing, unit=unit, smoothing=0) as bar:
             workers = [threading.Thread(target=self._work, args=(chunks, bar, failures)) for _ in range(self._jobs)]
             for worker in workers:
                 worker.start()
@@ -184,7 +188,7 @@ class Reproduction:
                 chunk = chunks.pop(0)
             except IndexError:
                 return
-            command = ["dvc", "--wait-for-lock", "repro", "-s", *(self.params.experiment(name).stage for name in chunk)]
+            command = ["dvc", "--wait-for-lock", "repro", "-s", *chunk]
             process = self._start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             lines, seen = [], 0
             for line in process.stdout or ():
@@ -192,7 +196,7 @@ class Reproduction:
                 if match := RUNNING.match(line):
                     bar.update(seen)
                     seen = 1
-                    bar.set_postfix_str("-".join(match.groups()))
+                    bar.set_postfix_str("-".join(filter(None, match.groups())))
                 elif " epoch " in line:
                     bar.set_postfix_str(line.strip())
             bar.update(seen)
@@ -221,6 +225,20 @@ class Reproduction:
         except subprocess.TimeoutExpired:
             print("warning: the tracker did not take all events in time; training is not affected.", file=sys.stderr)
             process.kill()
+
+    @contextlib.contextmanager
+    def _warm(self) -> Iterator[None]:
+        """One process that has imported torch and forks trainers; it ends when its standard input does."""
+        if sys.platform != "linux":  # elsewhere a fork after importing torch is not safe
+            yield
+            return
+        process = self._start(
+            [sys.executable, "-m", "pipelines._warm", self._environment[ADDRESS]], stdin=subprocess.PIPE
+        )
+        yield
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
 
     def _start(self, command: list[str], **streams: Any) -> subprocess.Popen[Any]:
         process = subprocess.Popen(

@@ -10,12 +10,18 @@ Examples:
     python -m pipelines.train cagrad_toy-cagrad-c0_5 --jobs 1  one after another, in this process
 """
 
+import sys
+
+from pipelines._warm import handed_over
+
+if __name__ == "__main__" and (code := handed_over(sys.argv[1:])) is not None:
+    sys.exit(code)  # before torch is imported
+
 import argparse
 import dataclasses
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path

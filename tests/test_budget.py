@@ -70,7 +70,19 @@ def test_ranges_are_kept_and_filled(line):
     weights = np.array(
         [t["balancer"]["weights"] for t in trials(line("sum", {"name": "static", "weights": [1.0] * 3}), 50, 3)[1:]]
     )
+    assert weights.shape == (49, 3)
     assert weights.sum(axis=1) == pytest.approx(np.ones(49))
+    assert weights.std() == pytest.approx((1 / 18) ** 0.5, rel=0.15)  # uniform on the simplex, not near its middle
+    decay = np.log10([t["settings"]["weight_decay"] for t in many])
+    assert decay.min() > -6
+    assert decay.max() < -2
+    assert abs(decay.mean() + 4) < 0.2  # uniform in the logarithm
+
+
+def test_what_a_balancer_owns_is_moved_too(line):
+    drawn = [t["balancer"] for t in trials(line("sum", {"name": "random_weights", "distribution": "softmax"}), 20, 2)]
+    assert {t["distribution"] for t in drawn} == {"softmax", "dirichlet"}
+    assert len({t.get("temperature") for t in (each["balancer"] for each in trials(line("sum", "dwa"), 5, 2))}) == 5
 
 
 def test_problems_draw_apart(line):

@@ -101,6 +101,8 @@ def history(
     data_sha256: str | Mapping[str, str],
 ) -> dict[str, Any]:
     """The line that a finished run leaves in `reports/history`: see docs/architecture.md. Free of clock and machine."""
+    sizes = [sum(p.numel() for p in own) for own in learner.layers.values()]
+    named = {"names": list(learner.layers), "sizes": sizes}
     return {
         "experiment": experiment,
         "problem": declaration["problem"],
@@ -116,9 +118,9 @@ def history(
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
         "trajectory": learner.trajectory,
+        "observed": {**named, "rows": learner.observed} if learner.observe_layers else None,
         "layers": {
-            "names": list(learner.layers),
-            "sizes": [sum(p.numel() for p in own) for own in learner.layers.values()],
+            **named,
             "steps": learner.step_count,
             "thresholds": list(learner.score_layers),
             "scores": [epoch[:-1] for epoch in learner.layer_scores],
@@ -171,8 +173,8 @@ def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
 def _options(declaration: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(declaration.get("learner", {}))
     for name in options:
-        if name not in ("precision", "diagnose_every", "score_layers"):
-            known = "precision, diagnose_every, score_layers"
+        if name not in ("precision", "diagnose_every", "score_layers", "observe_layers"):
+            known = "precision, diagnose_every, score_layers, observe_layers"
             raise ValueError(f"`learner.{name}` is no field of the learner; its fields are: {known}.")
     check_options(**options)
     return options

@@ -82,6 +82,18 @@ def test_random_keeps_lengths_and_first_order_gain() -> None:
     assert conflict.std() > 0.01
 
 
+def test_random_goes_on_from_what_is_left_of_a_gradient() -> None:
+    """g2 twice: the second projection meets v, whose cosine with g2 is c s (s the sine), and takes (c s)^2 of the rest.
+
+    E<v1, g1> = s^2 (1 - c^2 s^2) |g1|^2, and E<v, g1> = s^2 <g2, g1> for both others: at right angles u adds nothing.
+    """
+    g = torch.zeros(2, 400, dtype=torch.float64)
+    g[0, 0], g[1, 0], g[1, 1] = 1.0, -(0.5**0.5), 0.5**0.5  # c = -sqrt(1/2)
+    rng = generator()
+    gains = [float(direction(PlaceboRandom(), g[[0, 1, 1]], rng) @ g[0]) for _ in range(300)]
+    assert np.mean(gains) == pytest.approx(0.5 * (1 - 0.25) - 2 * 0.5 * 0.5**0.5, abs=0.02)
+
+
 def test_random_draws_only_where_there_is_a_conflict() -> None:
     rng = generator()
     assert torch.equal(direction(PlaceboRandom(), AGREE, rng), AGREE.sum(dim=0))

@@ -63,6 +63,13 @@ def params():
     table = document["experiments"]
     document["experiments"] = {p: {key: table[p][key] for key in keys} for p, keys in EXPERIMENTS.items()}
     document["sequels"] = {}
+    document["studies"] = {
+        "search": {
+            "multi_mnist": {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
+        },
+        "fronts": {"multi_mnist": {"line": "sum", "shares": [0.2, 0.5, 0.8], "seeds": [0, 1]}},
+        "smoke": {"problems": ["multi_mnist"], "trials": 2, "points": 3},
+    }
     for block in ("problems", "protocols"):
         document[block] = {name: document[block][name] for name in EXPERIMENTS}
     document["regression"]["exceptions"] = {}
@@ -91,7 +98,7 @@ def checkout(tmp_path_factory, params):
                 continue
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes((ROOT / name).read_bytes())
-    for name in ("reports/history", "reports/costs"):
+    for name in ("reports/history", "reports/costs", "reports/study"):
         (root / name).mkdir(parents=True)
     for path in (root / "data/published").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")

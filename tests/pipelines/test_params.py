@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 import pipelines.train
-from pipelines._params import load
+from pipelines._params import Experiment, load
+from pipelines._studies import read_studies
 
 ROOT = Path(__file__).parents[2]
 PCGRAD = "multi_mnist-pcgrad"
@@ -39,7 +40,31 @@ def _sequel(**entries):
     return change
 
 
+SEARCH = ("studies", "search", "multi_mnist")
+FRONT = ("studies", "fronts", "multi_mnist")
+
 BAD = {
+    "study of nothing": (_put("studies", "search", "mnist", {}), "`studies.search.mnist` must hold `methods`"),
+    "study of an unknown line": (
+        _put(*SEARCH, "methods", ["sum", "pcgard"]),
+        "`studies.search.multi_mnist.methods` must name lines of `experiments.multi_mnist` (pcgrad, sum), "
+        "found 'pcgard'.",
+    ),
+    "study of a reference line": (
+        _put(*PCGRAD_LINE, "track", "reference"),
+        "must name lines of track controlled, found 'pcgrad' of track reference",
+    ),
+    "study without trials": (_put(*SEARCH, "trials", 0), "`studies.search.multi_mnist.trials` must be a whole number"),
+    "study on seen seeds": (_put(*SEARCH, "seeds", [0, 1]), "must be fresh, found the search's own seed 0"),
+    "study judged on test": (
+        _put("protocols", "multi_mnist", "selection", "best-test"),
+        "must be one of best-val, last for a search, found 'best-test'",
+    ),
+    "study of a repeated line": (_put(*SEARCH, "methods", ["sum", "sum"]), "must be a list of different lines"),
+    "static weights of pcgrad": (_put(*SEARCH, "static", "pcgrad"), "must name a line with balancer equal and a sum"),
+    "points for two tasks": (_put(*FRONT, "points", 4), "must hold `shares` and not the other for 2 tasks"),
+    "a share of everything": (_put(*FRONT, "shares", [0.5, 1.0]), "must be a list of numbers between 0 and 1"),
+    "small study of nothing": (_put("studies", "smoke", "problems", ["census"]), "found 'census'."),
     "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, paper, found 'huge'."),
     "unknown method": (
         _put(*PCGRAD_LINE, "aggregator", {"name": "pcgard"}),
@@ -88,6 +113,14 @@ BAD = {
     "unknown track": (
         _put(*PCGRAD_LINE, "track", "mine"),
         "must be one of controlled, as-published",
+    ),
+    "other name at a scale": (
+        _put(*PCGRAD_LINE, "paper", {"aggregator": {"name": "cagrad"}}),
+        "`experiments.multi_mnist.pcgrad.paper.aggregator` must not name another one, found 'cagrad'.",
+    ),
+    "unknown part at a scale": (
+        _put(*PCGRAD_LINE, "paper", {"track": "controlled"}),
+        "`experiments.multi_mnist.pcgrad.paper.track` is no field",
     ),
     "unknown selection": (_put("protocols", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
     "negative band": (_put("regression", "bands", "loss", -1), "must be a non-negative number, found -1"),
@@ -156,8 +189,57 @@ def test_the_good_file_is_read(folder):
     assert "seeds" not in experiment.declaration["settings"]
 
 
+def test_a_line_can_differ_at_one_scale(folder):
+    document = yaml.safe_load((folder / "params.yaml").read_text())
+    line = document["experiments"]["multi_mnist"]["pcgrad"]
+    line["aggregator"] = {"name": "pcgrad", "order": "fixed"}
+    line["smoke"] = {"aggregator": {"reduction": "mean"}, "settings": {"epochs": 7}, "learner": {"diagnose_every": 5}}
+    line["paper"], line["track"] = {"settings": {"epochs": 100}}, "reference"
+    (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    declaration = load().experiment(PCGRAD).declaration
+    assert declaration["aggregator"] == {"name": "pcgrad", "order": "fixed", "reduction": "mean"}
+    assert declaration["settings"]["epochs"] == 7
+    assert declaration["learner"]["diagnose_every"] == 5
+    assert not {"smoke", "paper"} & set(declaration)
+
+
 def test_our_own_file_is_good_at_every_scale(tmp_path):
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     for scale in ("smoke", "laptop", "paper"):
         (tmp_path / "params.yaml").write_text(text.replace("scale: laptop", f"scale: {scale}", 1), encoding="utf-8")
         assert load(tmp_path / "params.yaml").scale == scale
+
+
+def _exits(**front):
+    settings = {"network": {"name": "sdn_resnet"}, "exits": 3, "epochs": 1, "lr": 0.1}
+    declaration = {
+        "module": "multi_exit",
+        "settings": settings,
+        "balancer": {"name": "equal"},
+        "aggregator": {"name": "sum"},
+    }
+    line = Experiment("exits-sum", "exits", "train@sum", "controlled", (0,), declaration)
+    return read_studies(
+        {"fronts": {"exits": {"line": "sum", "seeds": [0], **front}}}, "laptop", {"exits-sum": line}, {}
+    )
+
+
+def test_three_tasks_get_sobol_points():
+    weights = _exits(points=5).fronts["exits"].weights
+    assert list(weights) == [f"static-point{i:02d}" for i in range(5)]
+    assert all(len(row) == 3 and sum(row) == pytest.approx(1.0, abs=1e-3) for row in weights.values())
+    with pytest.raises(ValueError, match="must hold `points` and not the other for 3 tasks"):
+        _exits(shares=[0.5])
+
+
+def test_scale_smoke_cuts_the_studies_and_no_other_scale_does(folder):
+    small = load().studies
+    assert small.searches["multi_mnist"].trials == 2
+    document = yaml.safe_load((folder / "params.yaml").read_text())
+    document["studies"]["smoke"]["points"] = 1
+    document["studies"]["search"]["multi_mnist"]["trials"] = 9
+    for scale, counts in (("smoke", (2, 1)), ("laptop", (9, 3))):
+        document["scale"] = scale
+        (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+        found = load().studies
+        assert (found.searches["multi_mnist"].trials, len(found.fronts["multi_mnist"].weights)) == counts

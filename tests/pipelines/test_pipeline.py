@@ -43,7 +43,7 @@ def _trainers(checkout):
     found = []
     for process in psutil.process_iter():
         try:
-            if "pipelines.train" in process.cmdline() and process.cwd() == str(checkout.root):
+            if {"pipelines.train", "pipelines._warm"} & set(process.cmdline()) and process.cwd() == str(checkout.root):
                 found.append(process)
         except psutil.Error:
             continue
@@ -103,7 +103,7 @@ def test_an_edit_of_pcgrad_makes_exactly_its_experiments_stale(clean):
 
 
 def test_an_edit_of_how_we_log_makes_nothing_stale(clean):
-    for name in ("_tracking", "_params", "_progress", "_costs", "_watchdog", "repro"):
+    for name in ("_tracking", "_params", "_progress", "_costs", "_warm", "_watchdog", "repro"):
         with open(clean.root / f"pipelines/{name}.py", "a", encoding="utf-8") as file:
             file.write("\n# edited\n")
     assert _stale(clean) == set()

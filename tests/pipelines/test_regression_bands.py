@@ -29,6 +29,14 @@ def test_a_wider_band_belongs_to_its_problem_only():
     assert [one.experiment for one in moved] == ["b"]
 
 
+def test_an_experiments_own_band_goes_before_its_problems():
+    own = {"a": {"loss": {"band": 1.0, "reason": "exact"}}}
+    rules = {"bands": RULES["bands"], "exceptions": RULES["exceptions"] | own}
+    committed = {name: _entry("toy", all_loss=-100.0) for name in ("a", "b")}
+    fresh = {name: _entry("toy", all_loss=-102.0) for name in ("a", "b")}
+    assert [one.experiment for one in compare(fresh, committed, rules)[1]] == ["a"]
+
+
 def test_a_number_that_one_side_lacks_or_that_is_not_finite_is_outside():
     committed = {"a": _entry(left_accuracy=0.9), "gone": _entry(left_accuracy=0.9)}
     compared, moved = compare({"a": _entry(left_accuracy=math.nan)}, committed, RULES)

@@ -55,7 +55,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     costs = {"environment": {"python": "3.11.7", "processor": "made up"}, "seeds": {}}
     (tmp_path / "reports/costs/cagrad_toy-mean.json").write_text(json.dumps(costs))
     entry = {"mean": -15.09, "n": 1, "sd": None, "ci95": None}
-    metrics = {"cagrad_toy-mean": {"problem": "cagrad_toy", "selection": "last", "all.loss": entry, "rules": {}}}
+    row = {"problem": "cagrad_toy", "selection": "last", "all.loss": entry, "rules": {}}
+    metrics = {"cagrad_toy-mean": {**row, "minus_sum": {"all": {"mean": -0.25, "n": 2}}}}
     (tmp_path / "reports/metrics.json").write_text(json.dumps(metrics))
     verdict = {"verdict": "reproduced", "ours": "2 of 5", "where": "full length, as-published", "why": "2 against 2"}
     (tmp_path / "reports/verdict.json").write_text(json.dumps({"cagrad/toy-gd-stuck": verdict}))
@@ -104,14 +105,44 @@ def test_a_cell_of_our_tables_says_its_number_first(root: Path, capsys: pytest.C
     assert answer.startswith("cell        all.loss of cagrad_toy-mean\nholds       mean -15.09, n 1")
     assert "selection   last" in answer
     assert "train@mean" in answer
+    assert "holds       mean -0.25, n 2" in ask(root, "cagrad_toy-mean/minus_sum.all", capsys)
 
 
 def test_a_changed_history_is_told(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = root / "reports/history/cagrad_toy-mean.jsonl"
     path.write_text(path.read_text() + json.dumps({**RUN, "seed": 1}) + "\n")
     answer = ask(root, "cagrad_toy-mean", capsys)
+    assert "seeds 0, 1" in answer
     assert "but the history here has" in answer
     assert "(the file differs from it now)" in answer
+
+
+@pytest.mark.parametrize("place", ["pipelines/cagrad_toy/dvc.lock", "dvc.lock"])
+@pytest.mark.parametrize("stage", ["train@mean", "sequel@mean"])
+def test_its_stage_is_found_wherever_it_is_locked(
+    root: Path, place: str, stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = root / "pipelines/cagrad_toy/dvc.lock"
+    text = lock.read_text().replace("train@mean", stage)
+    lock.unlink()
+    (root / place).write_text(text)
+    answer = ask(root, "cagrad_toy-mean", capsys)
+    assert f"stage       {stage} of {place.removesuffix('lock')}yaml" in answer
+    assert "as the history here" in answer
+
+
+def test_the_commit_is_the_historys_and_data_of_several_sets_are_told_apart(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = root / "reports/history/cagrad_toy-mean.jsonl"
+    path.write_text(json.dumps({**RUN, "data_sha256": {"train": "a" * 64, "test": "b" * 64}}) + "\n")
+    for message, name in (("test: the history", path), ("test: something else", root / "params.yaml")):
+        name.write_text(name.read_text() + "\n" * (name.suffix == ".yaml"))
+        commit = ("-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", message, "--", str(name))
+        subprocess.run(["git", *commit], cwd=root, check=True)
+    answer = ask(root, "cagrad_toy-mean", capsys)
+    assert ": test: the history\n" in answer
+    assert f"train sha256 {'a' * 64}; test sha256 {'b' * 64}" in answer
 
 
 def test_what_is_missing_is_said_and_no_reason_to_stop(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,7 +151,10 @@ def test_what_is_missing_is_said_and_no_reason_to_stop(root: Path, capsys: pytes
     answer = ask(root, "cagrad_toy-mean", capsys)
     assert "no lock holds a stage of cagrad_toy-mean" in answer
     assert "no record in reports/costs" in answer
-    assert "none: no reports/history/multi_fashion_mnist-mean.jsonl" in ask(root, "cagrad/fashion-pcgrad", capsys)
+    answer = ask(root, "cagrad/fashion-pcgrad", capsys)
+    assert "of multi_fashion_mnist-pcgrad minus multi_fashion_mnist-mean" in answer
+    for name in ("pcgrad", "mean"):
+        assert f"none: no reports/history/multi_fashion_mnist-{name}.jsonl" in answer
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 Everything here reads Git-tracked files only. A test that needs a report skips while none is committed.
 """
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gradsurgery.reporting.comparison import evaluate
 from pipelines._params import load
@@ -56,6 +58,18 @@ def test_histories_are_of_the_scale_the_seeds_and_the_declaration_in_the_table(p
             assert run.declaration == experiment.declaration, name
             settings = experiment.declaration["settings"]
             assert len(run.epochs) == settings["epochs"] * settings.get("passes", 1)
+
+
+def test_every_history_is_the_one_that_its_training_stage_wrote(histories):
+    """A number changed by hand afterwards, or a validation score made a test score, breaks no other rule."""
+    locked = {}
+    for lock in (ROOT / "pipelines").glob("*/dvc.lock"):
+        stages = yaml.load(lock.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        for stage in stages["stages"].values():
+            locked |= {Path(out["path"]).name: out["md5"] for out in stage.get("outs", [])}
+    for name in histories:
+        content = (REPORTS / "history" / f"{name}.jsonl").read_bytes()
+        assert locked[f"{name}.jsonl"] == hashlib.md5(content).hexdigest(), name
 
 
 def test_the_metrics_follow_from_the_histories(params, histories, metrics):

@@ -83,6 +83,27 @@ def test_a_clip_that_a_method_brings_along_is_caught(records: Records) -> None:
     assert found(records) == {}
 
 
+def test_a_cap_of_any_name_is_a_clip_and_one_that_never_acts_is_none(records: Records) -> None:
+    for value, reasons in (
+        (2.0, ["clips for itself (gcond.norm_cap = 2) where the problem clips at None"]),
+        (None, []),
+    ):
+        for record in records["p-pcgrad"]:
+            record["declaration"]["aggregator"] = {"name": "gcond", "norm_cap": value}
+        assert found(records).get("p-pcgrad", []) == reasons
+    for record in records["p-pcgrad"]:
+        record["declaration"]["aggregator"] = {"name": "sam_gs", "max_norm": float("inf")}
+    assert found(records) == {}
+
+
+def test_the_baseline_and_no_other_line_sets_the_standard(records: Records) -> None:
+    for record in records["p-cagrad-c0_5"]:
+        record["declaration"]["settings"]["clip"] = 1.0
+    turned = {name: records[name] for name in sorted(records)}
+    assert next(iter(turned)) == "p-cagrad-c0_5"
+    assert found(turned) == {"p-cagrad-c0_5": ["sets clip to 1.0 where the problem has None"]}
+
+
 def test_a_clip_for_all_is_no_advantage(records: Records) -> None:
     for group in records.values():
         for record in group:

@@ -40,6 +40,33 @@ def make(made_up: Callable[..., dict]) -> Make:
 SHIFTS = {"sum": 0.0, "pcgrad": 0.02, "placebo_random": 0.0, "placebo_positive": 0.02, "placebo_permuted": 0.04}
 
 
+def test_levels_are_of_the_test_set_at_the_epoch_that_validates_best(make: Make) -> None:
+    def shape(record: dict[str, Any]) -> None:
+        for index, row in enumerate(record["epochs"]):
+            for task, level in (("left", 0.2), ("right", 0.4)):
+                row[f"val.{task}.accuracy"] = 0.9 if index == 1 else 0.5
+                row[f"test.{task}.accuracy"] = level + 0.1 * index + 0.01 * record["seed"]
+
+    found = controls.levels(make({"sum": 0.0}, seeds=2, edit=shape)["sum"], "best-val")
+    assert found == pytest.approx({0: 0.4, 1: 0.41})
+
+
+def test_a_seed_that_one_side_lacks_moves_no_other_pair(make: Make) -> None:
+    runs = make(SHIFTS)
+    del runs["placebo_random"][1]
+    entry = controls.placebos(runs, "best-val")["placebo_random"].difference
+    assert (entry.n, entry.mean) == (4, pytest.approx(0.02, abs=0.002))
+    assert entry.sd is not None
+    assert entry.sd < 0.005, "seeds move by 0.05"
+
+
+def test_placebos_are_corrected_together(make: Make) -> None:
+    compared = controls.placebos(make(SHIFTS), "best-val")
+    smallest = min(compared.values(), key=lambda entry: entry.p if entry.p is not None else 1.0)
+    assert smallest.p is not None
+    assert smallest.p_holm == pytest.approx(4 * smallest.p)
+
+
 def test_placebos_are_compared_by_seed(make: Make) -> None:
     compared = controls.placebos(make(SHIFTS), "best-val")
     assert list(compared) == ["placebo_random", "placebo_positive", "placebo_permuted", "sum"]
@@ -60,9 +87,10 @@ def test_the_sentence_follows_the_numbers(make: Make) -> None:
     assert controls.placebo_sentence(make({"sum": 0.0}), "best-val") == ""
 
 
-def test_equal_passes_have_their_own_word(make: Make) -> None:
+@pytest.mark.parametrize("line", ["sum-long", "sum-equal_passes"])
+def test_equal_passes_have_their_own_word(make: Make, line: str) -> None:
     for shift, word in ((0.05, "worse (-2."), (0.0, "better (+2."), (0.02, "no difference detected (")):
-        text = controls.placebo_sentence(make({**SHIFTS, "sum-equal_passes": shift}), "best-val")
+        text = controls.placebo_sentence(make({**SHIFTS, line: shift}), "best-val")
         assert f"Against the sum with as many backward passes: {word}" in text
 
 
@@ -70,8 +98,21 @@ def test_a_small_test_set_supports_nothing(make: Make) -> None:
     def shrink(record: dict[str, Any]) -> None:
         record["declaration"]["settings"] = {"test_size": 100}
 
-    text = controls.placebo_sentence(make(SHIFTS, edit=shrink), "best-val")
+    text = controls.placebo_sentence(make({**SHIFTS, "sum-equal_passes": 0.05}, edit=shrink), "best-val")
     assert text.startswith(f"PCGrad is not told from {', '.join(label(m) for m in controls.PLACEBOS)}")
+    assert "as many backward passes: no difference detected (-2." in text
+
+
+def test_the_noise_is_that_of_the_noisiest_pair(make: Make) -> None:
+    """Accuracies near one half move most with the test set; of several, none may lend another its smaller noise."""
+
+    def shrink(record: dict[str, Any]) -> None:
+        record["declaration"]["settings"] = {"test_size": 100}
+
+    runs = make({"pcgrad": 0.0, "placebo_random": -0.4, "placebo_positive": 0.0}, edit=shrink)
+    shares = {m: sum(controls.levels(runs[m], "last").values()) / 5 for m in runs}
+    variance = sum(shares[m] * (1 - shares[m]) for m in ("pcgrad", "placebo_random"))
+    assert controls.noise_of(runs, tuple(runs), "last") == pytest.approx(1.96 * (variance / 100) ** 0.5, rel=1e-3)
 
 
 def test_lower_is_better_turns_the_verdict_round(make: Make) -> None:
@@ -81,7 +122,10 @@ def test_lower_is_better_turns_the_verdict_round(make: Make) -> None:
     compared = controls.placebos(make(SHIFTS, edit=turn), "last")
     assert compared["placebo_random"].difference.mean < 0
     table = controls.placebo_table(make(SHIFTS, edit=turn), "last")
-    assert not table.iloc[0, 1].startswith("-")  # a level is shown as it is
+    shown = table.iloc[0, 1]
+    assert not shown.startswith("-")  # a level is shown as it is
+    level, low, high = (float(number) for number in shown.replace("[", "").replace("]", "").replace(",", "").split())
+    assert low < level < high
 
 
 def test_tuned_weights_are_chosen_on_validation(make: Make) -> None:
@@ -97,7 +141,22 @@ def test_tuned_weights_are_chosen_on_validation(make: Make) -> None:
     table = controls.tuned_table({**runs, "sum-repeat": runs["sum"], "sum-half_batches": runs["sum"]}, "best-val")
     assert table["method"][0].startswith("static weights, best of 3 on validation")
     assert table["trials"].tolist() == [3, 1]
-    assert controls.tuned_table(make({"sum": 0.0, "static-10": 0.0}), "best-val").empty
+    for fewer in ({"static-10": 0.0}, {"static-10": 0.0, "static-30": 0.0}):
+        assert controls.tuned_table(make({"sum": 0.0, **fewer}), "best-val").empty, "two weights are not tuned"
+
+
+def test_weights_of_another_budget_are_not_among_the_tuned(make: Make) -> None:
+    def elsewhere(record: dict[str, Any]) -> None:
+        if record["experiment"] in ("p-static-90", "p-pcgrad"):
+            record["track"] = "reference"
+        if record["experiment"] == "p-static-50":
+            record["declaration"]["balancer"]["weights"] = [0.75, 2.25]
+
+    shifts = {"sum": 0.0, "pcgrad": 0.0, "static-10": -0.02, "static-30": -0.01, "static-50": 0.0, "static-90": 0.05}
+    runs = make(shifts, edit=elsewhere)
+    _, weights, count = controls.tuned(runs, "best-val")
+    assert (set(weights.values()), count) == ({0.25}, 3), "0.75 of 3"
+    assert controls.tuned_table(runs, "best-val")["method"].tolist()[1:] == ["sum"]
 
 
 def test_an_exact_repeat_has_no_floor(make: Make) -> None:
@@ -136,6 +195,22 @@ def test_the_null_of_half_batches(make: Make, same: float | None, word: str) -> 
         "one task, two halves of the batch (trained with sum)", "two random directions, P = 10,000 (computed)",
     ]  # fmt: skip
     assert table["n"][0] == "3 seeds, 90 steps"
+
+
+def test_a_row_of_the_nulls_by_hand(make: Make) -> None:
+    """Seeds' means are 0.1, 0.2, 0.3 and not their medians; the interval is over three seeds, the share over steps."""
+    cosines = {0: [-0.2, -0.1, 0.6], 1: [-0.2, 0.2, 0.6], 2: [0.1, 0.2, 0.6]}
+
+    def log(record: dict[str, Any]) -> None:
+        rows = [{"step": i, "mean_cosine": c} for i, c in enumerate(cosines[record["seed"]])]
+        null = {"null.cross_task": 0.4, "null.same_task": 0.5 + 0.1 * record["seed"]}
+        record["diagnostics"] = [row | null for row in rows]
+
+    runs = make({"sum-half_batches": 0.0}, seeds=3, edit=log)
+    assert "(mean cosine -0.200 [-0.448, +0.048], n = 3)" in controls.null_sentence(runs)
+    row = controls.nulls(runs).iloc[0]
+    assert row["mean cosine"] == "0.200 [-0.048, 0.448]"  # 0.2 +- 4.303 * 0.1 / sqrt 3
+    assert (row["share below 0"], row["n"]) == ("0.33", "3 seeds, 9 steps")
 
 
 def test_the_section_names_what_it_stands_on(make: Make) -> None:

@@ -1,11 +1,13 @@
 """The front of static weights: worked distances, what noise does to them, hypervolume, and real shapes of input."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from gradsurgery.reporting import fronts
 from gradsurgery.reporting.fronts import Front, band, distance, distances, front, hypervolumes
@@ -38,6 +40,8 @@ def test_beyond_the_ends_there_is_no_distance() -> None:
     found = of(np.stack([LINE] * 3), far=np.array([[0.95, 0.4]] * 3), near=np.array([[0.8, 0.8]] * 3))
     assert list(distances(found)) == ["near"]
     assert "beyond the weights' ends" in fronts.table(found).to_string()
+    once = of(np.stack([LINE] * 3), astray=np.array([[0.8, 0.8], [0.8, 0.8], [0.95, 0.4]]))
+    assert distances(once) == {}, "one seed beyond the ends is enough"
 
 
 def simulated(seeds: int, shift: float, rng: np.random.Generator) -> Front:
@@ -64,18 +68,26 @@ def test_seeds_cancel_what_they_share() -> None:
     assert entry.sd < 0.008  # the seeds themselves move by 0.02 in both tasks
 
 
-def test_the_band_is_as_wide_as_students_interval_at_a_weight() -> None:
-    rng = np.random.default_rng(1)
+@pytest.mark.parametrize(("seeds", "slack"), [(3, 0.1), (5, 0.15)])
+def test_the_band_is_as_wide_as_students_interval_at_a_weight(seeds: int, slack: float) -> None:
+    """Of three seeds the bootstrap's quantiles are the extremes: 0.94 to 1.08 of Student's width, by their range."""
+    rng, factor = np.random.default_rng(1), student.ppf(0.975, seeds - 1)
     ratios = []
     for _ in range(12):
-        points = LINE + 0.01 * rng.standard_normal((3, 1, 1))  # moves along v only, so that u stays
+        points = LINE + 0.01 * rng.standard_normal((seeds, 1, 1))  # moves along v only, so that u stays
         grid, (low, middle, high) = band(of(points))
         v = points.sum(axis=2) / 2**0.5
         at = np.interp((LINE[1, 0] - LINE[1, 1]) / 2**0.5, grid, high - low)
-        ratios.append(at / (2 * 4.302653 * v[:, 1].std(ddof=1) / 3**0.5))
+        ratios.append(at / (2 * factor * v[:, 1].std(ddof=1) / seeds**0.5))
         assert (low <= middle).all()
         assert (middle <= high).all()
-    assert np.mean(ratios) == pytest.approx(1.0, abs=0.3)
+    assert ratios == pytest.approx(np.ones(len(ratios)), abs=slack)
+
+
+def test_the_band_repeats() -> None:
+    found = of(LINE + 0.01 * np.random.default_rng(1).standard_normal((7, 4, 2)))
+    for first, again in zip(band(found), band(found), strict=True):
+        assert np.array_equal(first, again)
 
 
 def test_hypervolume_by_hand() -> None:
@@ -84,6 +96,10 @@ def test_hypervolume_by_hand() -> None:
     gains = hypervolumes(found)
     assert gains["inner"].mean == 0.0
     assert gains["outer"].mean == pytest.approx(100 * (0.09 / 0.08 - 1))
+    # Another seed whose worst value is 0.4 moves the reference of both to (0.4, 0.4).
+    lower = np.stack([LINE, np.where(LINE == 0.5, 0.4, LINE)])
+    joined = hypervolumes(of(lower, outer=np.array([[0.8, 0.8]] * 2)))["outer"]
+    assert joined.mean == pytest.approx(100 * ((0.18 / 0.17 - 1) + (0.16 / 0.15 - 1)) / 2)
 
 
 def test_a_sentence_says_beyond_only_when_it_stands() -> None:
@@ -140,3 +156,35 @@ def test_what_makes_no_front(runs: Callable[..., dict[str, list[Run]]]) -> None:
     assert front(runs(weights=(10, 90)), "last") is None
     assert front(runs(seeds=1), "last") is None
     assert front(runs(track="reference"), "last") is None
+
+
+def test_who_belongs_to_a_front(runs: Callable[..., dict[str, list[Run]]]) -> None:
+    """Weights under another aggregator are a method; lines that only watch, or lack a seed, are neither."""
+    made = runs()
+    declaration = made["static-30"][0].declaration | {"aggregator": {"name": "pcgrad"}}
+    made["pcgrad-static-30"] = [dataclasses.replace(run, declaration=declaration) for run in made["static-30"]]
+    made |= {"sum-half_batches": made["sum"], "short": made["sum"][1:]}
+    made["static-50"] = made["static-50"][:2]
+    found = front(made, "last")
+    assert found is not None
+    assert found.weights == ("static-10", "static-30", "static-50", "static-70", "static-90")
+    assert found.seeds == (0, 1), "those that every weight has"
+    assert set(found.others) == {"sum", "pcgrad", "pcgrad-static-30"}
+
+
+def test_points_are_those_of_the_rule_turned_so_that_more_is_better(runs: Callable[..., dict[str, list[Run]]]) -> None:
+    made = runs()
+    for rule, index in (("last", -1), ("last10", None)):
+        found = front(made, rule)
+        assert found is not None
+        rows = [run.epochs[index:] if index else run.epochs[-2:] for run in made["pcgrad"]]
+        expected = [[np.mean([row[f"test.{name}"] for row in each]) for name in METRICS] for each in rows]
+        assert found.others["pcgrad"] == pytest.approx(np.array(expected))
+    lower = front(runs(metrics=dict.fromkeys(METRICS, False)), "last")
+    assert lower is not None
+    assert lower.others["pcgrad"] == pytest.approx(-np.array([list(_last(run).values()) for run in made["pcgrad"]]))
+    assert (lower.points < 0).all()
+
+
+def _last(run: Run) -> dict[str, float]:
+    return {name: run.epochs[-1][f"test.{name}"] for name in METRICS}

@@ -68,3 +68,30 @@ def test_test_size_is_taken_from_the_settings_where_no_rows_are_told(made_up: Ca
     for size, expected in ((4000, 4000), (0, None)):  # 0 stands for the whole test set, whose size only the data know
         record["declaration"]["settings"] = {"test_size": size}
         assert parse([json.dumps(record)], "h.jsonl")[0].test_size == expected
+
+
+OBSERVED = {
+    "names": ["a", "b"], "sizes": [3, 4],
+    "rows": [{"step": 0, "mean_cosine": [0.1, 0.2], "magnitude_similarity": [1.0, 1.0], "curvature": [0.0, 2.0]}],
+}  # fmt: skip
+
+
+def test_layers_that_were_observed_are_read(made_up: Callable[..., dict]) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0)
+    assert parse([json.dumps(record)], "h.jsonl")[0].observed is None
+    assert parse([json.dumps(record | {"observed": OBSERVED})], "h.jsonl")[0].observed == OBSERVED
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"names": None}, r"h.jsonl:1: `observed` must hold a list of names, found None"),
+        ({"sizes": [3]}, r"h.jsonl:1: `observed` must hold 2 numbers in sizes"),
+        ({"rows": [{"step": 5, "curvature": [1.0]}]}, r"`observed` must hold 2 numbers in curvature of step 5"),
+        ({"rows": [{"step": 5, "curvature": 1.0}]}, r"`observed` must hold 2 numbers in curvature of step 5"),
+    ],
+)
+def test_layers_with_the_wrong_numbers_are_refused(made_up: Callable[..., dict], change: dict, message: str) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0) | {"observed": OBSERVED | change}
+    with pytest.raises(ValueError, match=message):
+        parse([json.dumps(record)], "h.jsonl")

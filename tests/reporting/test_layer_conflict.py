@@ -88,6 +88,9 @@ def test_runs_that_never_meet_the_same_loss_are_not_compared_there():
     found = compare([made(line, [0.4, 0.3])], [made(line, [1.0, 0.5])], -0.1)
     assert found.whole_loss is None
     assert found.layers_loss is None
+    courses = [([0.4, 0.3], [1.0, 0.5]), ([1.0, 0.5], [1.0, 0.5])]
+    runs, base = ([made(line, pair[i], seed=s) for s, pair in enumerate(courses)] for i in (0, 1))
+    assert compare(runs, base, -0.1).whole_loss is None, "not the seeds that happen to meet"
     with pytest.raises(ValueError, match="`base` must share a seed with `runs`, found none"):
         compare([made(line, [1.0], seed=1)], [made(line, [1.0])], -0.1)
 

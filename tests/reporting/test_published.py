@@ -164,6 +164,15 @@ def test_the_recomputation_itself_writes_the_doubt_into_the_record(record: str, 
     assert text in str(found.doubtful)
 
 
+@pytest.mark.parametrize("shift", [0.11, -0.11])
+@pytest.mark.parametrize("row", ["MTAN", "CAGrad, c = 0.4"])
+def test_a_delta_m_moved_by_a_tenth_is_flagged_in_its_record(row: str, shift: float) -> None:
+    edited = copy.deepcopy(document("cagrad"))
+    next(t for t in edited["tables"] if t["id"] == "table-1")["rows"][row]["delta_m"] += shift
+    found = {r.id: r for r in read(edited).records}[f"cagrad/table-1/{row}/all.delta_m"]
+    assert "its own metrics give" in str(found.doubtful)
+
+
 def test_a_doubt_goes_when_the_number_is_put_right() -> None:
     mended = copy.deepcopy(document("cagrad"))
     row = next(t for t in mended["tables"] if t["id"] == "table-1")["rows"]["CAGrad, UW, c = 0.6"]
@@ -185,6 +194,8 @@ def test_cells_of_an_answered_row_know_their_baseline() -> None:
     assert cell.answered_by is not None
     assert cell.answered_by.minus == "multi_fashion_mnist_resnet-sum"
     assert cell.margin == pytest.approx(98.30 - 97.42)
+    signs = {key: next(r.direction for r in paper(key).records if r.metric == "delta_m") for key in ("recon", "cagrad")}
+    assert signs == {"recon": "higher", "cagrad": "lower"}, "the papers print it with opposite signs"
     assert found["recon/table-1/Joint/right.accuracy"].margin is None
     assert found["recon/table-1/MGDA/right.accuracy"].unanswered
     assert found["recon/table-1/Joint/size.megabytes"].unanswered

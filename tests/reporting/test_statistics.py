@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
+from scipy.stats import t as student
 
 from gradsurgery.reporting import statistics
-from gradsurgery.reporting.statistics import BCA_FROM, compare, holm, significant, summarise
+from gradsurgery.reporting.statistics import BCA_FROM, DRAWS, compare, holm, significant, summarise
 
 
 def test_worked_example() -> None:
@@ -23,14 +25,33 @@ def test_no_repeat_is_refused() -> None:
         summarise([])
 
 
-@pytest.mark.parametrize(("n", "samples"), [(3, 4000), (5, 4000), (10, 4000), (BCA_FROM, 400)])
-def test_coverage_of_the_interval(n: int, samples: int) -> None:
-    """95 % +- 2 on simulated differences of known mean; 400 samples know their coverage to 1.1 points, 4,000 to 0.3."""
+def bounds(samples: int, n: int) -> np.ndarray:
+    """Low, mean and high of each of `samples` means of n draws around 1."""
     draws = np.random.default_rng(7).normal(1.0, 2.0, (samples, n))
     summaries = [summarise(row.tolist()) for row in draws]
     assert {s.interval for s in summaries} == {"bca" if n >= BCA_FROM else "t"}
-    covered = np.mean([s.low <= 1.0 <= s.high for s in summaries if s.low is not None and s.high is not None])
-    assert 0.93 < covered < 0.97
+    return np.array([(s.low, s.mean, s.high) for s in summaries], dtype=float)
+
+
+def coverage(found: np.ndarray, factor: float = 1.0) -> float:
+    """How often the interval holds the true mean of 1, or would if it were `factor` as wide."""
+    low, mean, high = found.T
+    return float(np.mean((mean - factor * (mean - low) <= 1.0) & (mean + factor * (high - mean) >= 1.0)))
+
+
+@pytest.mark.parametrize(("n", "samples", "slack"), [(3, 4000, 0.01), (5, 4000, 0.01), (10, 4000, 0.01),
+                                                     (BCA_FROM, 400, 0.02)])  # fmt: skip
+def test_coverage_of_the_interval(n: int, samples: int, slack: float) -> None:
+    """On simulated differences of known mean; 4,000 samples know their coverage to 0.34 points, 400 to 1.1."""
+    assert coverage(bounds(samples, n)) == pytest.approx(0.95, abs=slack)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_the_coverage_test_would_see_a_wrong_interval(n: int) -> None:
+    """n degrees of freedom for n - 1, the normal's quantile, a biased sd, sqrt(n - 1): each misses by over a point."""
+    found, right = bounds(4000, n), student.ppf(0.975, n - 1)
+    wrong = (student.ppf(0.975, n) / right, 1.96 / right, ((n - 1) / n) ** 0.5, (n / (n - 1)) ** 0.5)
+    assert all(abs(coverage(found, factor) - 0.95) > 0.01 for factor in wrong)
 
 
 def test_bootstrap_interval_repeats_and_leans_with_the_data() -> None:
@@ -42,6 +63,10 @@ def test_bootstrap_interval_repeats_and_leans_with_the_data() -> None:
     assert summary.low is not None
     assert summary.high is not None
     assert summary.high - summary.mean > summary.mean - summary.low  # as skewed as the data, which t cannot be
+    assert DRAWS == 10_000  # protocol.md 1.3
+    percentile = bootstrap((values,), np.mean, n_resamples=DRAWS, method="percentile", rng=1).confidence_interval
+    assert (summary.low, summary.high) > (percentile.low, percentile.high)  # the correction leans further
+    assert summary.high > percentile.high
 
 
 def test_equal_repeats_have_an_interval_of_no_width() -> None:
@@ -61,6 +86,8 @@ def test_comparison_worked_by_hand() -> None:
     assert result["a"].improved_interval == pytest.approx((0.025 ** (1 / 3), 1.0))  # (1/2 alpha)^(1/n)
     assert (result["b"].improved, result["b"].improved_interval) == (1.5, (0.0, 1.0))
     assert result["c"].improved == 1.5
+    # One won and one tied of three: from none of the tied (1 of 3 at the least) to all of them (2 of 3 at the most).
+    assert result["c"].improved_interval == pytest.approx((1 - 0.975 ** (1 / 3), 0.975 ** (1 / 3)))
     assert list(result) == ["a", "b", "c"]
 
 
@@ -102,6 +129,9 @@ def test_a_difference_must_exceed_the_noise_of_the_test_set() -> None:
     assert narrow.separates()
     assert narrow.separates(0.1)
     assert not narrow.separates(0.2)
+    below = compare({"a": [-0.18, -0.181, -0.179]})["a"]
+    assert below.separates(0.1)
+    assert not below.separates(0.2)
 
 
 def test_one_seed_is_compared_without_a_verdict() -> None:
@@ -124,3 +154,11 @@ def test_test_set_noise_covers_independent_errors() -> None:
 def test_test_set_noise_of_a_mean_over_tasks() -> None:
     one = statistics.test_noise([(0.9, 0.8)], 400)
     assert statistics.test_noise([(0.9, 0.8), (0.9, 0.8)], 400) == pytest.approx(one / 2**0.5)
+
+
+def test_equal_differences_other_than_zero_are_as_sure_as_can_be() -> None:
+    """No spread and no difference is p = 1; no spread and a difference is p = 0, and no effect size either way."""
+    found = compare({"same": [0.0] * 3, "moved": [0.5] * 3, "pair": [1.0, 2.0]})
+    assert (found["same"].p, found["moved"].p) == (1.0, 0.0)
+    assert found["moved"].effect is None
+    assert found["pair"].effect is None, "Hedges' factor is not defined for two"

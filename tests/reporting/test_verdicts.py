@@ -45,13 +45,21 @@ def test_counts_add_up_to_the_records(findings, papers) -> None:
     assert list(table["records"]) == [len(paper.records) for paper in papers]
     assert (table[list(WORDS)].sum(axis=1) == table["records"]).all()
     assert (table["claims and controls"] > 4).all()
+    for row, paper in zip(table.to_dict("records"), papers, strict=True):
+        assert row["with an experiment"] == sum(r.answered_by is not None for r in paper.records)
+        assert row["doubtful"] == sum(r.doubtful is not None for r in paper.records)
+        assert row["claims and controls"] == sum(r.id.count("/") == 1 for r in paper.records)
 
 
-def test_an_answered_record_names_experiment_metric_and_reason(findings) -> None:
+def test_an_answered_record_names_experiment_metric_and_reason(findings, papers) -> None:
     entry = verdicts.verdicts(findings)["cagrad/fashion-cagrad-c0_5"]
     assert entry["experiment"] == "multi_fashion_mnist-cagrad-c0_5"
     assert entry["minus"] == "multi_fashion_mnist-mean"
     assert entry["why"].startswith("paired difference over 3 repeats")
+    doubted = {r.id for paper in papers for r in paper.records if r.doubtful}
+    assert {name for name, e in verdicts.verdicts(findings).items() if e.get("doubtful")} == doubted
+    twins = {r.id: r.twin for paper in papers for r in paper.records if r.answered_by and r.twin}
+    assert {name: e["twin"] for name, e in verdicts.verdicts(findings).items() if "twin" in e} == twins
     missing = verdicts.verdicts(findings)["recon/conflict-recon"]
     assert missing["verdict"].startswith("not run (no history of multi_fashion_mnist_resnet-")
 
@@ -61,6 +69,7 @@ def test_the_table_of_a_paper_shows_claims_before_cells(findings) -> None:
     cells = [name.count("/") > 1 for name in names]
     assert cells == sorted(cells)
     assert any(cells)
+    assert len(names) == sum(f.record.answered_by is not None for f in findings["recon"])
     assert verdicts.table([]).empty
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
-from gradsurgery.core.conflict import diagnose
+from gradsurgery.core.conflict import diagnose, magnitude_similarity, mean_cosine
+from gradsurgery.core.curvature import curvature_shares, kept_buffers
 from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
 from gradsurgery.core.jacobian import products
 from gradsurgery.core.layers import check_thresholds, conflict_counts, layer_grams, pair_cosines, shared_layers
@@ -44,6 +45,8 @@ class Learner:
         diagnose_every: conflict diagnostics are taken at step 0 and then every so many steps.
         score_layers: thresholds S; in every step the pairs of tasks whose cosine is below S are counted for each
             shared layer, which takes K backward passes whatever the method.
+        observe_layers: at every diagnosed step record cosine, magnitude similarity and curvature for each shared layer,
+            and the curvature as a diagnostic. Takes one more forward pass and two backward passes there.
 
     Attributes:
         surgery: the engine; used by `step` only.
@@ -52,6 +55,7 @@ class Learner:
         trajectory: what a landscape rule records, or None.
         layer_scores: conflict counts (layers, thresholds) of every epoch, the whole J in the last row; empty unless
             asked for.
+        observed: one row per diagnosed step, a list over the layers for each quantity; empty unless asked for.
         rule_state: what a rule keeps between epochs.
         step_count: optimiser steps taken or skipped.
         skipped_steps: steps not taken because a gradient was not finite.
@@ -73,8 +77,9 @@ class Learner:
         precision: Literal["float32", "bfloat16", "float16"] = "float32",
         diagnose_every: int = 50,
         score_layers: Sequence[float] = (),
+        observe_layers: bool = False,
     ) -> None:
-        check_options(precision, diagnose_every, score_layers)
+        check_options(precision, diagnose_every, score_layers, observe_layers)
         for module in network.modules():
             if type(module).__name__ in _WRAPPERS:
                 raise TypeError(
@@ -104,8 +109,10 @@ class Learner:
         self.surgery = GradientSurgery(shared, method, heads=[*self._heads, *self.balancer_parameters.values()])
         self.surgery.generator = generators.method
         self.score_layers = tuple(score_layers)
+        self.observe_layers = observe_layers
         self.layers = shared_layers(self.network)
         self.layer_scores: list[list[list[int]]] = []
+        self.observed: list[dict[str, Any]] = []
         self._autocast = _PRECISIONS[precision]
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "float16" else None
         self.balancer_state: State | None = None
@@ -160,6 +167,8 @@ class Learner:
             ).tolist()
         if finite and diagnosed:
             self.diagnostics.append({"step": self.step_count, **self._diagnose()})
+            if self.observe_layers:
+                self._observe(batches)
         if not self._update(finite):
             self.skipped_steps += 1
         self.backward_passes = passes
@@ -221,6 +230,7 @@ class Learner:
             "rule": self.rule_state,
             "trajectory": self.trajectory,
             "layer_scores": self.layer_scores,
+            "observed": self.observed,
             "epochs": self.epochs,
             "diagnostics": self.diagnostics,
             "counters": [self.step_count, self.skipped_steps, self.backward_passes],
@@ -243,6 +253,7 @@ class Learner:
         self.rule_state = state["rule"]
         self.trajectory = state["trajectory"]
         self.layer_scores = state["layer_scores"]
+        self.observed = state["observed"]
         self.epochs = state["epochs"]
         self.diagnostics = state["diagnostics"]
         self.step_count, self.skipped_steps, self.backward_passes = state["counters"]
@@ -262,6 +273,21 @@ class Learner:
             numbers = diagnose(G, G @ w, float(np.sqrt(max(w @ G @ w, 0.0))))
         state = self.surgery.state or {}
         return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
+
+    def _observe(self, batches: Sequence[Any]) -> None:
+        """The layers' row of a diagnosed step, before the update. The run goes on as if nobody had looked."""
+        parameters = self.surgery.parameters
+        with kept_buffers(self.network):  # to the end: the graph holds BatchNorm's statistics
+            with self.autocast():
+                losses = [torch.stack(self.problem.losses(self.network, move(b, self.device))).mean() for b in batches]
+            loss = torch.stack(losses).mean()
+            whole, shares = curvature_shares(loss, parameters, self.surgery.direction, self.layers)
+        G = layer_grams(self.surgery.jacobian, parameters, self.layers)
+        self.diagnostics[-1]["curvature"] = whole
+        self.observed.append({
+            "step": self.step_count, "mean_cosine": [mean_cosine(own) for own in G],
+            "magnitude_similarity": [magnitude_similarity(own) for own in G], "curvature": shares,
+        })  # fmt: skip
 
     def _update(self, finite: bool) -> bool:
         """Clips and steps. False if the step was left out."""
@@ -283,13 +309,18 @@ class Learner:
 
 
 def check_options(
-    precision: object = "float32", diagnose_every: object = 50, score_layers: Sequence[float] = ()
+    precision: object = "float32",
+    diagnose_every: object = 50,
+    score_layers: Sequence[float] = (),
+    observe_layers: object = False,
 ) -> None:
     """Refuses what a `Learner` cannot run with; apart from it so that a declaration is checked before any work."""
     if precision not in _PRECISIONS:
         raise ValueError(f"`precision` must be one of {', '.join(_PRECISIONS)}, found {precision!r}.")
     if type(diagnose_every) is not int or diagnose_every < 1:
         raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
+    if type(observe_layers) is not bool:
+        raise ValueError(f"`observe_layers` must be true or false, found {observe_layers!r}.")
     check_thresholds(score_layers)
 
 

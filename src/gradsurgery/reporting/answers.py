@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import Measure, by_word, measure
+from gradsurgery.reporting.noise import auc_noise, classes_of
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import Summary, summarise, test_noise
 
@@ -42,9 +42,10 @@ def difference_of(runs: Sequence[Run], others: Sequence[Run], metric: str, metri
 def noise_of(run: Run, other: Run, metric: str, metrics: Metrics, classes: tuple[int, int] | None = None) -> float:
     """What the test set's size alone can move a difference by, in the unit of `difference_of`; 0 where it is not known.
 
-    Known for accuracies on a test set of known size, and for an AUC whose positives and negatives are given.
+    Known for accuracies on a test set of known size, and for an AUC whose positives and negatives are known.
     """
     size = run.test_size if metric.startswith("all.") else run.examples(metric.split(".")[0])
+    classes = classes or classes_of(run, metric.split(".")[0])
     known = size if metric.endswith(".accuracy") else classes if metric.endswith(".auc") else None
     if known is None:
         return 0.0
@@ -53,19 +54,6 @@ def noise_of(run: Run, other: Run, metric: str, metrics: Metrics, classes: tuple
     if isinstance(known, tuple):
         return auc_noise(means, *known)
     return 100 * test_noise([(means[0], means[1])], known)  # tasks as fully dependent: an upper bound
-
-
-def auc_noise(areas: Sequence[float], positives: int, negatives: int) -> float:
-    """95 % bound on what drawing the test set can move an AUC by, or the difference of two (Hanley and McNeil, 1982).
-
-    The scores of two models are taken as independent; they are not, so this is an upper bound, as `test_noise` is.
-    """
-    variance = 0.0
-    for area in areas:
-        twice, against = area / (2 - area), 2 * area**2 / (1 + area)
-        spread = area * (1 - area) + (positives - 1) * (twice - area**2) + (negatives - 1) * (against - area**2)
-        variance += spread / (positives * negatives)
-    return float(norm.ppf(0.975)) * variance**0.5
 
 
 def _names(run: Run, metric: str) -> list[str]:

@@ -22,6 +22,7 @@ from gradsurgery.reporting.readme import findings_table
 from gradsurgery.reporting.section import Evidence, Section
 from gradsurgery.reporting.sentences import image_sentence, landscape_sentence
 from gradsurgery.reporting.statistics import significant
+from gradsurgery.reporting.study import Trial
 from gradsurgery.reporting.style import NAMES, SECTIONS, png
 from gradsurgery.reporting.tables import Linked, source
 
@@ -34,6 +35,7 @@ class Sources:
         groups, metrics, costs: by experiment.
         papers: the published records.
         datasets, declared: `datasets` and `problems` of params.yaml.
+        studies: the trials of `make study`, by problem.
     """
 
     groups: Groups
@@ -42,6 +44,7 @@ class Sources:
     papers: Sequence[Paper]
     datasets: Mapping[str, Mapping[str, Any]]
     declared: Mapping[str, Mapping[str, Any]]
+    studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +64,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     findings = verdicts.find(sources.papers, sources.groups, sources.metrics)
     headlines = [f for group in findings.values() for f in group if f.record.headline]
     known = {paper.key: paper for paper in sources.papers}
-    made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known))
+    made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known, sources.studies))
     for problem in toys:
         out.plot(problem, _trajectories({m: g[0] for m, g in of(sources.groups, problem).items()}))
     entries = [
@@ -80,6 +83,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
         "problems": [controlled.comparison(sources.groups, sources.metrics, problem, out) for problem in data],
         "conflict": observatory.conflict(sources.groups, data, out),
         "conflict_table": out.table("conflict", observatory.table(sources.groups, data)),
+        "conflict_sheets": observatory.sheets(sources.groups, data, out),
         "costs": costing.costs(sources.groups, sources.costs, data, out),
         "data": cards.data(sources.groups, data, sources.datasets, sources.declared),
         "deviations": out.table("deviations", deviations.deviations(sources.groups, sources.metrics, data)),

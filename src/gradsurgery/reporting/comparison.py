@@ -20,8 +20,9 @@ from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contr
 from gradsurgery.reporting.contract import violations
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import by_word
+from gradsurgery.reporting.noise import mean_noise, metric_noise
 from gradsurgery.reporting.selection import RULES, select
-from gradsurgery.reporting.statistics import Summary, compare, significant, summarise, test_noise
+from gradsurgery.reporting.statistics import Summary, compare, significant, summarise
 
 DEFAULT_RULE = "best-val"
 BASELINE = "sum"
@@ -166,8 +167,7 @@ def _comparable(rows: Seeds, base: Seeds) -> list[int]:
 def _paired(rows: Seeds, baseline: Seeds, run: Run) -> dict[str, Any]:
     """Differences per metric, per mean over tasks, and under `all` where every task has the same metric.
 
-    `test_noise` beside a difference of accuracies is what the test set's size alone can move it by. The tasks of a mean
-    are taken as fully dependent (exits share their pictures), which makes it an upper bound there too.
+    `test_noise` beside a difference is what the test set's size alone can move it by, where that is known.
     """
     seeds = sorted(set(rows) & set(baseline))
     if not seeds:
@@ -175,19 +175,16 @@ def _paired(rows: Seeds, baseline: Seeds, run: Run) -> dict[str, Any]:
     differences = {
         name: difference(rows, baseline, name).as_record() | {"higher": run.metrics[name]} for name in rows[seeds[0]]
     }
-    sizes = {name: run.examples(name.split(".")[0]) for name in run.metrics}
     mine, theirs = _mean(rows, seeds), _mean(baseline, seeds)
-    pairs = {name: (mine[name], theirs[name]) for name in run.metrics}
+    noises = {name: metric_noise(run, name, mine[name], theirs[name]) for name in run.metrics}
     words = by_word(run.metrics)
     for word, names in words.items():
         total = difference(_task_mean(rows, names), _task_mean(baseline, names), "all").as_record()
         differences[f"all.{word}"] = total | {"higher": run.metrics[names[0]]}
-        pairs[f"all.{word}"] = (float(np.mean([mine[n] for n in names])), float(np.mean([theirs[n] for n in names])))
-        sizes[f"all.{word}"] = run.test_size
+        noises[f"all.{word}"] = mean_noise(run, names, mine, theirs)
     for name, entry in differences.items():
-        size = sizes[name]
-        if name.endswith(".accuracy") and size is not None:
-            entry["test_noise"] = significant(test_noise([pairs[name]], size))
+        if (noise := noises[name]) is not None:
+            entry["test_noise"] = significant(noise)
     if len(words) == 1:
         differences["all"] = differences[f"all.{next(iter(words))}"]
     return differences

@@ -19,12 +19,13 @@ from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.selection import FAIR
 
 TRACK = "controlled"
+REFERENCE = "reference"  # on another budget than its problem: shown, and never beside what is compared
 
 # Slots that name the method; what they hold is what is compared, but for a clip of their own.
 _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _OWN_CLIPS = ("max_norm", "norm_cap")
 # What a line may set for itself without changing what is trained.
-_OBSERVING = ("diagnose_every", "score_layers")
+_OBSERVING = ("diagnose_every", "score_layers", "observe_layers")
 # Ends of the names of lines that train as another line does to the bit, and are there to measure something.
 _WATCHING = ("-repeat", "-half_batches")
 

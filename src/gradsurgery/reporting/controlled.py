@@ -7,8 +7,10 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.reporting import figures, tables
+from gradsurgery.reporting.contract import REFERENCE
 from gradsurgery.reporting.grouping import Groups, Metrics, of, records, setting, title
 from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.noise import unknown
 from gradsurgery.reporting.output import Output
 from gradsurgery.reporting.selection import score
 from gradsurgery.reporting.sentences import image_sentence
@@ -17,7 +19,10 @@ from gradsurgery.reporting.style import family
 
 
 def comparison(groups: Groups, metrics: Metrics, problem: str, out: Output) -> dict[str, Any]:
-    """Sentence, figures and tables of one problem with data."""
+    """Sentence, figures and tables of one problem with data.
+
+    Lines of another budget (track `reference`) stand last in the tables, as what they are, and in no figure.
+    """
     runs, entries = of(groups, problem), records(metrics, problem)
     directions = next(iter(runs.values()))[0].metrics
     _plots(runs, entries, problem, out)
@@ -25,13 +30,15 @@ def comparison(groups: Groups, metrics: Metrics, problem: str, out: Output) -> d
     more: list[dict[str, Any]] = []
     shown: dict[str, Any] = {
         "key": problem, "title": title(problem), "sentence": image_sentence(problem, metrics),
-        "setting": setting(runs), "first": first, "more": more,
+        "setting": f"{setting(runs)} {unknown(next(iter(runs.values()))[0])}".strip(), "first": first, "more": more,
         "table": out.table(problem, tables.problem_table(metrics, problem, directions)),
         "rules": out.table(f"{problem}-selection", tables.rules_table(metrics, problem, directions)),
         "tasks": None,
     }  # fmt: skip
     if len(directions) > tables.MANY:
         shown["tasks"] = out.table(f"{problem}-tasks", tables.tasks_table(metrics, problem, directions))
+    runs = {method: group for method, group in runs.items() if group[0].track != REFERENCE}
+    entries = {method: entries[method] for method in runs}
     if any(r.get("minus_sum") for r in entries.values()):
         caption = (
             f"{title(problem)}: every method minus the sum, mean of tasks, paired by seed, 95 % intervals. The grey "

@@ -13,8 +13,9 @@ import pandas as pd
 from gradsurgery.reporting.contract import TRACK, violations, watching
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import Measure, by_word, measure
-from gradsurgery.reporting.selection import RULES, score
-from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise, test_noise
+from gradsurgery.reporting.noise import mean_noise
+from gradsurgery.reporting.selection import RULES, score, select
+from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise
 from gradsurgery.reporting.style import family, label
 from gradsurgery.reporting.tables import source
 
@@ -24,7 +25,8 @@ Levels = dict[int, float]
 METHOD = "pcgrad"  # what the placebos are placebos of
 PLACEBOS = ("placebo_random", "placebo_positive", "placebo_permuted")
 BASELINE = "sum"
-EQUAL = "sum-equal_passes"  # the sum with as many backward passes as the method
+# The sum on more epochs than the problem has; with two tasks, twice as many are as many backward passes as PCGrad's.
+LONG = ("sum-long", "sum-equal_passes")
 LEAST = 3  # weights that can be called tuned
 
 
@@ -43,7 +45,7 @@ def placebos(runs: Runs, rule: str) -> dict[str, Comparison]:
     if METHOD not in runs:
         return {}
     own = levels(runs[METHOD], rule)
-    others = [m for m in (*PLACEBOS, BASELINE, EQUAL) if m in runs]
+    others = [m for m in (*PLACEBOS, BASELINE, *LONG) if m in runs]
     paired = {m: _minus(own, levels(runs[m], rule)) for m in others}
     return compare({m: values for m, values in paired.items() if values})
 
@@ -81,9 +83,9 @@ def placebo_sentence(runs: Runs, rule: str) -> str:
     text = text if text.startswith(name) else f"{name} is {text}"
     if same or behind:
         text += " A placebo that does as well, or cannot be told apart, leaves the mechanism unsupported here."
-    if EQUAL in compared:
-        entry, how = compared[EQUAL], _measure(runs)
-        told = entry.separates(noise_of(runs, (METHOD, EQUAL), rule))
+    for equal in (m for m in LONG if m in compared):
+        entry, how = compared[equal], _measure(runs)
+        told = entry.separates(noise_of(runs, (METHOD, equal), rule))
         side = "no difference detected" if not told else "better" if entry.difference.mean > 0 else "worse"
         step = f" {how.step}" if how.step else ""
         text += f" Against the sum with as many backward passes: {side} ({_say(entry.difference, how)}{step})."
@@ -211,13 +213,12 @@ def barred(runs: Runs, rule: str) -> pd.DataFrame:
 
 
 def noise_of(runs: Runs, methods: Sequence[str], rule: str) -> float:
-    """What the test set's size alone can move a difference of the first method to another by; 0 but for accuracies."""
+    """What the test set's size alone can move the first method minus another by; 0 where it is not known."""
     run = runs[methods[0]][0]
-    words = by_word(run.metrics)
-    if next(iter(words)) != "accuracy" or run.test_size is None:
-        return 0.0
-    shares = [float(np.mean(list(levels(runs[m], rule).values()))) for m in methods]
-    return max(test_noise([(shares[0], other)], run.test_size) for other in shares)
+    names = next(iter(by_word(run.metrics).values()))
+    chosen = {m: [select(each, rule) for each in runs[m]] for m in methods}
+    means = {m: {name: float(np.mean([row[name] for row in rows])) for name in names} for m, rows in chosen.items()}
+    return max(mean_noise(run, names, means[methods[0]], means[m]) or 0.0 for m in methods)
 
 
 def _level(run: Run, epochs: Sequence[int], split: str) -> float:

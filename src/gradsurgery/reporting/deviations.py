@@ -21,7 +21,7 @@ BASELINES = {
     "single-task runs": ("single_task",), "mean": ("mean",), "static weights": ("static",),
     "random weights": ("random_weights",), "uncertainty": ("uncertainty",), "DWA": ("dwa",), "log loss": ("log_loss",),
     "MGDA": ("mgda",), "UPGrad or Nash-MTL": ("torchjd",), "sum + regularisation": ("sum-regularised",),
-    "sum at equal compute": ("sum-equal",), "placebos": ("placebo",),
+    "sum at equal compute": ("sum-equal", "sum-long"), "placebos": ("placebo",),
 }  # fmt: skip
 
 

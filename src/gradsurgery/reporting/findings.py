@@ -16,7 +16,6 @@ from scipy.stats import t as student
 
 from gradsurgery.reporting.answers import (
     CONFLICT,
-    auc_noise,
     cosines_of,
     difference_of,
     noise_of,
@@ -25,6 +24,7 @@ from gradsurgery.reporting.answers import (
     values_of,
 )
 from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.noise import auc_noise
 from gradsurgery.reporting.published import Answer, Record
 from gradsurgery.reporting.statistics import Summary, summarise
 

@@ -15,6 +15,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 # Fields that only later histories hold, with what stands for them where they are missing.
 _LATER: dict[str, tuple[tuple[type, ...], Any]] = {
     "layers": ((dict, type(None)), None), "test_rows": ((int, dict, type(None)), None),
+    "observed": ((dict, type(None)), None),
 }  # fmt: skip
 
 
@@ -25,6 +26,8 @@ class Run:
     Attributes:
         layers: per-layer conflict counts: names, thresholds, scores per epoch, whole; None unless asked for.
         test_rows: examples behind every test metric, or by task where each task has examples of its own.
+        observed: cosine, magnitude similarity and curvature of every shared layer at every diagnosed step; None unless
+            asked for.
     """
 
     experiment: str
@@ -42,6 +45,7 @@ class Run:
     trajectory: Mapping[str, Any] | None
     layers: Mapping[str, Any] | None = None
     test_rows: int | Mapping[str, int] | None = None
+    observed: Mapping[str, Any] | None = None
 
     @property
     def method(self) -> str:
@@ -115,4 +119,18 @@ def _run(line: str) -> Run:
                 value = entry.get(key)
                 if not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"`epochs` must hold a finite {key} in epoch {entry.get('epoch')}, found {value}.")
+    if record["observed"] is not None:
+        _check_observed(record["observed"])
     return Run(**{field: record[field] for field in (*_TYPES, *_LATER)})
+
+
+def _check_observed(observed: Mapping[str, Any]) -> None:
+    for field in ("names", "sizes", "rows"):
+        if not isinstance(observed.get(field), list):
+            raise ValueError(f"`observed` must hold a list of {field}, found {observed.get(field)}.")
+    L = len(observed["names"])
+    for row in ({"sizes": observed["sizes"]}, *observed["rows"]):
+        for name, values in row.items():
+            if name != "step" and (not isinstance(values, list) or len(values) != L):
+                place = f" of step {row['step']}" if "step" in row else ""
+                raise ValueError(f"`observed` must hold {L} numbers in {name}{place}, found {values}.")

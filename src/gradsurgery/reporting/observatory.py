@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradsurgery.reporting import figures
+from gradsurgery.reporting import figures, observed_figures, observed_tables, pcgrad_condition
 from gradsurgery.reporting.grouping import Groups, of, title
+from gradsurgery.reporting.observed import Runs, has_null, observing, principal, trained
 from gradsurgery.reporting.output import Output
 from gradsurgery.reporting.statistics import summarise
 from gradsurgery.reporting.style import label, studied
@@ -38,8 +39,67 @@ def conflict(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[
                 f"{problem}-conflict", figures.conflict_over_training(measured), f"{over}; bands are 95 % intervals."
             ),
             "more": out.figure(f"{problem}-conflict-thirds", figures.conflict(measured), thirds),
+            "layers": _layers(problem, observing(runs), out),
         })  # fmt: skip
     return entries
+
+
+def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
+    """One sentence and three figures on the shared layers of a problem; None where no run recorded them."""
+    if not trained(runs):
+        return None
+    method = principal(runs)
+    shown = observed_tables.spoken(method)
+    null = ", and against two halves of one task's batch" if has_null(runs[method]) else ""
+    bands = "bands and bars are 95 % intervals over seeds"
+    return {
+        "sentence": observed_tables.sentence(runs),
+        "first": out.figure(
+            f"{problem}-layers", observed_figures.over_layers(runs[method]),
+            f"{title(problem)}: shared layers, dark at the input, while training with {shown}{null}. Where layers are "
+            "many, a line is the mean of neighbours (of curvature their sum). Dotted, in each line's colour: two "
+            f"standard deviations below 0 of one step's cosine between random directions; {bands}.",
+        ),
+        "more": [
+            out.figure(
+                f"{problem}-layers-nulls", observed_figures.by_layer(runs),
+                f"{title(problem)}: every shared layer from the input on, means over training. Grey: two standard "
+                f"deviations of one step's cosine between random directions in that layer; {bands}.",
+            ),
+            out.figure(
+                f"{problem}-curvature", observed_figures.by_method(runs),
+                f"{title(problem)}: cosine between tasks and curvature along the step on the whole shared vector, by "
+                f"method; {bands}.",
+            ),
+        ],
+    }  # fmt: skip
+
+
+def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
+    """Tables of the observatory that not every report has, each with a sentence above it."""
+    condition = pcgrad_condition.sentence(groups, problems)
+    made = [
+        (
+            "conflict-methods", "Cosine and curvature by method", observed_tables.method_table(groups, problems),
+            "Means over training on the whole shared vector; differences are paired by seed, Holm over the methods "
+            "of a problem, or over its layers.",
+        ),
+        (
+            "conflict-layers", "Every shared layer", observed_tables.layer_table(groups, problems),
+            "p is two-sided, of the difference to halves of one task's batch where that was measured, else of the "
+            "cosine against 0. Curvature is the layer's share of that of the whole step.",
+        ),
+        (
+            "pcgrad-condition", "PCGrad's three-part condition, share of diagnosed steps (%)",
+            pcgrad_condition.table(groups, problems),
+            f"{condition} The shares are upper bounds: parts (b) and (c) name a Lipschitz constant that nobody knows, "
+            "so what they imply is counted, each column with those before it. Intervals are over seeds; where seeds "
+            "agree exactly they are those of the steps, taken as independent.",
+        ),
+    ]  # fmt: skip
+    return [
+        {"title": name, "note": note, "table": out.table(key, frame)} for key, name, frame, note in made if len(frame)
+    ]
 
 
 def table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:

@@ -9,16 +9,18 @@ from matplotlib.figure import Figure
 
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.published import Paper
+from gradsurgery.reporting.study import Trial
 
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Everything a section may read, keyed by experiment; `papers`, the published numbers, by paper."""
+    """Everything a section may read, keyed by experiment; published numbers by paper; studies by problem."""
 
     groups: Mapping[str, Sequence[Run]]
     metrics: Mapping[str, Mapping[str, Any]]
     costs: Mapping[str, Mapping[str, Any]]
     papers: Mapping[str, Paper] = dataclasses.field(default_factory=dict)
+    studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

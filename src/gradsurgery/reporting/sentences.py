@@ -27,16 +27,22 @@ def image_sentence(problem: str, metrics: Metrics) -> str:
     """Which methods differ from the sum beyond the noise of seeds and test set, in which direction and by how much.
 
     Of the mean over tasks where every task has the same metric, else one sentence for each kind of metric. A line that
-    may not stand in the controlled table (`excluded`) is only named.
+    may not stand in the controlled table (`excluded`), or is of another track than the sum, is only named: it trains
+    on other terms.
     """
     paired = [r for r in metrics.values() if r["problem"] == problem and r.get("minus_sum")]
-    records = [r for r in paired if not r.get("excluded")]
+    track = next((r["track"] for r in metrics.values() if (r["problem"], r["method"]) == (problem, "sum")), None)
+    records = [r for r in paired if not r.get("excluded") and r["track"] == track]
     if not records:
         return "The sum was not run, so that nothing can be compared with it."
     names = ["all"] if all("all" in r["minus_sum"] for r in records) else _kinds(records[0]["minus_sum"])
     sentence = " ".join(_metric_sentence(name, records) for name in names)
-    outside = ", ".join(label(r["method"]) for r in paired if r.get("excluded"))
+    outside = "; ".join(f"{label(r['method'])} ({_why_outside(r)})" for r in paired if r not in records)
     return f"{sentence} Outside this comparison: {outside}." if outside else sentence
+
+
+def _why_outside(record: Mapping[str, Any]) -> str:
+    return "breaks its terms" if record.get("excluded") else f"track {record['track']}"
 
 
 def _kinds(differences: Mapping[str, Any]) -> list[str]:
@@ -47,6 +53,7 @@ def _metric_sentence(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     first = records[0]["minus_sum"]
     metric = name if name != "all" else _kinds(first)[0]
     shown, accuracy = measure(metric), metric.endswith(".accuracy")
+    known = all("test_noise" in r["minus_sum"][name] for r in records)
     groups: dict[str, list[str]] = {"better": [], "worse": [], "same": [], "alone": []}
     best_first = sorted(records, key=lambda r: r["minus_sum"][name]["mean"], reverse=first[name]["higher"])
     for record in best_first:
@@ -63,7 +70,7 @@ def _metric_sentence(name: str, records: Sequence[Mapping[str, Any]]) -> str:
     words = {
         "better": "more accurate than the sum" if accuracy else "better than the sum",
         "worse": "less accurate" if accuracy else "worse",
-        "same": f"no difference detected beyond the noise of seeds{' and test set' if accuracy else ''}",
+        "same": f"no difference detected beyond the noise of seeds{' and test set' if known else ''}",
         "alone": "one seed only, no interval",
     }
     sentence = "; ".join(f"{words[key]}: {', '.join(methods)}" for key, methods in groups.items() if methods)

@@ -23,7 +23,11 @@ NAMES = {
     "placebo_permuted": "placebo: permuted tasks",
 }  # fmt: skip
 
-SECTIONS = {"controls": "Controls: is it the mechanism?"}  # sections that are no paper's, by module
+# Sections that are no paper's, by module.
+SECTIONS = {
+    "compute": "Equal compute: does the extra cost pay?", "controls": "Controls: is it the mechanism?",
+    "ranks": "Across problems: who ranks where?", "study": "Equal budgets: tuned as often",
+}  # fmt: skip
 
 # Methods whose name says more than its parts.
 _WHOLE = {"floor-logistic": "logistic regression", "floor-trees": "boosted trees"}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradsurgery.reporting.contract import REFERENCE
 from gradsurgery.reporting.measures import by_word, measure, worded
 from gradsurgery.reporting.selection import FAIR
 from gradsurgery.reporting.style import label
@@ -80,8 +81,9 @@ def spread(entry: Mapping[str, Any] | None, digits: int = 2, factor: float = 1.0
 
 
 def named(problem: str, metrics: Metrics) -> dict[str, Mapping[str, Any]]:
-    """The records of one problem by experiment."""
-    return {name: metrics[name] for name in sorted(metrics) if metrics[name]["problem"] == problem}
+    """The records of one problem by experiment, lines of another budget last."""
+    names = [name for name in metrics if metrics[name]["problem"] == problem]
+    return {name: metrics[name] for name in sorted(names, key=lambda n: (metrics[n]["track"] == REFERENCE, n))}
 
 
 def measured(value: Mapping[str, Any] | None, metric: str, signed: bool = False) -> str:
@@ -110,9 +112,9 @@ def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]
         for word in by_word(directions):
             unit = f" ({measure(word).step})" if measure(word).step else ""
             mean = ", mean of tasks" if word in words else ""
-            row[f"{measure(word).name} minus sum{mean}{unit}"] = measured(
-                record.get("minus_sum", {}).get(f"all.{word}"), word, signed=True
-            )
+            minus = record.get("minus_sum", {}).get(f"all.{word}")
+            row[f"{measure(word).name} minus sum{mean}{unit}"] = measured(minus, word, signed=True)
+            row[f"{measure(word).name}, the test set alone explains{unit}"] = _noise(minus, word)
         if several:
             row["Delta-m against the sum (%)"] = spread(record.get("delta_m_sum"), signed=True)
         row["Delta-m, metrics (%)"] = spread(record.get("delta_m_metric"), signed=True)
@@ -125,6 +127,13 @@ def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]
     if (frame["in the controlled table"] == "yes").all():
         frame = frame.drop(columns="in the controlled table")
     return frame[[name for name in frame.columns if not (frame[name] == "-").all()]]
+
+
+def _noise(minus: Mapping[str, Any] | None, word: str) -> str:
+    if minus is None or "test_noise" not in minus:
+        return "-"
+    how = measure(word)
+    return f"{how.factor * minus['test_noise']:.{how.digits}f}"
 
 
 def _standing(record: Mapping[str, Any]) -> str:

@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from gradsurgery.core.conflict import mean_cosine
+from gradsurgery.core.curvature import kept_buffers
 from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
 from gradsurgery.core.jacobian import gram
+from gradsurgery.core.layers import layer_grams
 from gradsurgery.core.learner import move
 
 
@@ -26,7 +29,8 @@ class HalfBatches(TrainingRule):
         null.random_sd    1 / sqrt(P), the standard deviation of the cosine of two random directions
 
     Halves carry twice the noise of a batch, so `mean_cosine` must not be held against `null.same_task`: `cross_task`
-    is there for that, with the same noise. Where the two agree, tasks conflict no more than examples do.
+    is there for that, with the same noise. Where the two agree, tasks conflict no more than examples do. With
+    `observe_layers` the first two are recorded for each layer too.
 
     The gradients are taken before the step and with the buffers (BatchNorm's statistics) put back afterwards, so the
     run is that of `joint` to the bit. It costs 2K backward passes on half batches per diagnosed step.
@@ -43,30 +47,27 @@ class HalfBatches(TrainingRule):
         """`Learner.step` on every batch; on those it diagnoses, the null first."""
         for batch in batches:
             diagnosed = learner.step_count % learner.diagnose_every == 0
-            null = self._null(learner, batch) if diagnosed else {}
+            J = self._halves_of(learner, batch) if diagnosed else None
             metrics = learner.step(batch)
             # A step that was skipped for a non-finite gradient leaves no row.
-            if null and learner.diagnostics and learner.diagnostics[-1]["step"] == learner.step_count - 1:
-                learner.diagnostics[-1] |= null
+            if J is not None and learner.diagnostics and learner.diagnostics[-1]["step"] == learner.step_count - 1:
+                learner.diagnostics[-1] |= {**_nulls(gram(J)), "null.random_sd": float(J.shape[1]) ** -0.5}
+                if learner.observe_layers:
+                    layers = [_nulls(G) for G in layer_grams(J, learner.surgery.parameters, learner.layers)]
+                    learner.observed[-1] |= {name: [null[name] for null in layers] for name in layers[0]}
             yield metrics
 
-    def _null(self, learner: Any, batch: Any) -> Metrics:
-        buffers = {name: buffer.clone() for name, buffer in learner.network.named_buffers()}
-        shared = learner.surgery.parameters
-        halves = [_gradients(learner, half, shared) for half in _halves(batch)]
-        with torch.no_grad():
-            for name, buffer in learner.network.named_buffers():
-                buffer.copy_(buffers[name])
-        K = len(halves[0])
-        # Rows k and k + K are task k's two gradients.
-        G = gram(torch.cat(halves))
-        same = [mean_cosine(G[[k, k + K]][:, [k, k + K]]) for k in range(K)]
-        cross = [mean_cosine(G[[i, j + K]][:, [i, j + K]]) for i in range(K) for j in range(K) if i != j]
-        return {
-            "null.same_task": sum(same) / K,
-            "null.cross_task": sum(cross) / len(cross) if cross else 0.0,
-            "null.random_sd": float(halves[0].shape[1]) ** -0.5,
-        }
+    def _halves_of(self, learner: Any, batch: Any) -> Float[Tensor, "rows P"]:
+        """Gradients on both halves: rows k and k + K are task k's."""
+        with kept_buffers(learner.network):
+            return torch.cat([_gradients(learner, half, learner.surgery.parameters) for half in _halves(batch)])
+
+
+def _nulls(G: Float64[np.ndarray, "rows rows"]) -> Metrics:
+    K = len(G) // 2
+    same = [mean_cosine(G[[k, k + K]][:, [k, k + K]]) for k in range(K)]
+    cross = [mean_cosine(G[[i, j + K]][:, [i, j + K]]) for i in range(K) for j in range(K) if i != j]
+    return {"null.same_task": sum(same) / K, "null.cross_task": sum(cross) / len(cross) if cross else 0.0}
 
 
 def _halves(batch: Any) -> tuple[Any, Any]:

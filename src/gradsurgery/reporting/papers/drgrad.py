@@ -63,16 +63,20 @@ def census_sentence(found: Standing) -> str:
     parts = []
     for metric in found.metrics:
         networks = {m: c for m, c in found.compared[metric].items() if not is_classical(found.lines[m])}
-        apart = {m: c for m, c in networks.items() if c.separates()}
+        apart = {m: c for m, c in found.apart(metric).items() if m in networks}
+        chance = max((found.noise[metric][m] for m in networks), default=0.0)
+        beyond = (
+            "seed noise" if not chance else f"seed noise and the {chance / UNIT:.0f}e-4 that the test set may explain"
+        )
         family = f"paired over {seeds} seeds, Holm over {len(networks)} comparisons"
         if seeds == 1:
             parts.append(f"{task(metric)}: one seed has no interval, so nothing is said of {len(networks)} comparisons")
         elif not apart:
-            parts.append(f"On {task(metric)} nothing separates from MMoE beyond seed noise ({family})")
+            parts.append(f"On {task(metric)} nothing separates from MMoE beyond {beyond} ({family})")
         else:
             said = ", ".join(f"{name(m)} {gain(c)}" for m, c in apart.items())
             parts.append(
-                f"On {task(metric)} {len(apart)} of {len(networks)} separate from MMoE beyond seed noise ({family}; "
+                f"On {task(metric)} {len(apart)} of {len(networks)} separate from MMoE beyond {beyond} ({family}; "
                 f"difference in 1e-4 of AUC): {said}"
             )
     first = found.metrics[0]
@@ -109,14 +113,13 @@ def made_up_sentence(standings: Sequence[Standing]) -> str:
     for found in standings:
         for metric in found.metrics:
             tested += len(found.compared[metric])
-            for method, comparison in found.compared[metric].items():
-                if comparison.separates():
-                    apart.append(
-                        f"{name(method)} on {found.problem.replace('_', ' ')}, {task(metric)} task ({gain(comparison)})"
-                    )
-    said = (
-        f"{len(apart)} separate beyond seed noise: {'; '.join(apart)}" if apart else "none separates beyond seed noise"
-    )
+            for method, comparison in found.apart(metric).items():
+                apart.append(
+                    f"{name(method)} on {found.problem.replace('_', ' ')}, {task(metric)} task ({gain(comparison)})"
+                )
+    known = all(all(by_method.values()) for found in standings for by_method in found.noise.values())
+    beyond = "the noise of seeds and test set" if known else "seed noise"
+    said = f"{len(apart)} separate beyond {beyond}: {'; '.join(apart)}" if apart else f"none separates beyond {beyond}"
     text = f"Made-up tasks: of {tested} comparisons with MMoE, Holm within each table and task, {said}."
     return " ".join([text, *_conflict_sentence(standings), *_ppnet_sentence(standings)])
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gradsurgery.reporting.history import Run
+from gradsurgery.reporting.noise import metric_noise
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.selection import select
 from gradsurgery.reporting.statistics import Comparison, Summary, compare, summarise
@@ -41,6 +42,7 @@ class Standing:
         lines: runs by method.
         levels: by metric and method, over seeds, under the problem's selection rule; single-task lines have one metric.
         compared: by metric and method, against MMoE. Networks are corrected for together, so are classical models.
+        noise: likewise, what the test set's size alone can move that difference by; 0 where it is not known.
         printed: rows of the published table; none where there is none or the records were not handed in.
     """
 
@@ -48,6 +50,7 @@ class Standing:
     lines: Mapping[str, Sequence[Run]]
     levels: Mapping[str, Mapping[str, Summary]]
     compared: Mapping[str, Mapping[str, Comparison]]
+    noise: Mapping[str, Mapping[str, float]]
     printed: Mapping[str, Mapping[str, float]]
 
     @property
@@ -58,6 +61,11 @@ class Standing:
     def correlation(self) -> float:
         """Of the labels of a made-up table, as realised."""
         return float(self.lines[BASE][0].epochs[-1]["test.labels.correlation"])
+
+    def apart(self, metric: str) -> dict[str, Comparison]:
+        """Lines that differ from MMoE beyond seeds and test set."""
+        compared = self.compared[metric]
+        return {m: found for m, found in compared.items() if found.separates(self.noise[metric][m])}
 
     def best_first(self) -> list[str]:
         """Lines that answer for the first metric, then the others."""
@@ -86,6 +94,7 @@ def standing(evidence: Evidence, problem: str) -> Standing | None:
         return None
     levels: dict[str, dict[str, Summary]] = {}
     compared: dict[str, dict[str, Comparison]] = {}
+    noise: dict[str, dict[str, float]] = {}
     for metric in lines[BASE][0].metrics:
         values = {m: _values(evidence, runs, metric) for m, runs in lines.items() if metric in runs[0].own_metrics}
         levels[metric] = {method: summarise(list(by_seed.values())) for method, by_seed in values.items()}
@@ -95,9 +104,11 @@ def standing(evidence: Evidence, problem: str) -> Standing | None:
             shared = {m: sorted(set(values[m]) & set(values[BASE])) for m in rivals}
             differences = {m: [values[m][s] - values[BASE][s] for s in seeds] for m, seeds in shared.items() if seeds}
             compared[metric] |= compare(differences)
+        run, means = lines[BASE][0], {method: summary.mean for method, summary in levels[metric].items()}
+        noise[metric] = {m: metric_noise(run, metric, means[m], means[BASE]) or 0.0 for m in compared[metric]}
     tables = evidence.papers["drgrad"].tables if "drgrad" in evidence.papers else ()
     printed = {table.id: table.rows for table in tables}.get(_TABLES.get(problem, ""), {})
-    return Standing(problem, lines, levels, compared, printed)
+    return Standing(problem, lines, levels, compared, noise, printed)
 
 
 def _values(evidence: Evidence, runs: Sequence[Run], metric: str) -> dict[int, float]:
@@ -138,3 +149,8 @@ def gain(comparison: Comparison | None) -> str:
     if found.low is None or found.high is None:
         return text
     return f"{text} [{found.low / UNIT:+.1f}, {found.high / UNIT:+.1f}]"
+
+
+def chance(noise: float | None) -> str:
+    """What the test set alone explains of a difference, in units of 1e-4."""
+    return f"{noise / UNIT:.1f}" if noise else "-"

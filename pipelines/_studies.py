@@ -1,0 +1,178 @@
+"""The block `studies` of params.yaml: what `make study` tries, over which methods, how often and on which seeds."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from gradsurgery.core.discovery import build
+from gradsurgery.reporting.contract import TRACK
+from gradsurgery.reporting.selection import FAIR
+from gradsurgery.simplex import spread
+from pipelines._blocks import fields, mapping
+
+if TYPE_CHECKING:
+    from pipelines._params import Experiment
+
+STATIC = "static"  # the method whose task weights are the line's own parameters
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Random search on one problem.
+
+    Attributes:
+        lines: the declaration that every method starts from, by method; `static` is a line with equal weights.
+        trials: as many for every method.
+        seed: the one that all trials are trained on.
+        seeds: those that every method's winner is judged on.
+        rule: the selection rule of the problem, which picks the winner too.
+    """
+
+    lines: Mapping[str, "Experiment"]
+    num_tasks: int
+    trials: int
+    seed: int
+    seeds: tuple[int, ...]
+    rule: str
+
+
+@dataclasses.dataclass(frozen=True)
+class StaticFront:
+    """One line trained under several static weights, by the name that the front gives to each."""
+
+    line: "Experiment"
+    weights: Mapping[str, tuple[float, ...]]
+    seeds: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Studies:
+    """All studies of the scale in force, by problem."""
+
+    searches: Mapping[str, Search]
+    fronts: Mapping[str, StaticFront]
+
+    @property
+    def problems(self) -> list[str]:
+        return list(dict.fromkeys([*self.searches, *self.fronts]))
+
+
+def read_studies(
+    block: Any, scale: str, experiments: Mapping[str, "Experiment"], protocols: Mapping[str, Any]
+) -> Studies:
+    """Raises ValueError, with one sentence, for the first thing that is missing, unknown or unfair."""
+    block = fields("studies", block, set(), {"search", "fronts", "smoke"})
+    searches, fronts = ({}, {})  # type: tuple[dict[str, Search], dict[str, StaticFront]]
+    for problem, own in mapping("studies.search", block.get("search", {})).items():
+        rule = protocols.get(problem, {}).get("selection", FAIR[0])
+        searches[problem] = _search(f"studies.search.{problem}", problem, own, experiments, rule)
+    for problem, own in mapping("studies.fronts", block.get("fronts", {})).items():
+        fronts[problem] = _front(f"studies.fronts.{problem}", problem, own, experiments)
+    found = Studies(searches, fronts)
+    if "smoke" not in block:
+        return found
+    small = fields("studies.smoke", block["smoke"], {"problems", "trials", "points"})
+    if not isinstance(small["problems"], list) or (unknown := sorted(set(small["problems"]) - set(found.problems))):
+        shown = small["problems"] if not isinstance(small["problems"], list) else unknown[0]
+        raise ValueError(f"`studies.smoke.problems` must name problems with a study, found {shown!r}.")
+    trials, points = (_whole(f"studies.smoke.{name}", small[name], 1) for name in ("trials", "points"))
+    return _cut(found, small["problems"], trials, points) if scale == "smoke" else found
+
+
+def _cut(whole: Studies, problems: list[str], trials: int, points: int) -> Studies:
+    searches = {p: dataclasses.replace(s, trials=trials) for p, s in whole.searches.items() if p in problems}
+    fronts = {
+        p: dataclasses.replace(f, weights=dict(list(f.weights.items())[:points]))
+        for p, f in whole.fronts.items() if p in problems
+    }  # fmt: skip
+    return Studies(searches, fronts)
+
+
+def _search(where: str, problem: str, block: Any, experiments: Mapping[str, "Experiment"], rule: str) -> Search:
+    block = fields(where, block, {"methods", "static", "trials", "seed", "seeds"})
+    if rule not in FAIR:
+        raise ValueError(
+            f"`protocols.{problem}.selection` must be one of {', '.join(FAIR)} for a search, found {rule!r}."
+        )
+    methods = block["methods"]
+    if not isinstance(methods, list) or not methods or len({str(m) for m in methods}) < len(methods):
+        raise ValueError(f"`{where}.methods` must be a list of different lines, found {methods!r}.")
+    lines = {str(m): _line(f"{where}.methods", problem, m, experiments) for m in methods}
+    if STATIC in lines:
+        raise ValueError(f"`{where}.methods` must leave `{STATIC}` to `{where}.static`, found it among them.")
+    plain = _plain(f"{where}.static", problem, block["static"], experiments)
+    count = tasks_of(plain)
+    lines[STATIC] = weighted(plain, STATIC, [1.0 / count] * count)
+    for method, line in lines.items():
+        if "lr" not in line.declaration["settings"]:
+            raise ValueError(f"`{where}.methods` must be lines with a learning rate, found none in {method}.")
+    seed = _whole(f"{where}.seed", block["seed"], 0)
+    seeds = _seeds(f"{where}.seeds", block["seeds"])
+    if seed in seeds:
+        raise ValueError(f"`{where}.seeds` must be fresh, found the search's own seed {seed} among them.")
+    return Search(lines, count, _whole(f"{where}.trials", block["trials"], 1), seed, seeds, rule)
+
+
+def _front(where: str, problem: str, block: Any, experiments: Mapping[str, "Experiment"]) -> StaticFront:
+    block = fields(where, block, {"line", "seeds"}, {"shares", "points", "seed"})
+    line = _plain(f"{where}.line", problem, block["line"], experiments)
+    count = tasks_of(line)
+    wanted = "shares" if count == 2 else "points"
+    if ("shares" in block, "points" in block) != (count == 2, count > 2):
+        raise ValueError(f"`{where}` must hold `{wanted}` and not the other for {count} tasks, found {sorted(block)}.")
+    if count > 2:
+        points = _whole(f"{where}.points", block["points"], 2)
+        drawn = spread(points, count, _whole(f"{where}.seed", block.get("seed", 0), 0))
+        weights = {f"{STATIC}-point{i:02d}": tuple(row.tolist()) for i, row in enumerate(drawn)}
+    else:
+        shares = block["shares"]
+        if not isinstance(shares, list) or not all(isinstance(s, float) and 0.0 < s < 1.0 for s in shares):
+            raise ValueError(f"`{where}.shares` must be a list of numbers between 0 and 1, found {shares!r}.")
+        weights = {f"{STATIC}-{round(100 * s):02d}": (s, round(1.0 - s, 6)) for s in shares}
+        if len(weights) < len(shares) or not shares:
+            raise ValueError(f"`{where}.shares` must be different whole per cents, found {shares!r}.")
+    return StaticFront(line, weights, _seeds(f"{where}.seeds", block["seeds"]))
+
+
+def weighted(line: "Experiment", method: str, weights: list[float]) -> "Experiment":
+    """`line` under another name, with static weights."""
+    declaration = {**line.declaration, "balancer": {"name": STATIC, "weights": weights}}
+    return dataclasses.replace(line, name=f"{line.problem}-{method}", declaration=declaration)
+
+
+def tasks_of(line: "Experiment") -> int:
+    """K of a line's problem, without its data."""
+    declared = line.declaration
+    return len(build("problems", declared["module"], arrays={}, **declared["settings"]).tasks)
+
+
+def _line(where: str, problem: str, key: Any, experiments: Mapping[str, "Experiment"]) -> "Experiment":
+    line = experiments.get(f"{problem}-{key}")
+    if line is None:
+        known = [n.removeprefix(f"{problem}-") for n, e in experiments.items() if e.problem == problem]
+        raise ValueError(f"`{where}` must name lines of `experiments.{problem}` ({', '.join(known)}), found {key!r}.")
+    if line.track != TRACK:
+        raise ValueError(f"`{where}` must name lines of track {TRACK}, found {key!r} of track {line.track}.")
+    if line.declaration["balancer"]["name"] == "single_task":
+        raise ValueError(f"`{where}` must name lines that train every task, found {key!r}.")
+    return line
+
+
+def _plain(where: str, problem: str, key: Any, experiments: Mapping[str, "Experiment"]) -> "Experiment":
+    line = _line(where, problem, key, experiments)
+    parts = (line.declaration["balancer"]["name"], line.declaration["aggregator"]["name"])
+    if parts[0] != "equal" or parts[1] not in ("sum", "mean"):
+        raise ValueError(f"`{where}` must name a line with balancer equal and a sum or mean, found {key!r}.")
+    return line
+
+
+def _whole(where: str, value: Any, least: int) -> int:
+    if type(value) is not int or value < least:
+        raise ValueError(f"`{where}` must be a whole number from {least} on, found {value!r}.")
+    return value
+
+
+def _seeds(where: str, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value or not all(type(s) is int and s >= 0 for s in value):
+        raise ValueError(f"`{where}` must be a list of whole numbers from 0 on, found {value!r}.")
+    return tuple(sorted(set(value)))

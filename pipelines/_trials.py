@@ -1,0 +1,126 @@
+"""One trial of a study: what is to be trained, under which name it is kept, and its training from end to end.
+
+Trials are short and many, so that nothing is checkpointed: a kill costs the trials that were running, and no others.
+"""
+
+import dataclasses
+import functools
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from gradsurgery.budget import check_equal, trials
+from gradsurgery.core.interfaces import Metrics
+from gradsurgery.experiment import build_learner, history
+from pipelines._params import Experiment
+from pipelines._studies import Search, StaticFront, weighted
+from pipelines._watchdog import drivers, end_with
+from pipelines.train import fingerprint_of, joined
+
+Record = dict[str, Any]
+Key = tuple[str, str, int, int]  # kind, method, number of the trial, seed: the order of the lines of a study
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One run. `kind` is "search", "winner" (the best trial of a search on a fresh seed) or "front"."""
+
+    kind: str
+    number: int
+    seed: int
+    experiment: Experiment
+    scale: str
+    hashes: Mapping[str, str]
+    fingerprint: str
+
+    @property
+    def method(self) -> str:
+        return self.experiment.name.removeprefix(f"{self.experiment.problem}-")
+
+    @property
+    def key(self) -> Key:
+        return self.kind, self.method, self.number, self.seed
+
+
+def searching(search: Search, scale: str, hashes: Mapping[str, str]) -> list[Trial]:
+    """Every trial of every method; refuses unequal budgets."""
+    found = []
+    declared = {m: trials(line.declaration, search.trials, search.num_tasks) for m, line in search.lines.items()}
+    check_equal(declared)
+    for method, own in declared.items():
+        for number, declaration in enumerate(own):
+            found.append(_trial("search", number, search.seed, search.lines[method], declaration, scale, hashes))
+    return found
+
+
+def winning(search: Search, method: str, number: int, scale: str, hashes: Mapping[str, str]) -> list[Trial]:
+    """One trial of the search again, on every fresh seed."""
+    line = search.lines[method]
+    declaration = trials(line.declaration, number + 1, search.num_tasks)[number]
+    return [_trial("winner", number, seed, line, declaration, scale, hashes) for seed in search.seeds]
+
+
+def tracing(front: StaticFront, scale: str, hashes: Mapping[str, str]) -> list[Trial]:
+    """Every weighting on every seed."""
+    lines = [weighted(front.line, method, list(weights)) for method, weights in front.weights.items()]
+    return [
+        _trial("front", number, seed, line, line.declaration, scale, hashes)
+        for number, line in enumerate(lines) for seed in front.seeds
+    ]  # fmt: skip
+
+
+def run(driver: int, trial: Trial, folder: Path) -> tuple[Trial, Record, float]:
+    """Trains one trial: its line of the study, free of clock and machine, and the seconds it took.
+
+    A trial whose losses do not stay finite ends there: its record says so, and holds the epochs before.
+    """
+    _watched(driver)
+    started = time.perf_counter()
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in trial.hashes}
+    learner = build_learner(trial.experiment.declaration, arrays, trial.seed)
+    failed = False
+    try:
+        while len(learner.epochs) < learner.problem.epochs:
+            _refuse(learner.epoch(_losses))
+    except _Diverged:
+        failed = True
+    line = history(
+        learner, trial.experiment.declaration, experiment=trial.experiment.name, seed=trial.seed, scale=trial.scale,
+        track=trial.experiment.track, data_sha256=joined(trial.hashes),
+    )  # fmt: skip
+    own = {"kind": trial.kind, "method": trial.method, "trial": trial.number, "fingerprint": trial.fingerprint}
+    epochs = [row for row in line["epochs"] if all(map(math.isfinite, row.values()))]
+    slim = {"epochs": epochs, "diagnostics": [], "trajectory": None, "layers": None}
+    return trial, {**line, **slim, **own, "failed": failed}, time.perf_counter() - started
+
+
+class _Diverged(Exception):
+    """A loss that is not finite."""
+
+
+def _losses(metrics: Metrics) -> None:
+    _refuse({name: value for name, value in metrics.items() if name.endswith(".loss")})
+
+
+def _refuse(numbers: Mapping[str, float]) -> None:
+    if not all(map(math.isfinite, numbers.values())):
+        raise _Diverged
+
+
+def _trial(
+    kind: str, number: int, seed: int, line: Experiment, declaration: dict[str, Any] | Mapping[str, Any], scale: str,
+    hashes: Mapping[str, str],
+) -> Trial:  # fmt: skip
+    experiment = dataclasses.replace(line, stage="study", seeds=(seed,), declaration=declaration)
+    return Trial(kind, number, seed, experiment, scale, hashes, fingerprint_of(experiment, scale, hashes, None))
+
+
+@functools.cache
+def _watched(driver: int) -> None:
+    """Once a process: it ends when the one that started it does."""
+    end_with([psutil.Process(driver), *drivers()])

@@ -1,0 +1,150 @@
+"""`make study` on made-up pictures: whole, killed and resumed, changed, diverged, and asked for what is not there."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import pipelines.study
+from gradsurgery.reporting.study import check, parse
+from pipelines.study import main
+
+ROOT = Path(__file__).parents[2]
+DONE = Path("reports/study/multi_mnist.jsonl")
+WORK = Path("runs/study/multi_mnist.jsonl")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, params, arrays):
+    """A folder with the small params.yaml and the arrays of its one studied problem, entered."""
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "datasets": {"digits": {}}}), encoding="utf-8")
+    processed = tmp_path / "data/processed/multi_mnist"
+    processed.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(processed / f"{name}.npy", array)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRADSURGERY_EVENTS", str(tmp_path / "events"))
+    (tmp_path / "events").mkdir()
+    return tmp_path
+
+
+def _edit(folder, change):
+    document = yaml.safe_load((folder / "params.yaml").read_text(encoding="utf-8"))
+    change(document)
+    (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+
+
+def _counting(monkeypatch, stop=None):
+    """Counts the trials that are trained; raises what Ctrl-C raises after `stop` of them."""
+    seen, run = [], pipelines.study.run
+
+    def counted(driver, trial, data):
+        if stop is not None and len(seen) == stop:
+            raise KeyboardInterrupt
+        seen.append(trial.key)
+        return run(driver, trial, data)
+
+    monkeypatch.setattr(pipelines.study, "run", counted)
+    return seen
+
+
+def test_a_whole_study_is_fair_complete_and_free_of_the_clock(folder, capsys):
+    assert main(["--jobs", "1"]) == 0
+    lines = DONE.read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    keys = [(r["kind"], r["method"], r["trial"], r["seed"]) for r in records]
+    assert keys == sorted(keys)
+    kinds = [kind for kind, *_ in keys]
+    # 3 weights on 2 seeds; 3 methods with 2 trials; 3 winners on 2 fresh seeds
+    assert [kinds.count(kind) for kind in ("front", "search", "winner")] == [6, 6, 6]
+    check(parse(lines, "study"), "best-val")
+    text = DONE.read_text(encoding="utf-8")
+    assert not [word for word in ("seconds", str(folder), "torch", "time") if word in text]
+    costs = json.loads(Path("reports/study/costs/multi_mnist.json").read_text(encoding="utf-8"))
+    assert set(costs["seconds"]) == {"/".join(map(str, key)) for key in keys}
+    assert "18 trials trained now, 0 of them failed" in capsys.readouterr().out
+
+
+def test_the_default_trial_trains_as_its_line_does(folder):
+    main(["--jobs", "1"])
+    records = [json.loads(line) for line in DONE.read_text(encoding="utf-8").splitlines()]
+    first = next(r for r in records if (r["kind"], r["method"], r["trial"]) == ("search", "pcgrad", 0))
+    assert pipelines.train.main(["multi_mnist-pcgrad", "--jobs", "1"]) == 0
+    line = json.loads(Path("reports/history/multi_mnist-pcgrad.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert (first["seed"], first["epochs"]) == (line["seed"], line["epochs"])
+
+
+def test_an_interrupted_study_goes_on_to_the_same_bytes(folder, monkeypatch, capsys):
+    main(["--jobs", "1"])
+    wanted = DONE.read_bytes()
+    for path in (DONE, WORK):
+        path.unlink()
+    with monkeypatch.context() as patch:
+        _counting(patch, stop=4)
+        assert main(["--jobs", "1"]) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert not DONE.exists(), "nothing half-done may reach the report"
+    assert len(WORK.read_text(encoding="utf-8").splitlines()) == 4
+    seen = _counting(monkeypatch)
+    assert main(["--jobs", "1"]) == 0
+    assert len(seen) == 18 - 4
+    assert DONE.read_bytes() == wanted
+    seen.clear()
+    assert main(["--jobs", "1"]) == 0
+    assert seen == []
+
+
+def test_what_changed_is_trained_again_and_nothing_else(folder, monkeypatch):
+    main(["--jobs", "1"])
+    _edit(folder, lambda d: d["experiments"]["multi_mnist"]["pcgrad"]["aggregator"].update(order="fixed"))
+    seen = _counting(monkeypatch)
+    assert main(["--jobs", "1"]) == 0
+    assert {method for _, method, *_ in seen} == {"pcgrad"}
+    assert len(seen) == 4
+
+
+def test_a_trial_that_diverges_is_spent_and_cannot_win(folder, capsys):
+    _edit(folder, lambda d: d["problems"]["multi_mnist"]["smoke"].update(lr=1e30))
+    assert main(["--jobs", "1"]) == 0
+    records = [json.loads(line) for line in DONE.read_text(encoding="utf-8").splitlines()]
+    assert {r["failed"] for r in records} == {True}
+    assert "winner" not in {r["kind"] for r in records}
+    assert all(np.isfinite(list(row.values())).all() for r in records for row in r["epochs"])
+    assert "every trial failed" in capsys.readouterr().out
+
+
+def test_missing_data_and_an_unknown_problem_are_refused(folder, capsys):
+    assert main(["cagrad_toy"]) == 2
+    assert "found no 'cagrad_toy' among multi_mnist" in capsys.readouterr().err
+    for path in (folder / "data/processed/multi_mnist").iterdir():
+        path.unlink()
+    assert main([]) == 2
+    assert "found none: run `dvc repro prepare@multi_mnist` first" in capsys.readouterr().err
+    assert not Path("reports").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_study_on_two_cores_goes_on_to_the_same_bytes(folder):
+    command = [sys.executable, "-m", "pipelines.study", "--jobs"]
+    environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "GRADSURGERY_EVENTS": str(folder / "events"), "PATH": ""}
+    started = subprocess.Popen([*command, "2"], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    end = time.monotonic() + 240
+    while not WORK.exists() or len(WORK.read_text(encoding="utf-8").splitlines()) < 3:
+        assert time.monotonic() < end, "no trial was finished"
+        assert started.poll() is None, "it ended before it could be killed"
+        time.sleep(0.05)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    assert not DONE.exists()
+    subprocess.run([*command, "2"], env=environment, check=True, capture_output=True)
+    killed = DONE.read_bytes()
+    for path in (DONE, WORK):
+        path.unlink()
+    assert main(["--jobs", "1"]) == 0
+    assert DONE.read_bytes() == killed
