@@ -228,7 +228,7 @@ def test_the_observatory_is_silent_where_nothing_was_recorded(see: See, made_up:
     assert len(observatory.sheets(groups, ["p"], out)) == 3
     assert {"figures/p-layers.svg", "figures/p-layers-nulls.svg", "figures/p-curvature.svg"} < set(out.files)
     again = copy.deepcopy(watched["sum-half_batches"])
-    assert svg(observed_figures.over_layers(again)) == out.files["figures/p-layers.svg"]
+    assert svg(observed_figures.over_layers(again)) == out.finish()["figures/p-layers.svg"]
 
 
 def test_the_page_shows_the_layers(checkout: Path) -> None:
