@@ -17,7 +17,12 @@ class Moved:
     band: float
 
     def __str__(self) -> str:
-        return f"{self.experiment} {self.metric} {self.committed:.4g} -> {self.fresh:.4g} (band {self.band:g})"
+        name = f"{self.experiment} {self.metric}"
+        if math.isnan(self.committed) and not math.isnan(self.fresh):
+            return f"{name} {self.fresh:.4g} is new: nothing committed to hold it against"
+        if math.isnan(self.fresh) and not math.isnan(self.committed):
+            return f"{name} {self.committed:.4g} is committed, and none that is finite was found now"
+        return f"{name} {self.committed:.4g} -> {self.fresh:.4g} (band {self.band:g})"
 
 
 def compare(

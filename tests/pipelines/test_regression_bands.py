@@ -39,8 +39,14 @@ def test_an_experiments_own_band_goes_before_its_problems():
 
 def test_a_number_that_one_side_lacks_or_that_is_not_finite_is_outside():
     committed = {"a": _entry(left_accuracy=0.9), "gone": _entry(left_accuracy=0.9)}
-    compared, moved = compare({"a": _entry(left_accuracy=math.nan)}, committed, RULES)
-    assert compared == len(moved) == 2
+    fresh = {"a": _entry(left_accuracy=math.nan), "new": _entry(left_accuracy=0.7)}
+    compared, moved = compare(fresh, committed, RULES)
+    assert compared == len(moved) == 3
+    assert [str(one) for one in moved] == [
+        "a left.accuracy 0.9 is committed, and none that is finite was found now",
+        "gone left.accuracy 0.9 is committed, and none that is finite was found now",
+        "new left.accuracy 0.7 is new: nothing committed to hold it against",
+    ]
 
 
 def test_what_has_no_band_is_not_compared():
