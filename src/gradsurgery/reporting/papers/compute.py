@@ -12,6 +12,7 @@ from gradsurgery.reporting.measures import Measure, by_word, capital, measure
 from gradsurgery.reporting.section import Evidence, Section, Sheet
 from gradsurgery.reporting.statistics import Comparison
 from gradsurgery.reporting.style import label
+from gradsurgery.reporting.tables import source
 
 CLAIM = (
     "A surgery method takes one backward pass per task in every step. Papers compare at equal epochs; the same passes "
@@ -60,7 +61,8 @@ def table(found: Mapping[str, Paid], run: Run) -> pd.DataFrame:
     rows = []
     for method, one in found.items():
         row: dict[str, Any] = {
-            "method": label(method), "backward passes, times the sum's": f"{one.passes:g}",
+            "method": source(f"{run.problem}-{method}", label(method)),
+            "backward passes, times the sum's": f"{one.passes:g}",
             "seconds a step, times the sum's": f"{one.seconds:.2f}",
         }  # fmt: skip
         for budget in BUDGETS:
