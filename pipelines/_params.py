@@ -151,14 +151,18 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
     settings: dict[str, Any] = {}
     for each in SCALES:
         values = dict(mapping(f"{where}.{each}", block[each]))
-        found = values.pop("seeds", None)
-        if not isinstance(found, list) or not found or not all(type(s) is int and s >= 0 for s in found):
-            raise ValueError(f"`{where}.{each}.seeds` must be a list of whole numbers from 0 on, found {found!r}.")
+        found = _seeds(f"{where}.{each}", values.pop("seeds", None))
         options = mapping(f"{where}.{each}.learner", values.pop("learner", {}))
         if each == scale:
-            seeds, learner, settings = sorted(set(found)), options, values
+            seeds, learner, settings = found, options, values
     pinned = mapping(f"{where}.sha256", block["sha256"])
     return Problem(block["module"], prepare, pinned, tuple(seeds), learner, settings)
+
+
+def _seeds(where: str, found: Any) -> list[int]:
+    if not isinstance(found, list) or not found or not all(type(s) is int and s >= 0 for s in found):
+        raise ValueError(f"`{where}.seeds` must be a list of whole numbers from 0 on, found {found!r}.")
+    return sorted(set(found))
 
 
 def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem], scale: str) -> dict[str, Experiment]:
@@ -214,19 +218,24 @@ def _experiment(
         **({"learner": learner} if learner else {}),
         **({"evidence": block["evidence"]} if "evidence" in block else {}),
     }
-    return Experiment(name, block["problem"], stage, block["track"], problem.seeds, declaration)
+    seeds = tuple(_seeds(where, block["seeds"])) if "seeds" in block else problem.seeds
+    return Experiment(name, block["problem"], stage, block["track"], seeds, declaration)
 
 
 def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any]:
     """The line with what it says of this scale alone put over what it says of all."""
     for each in SCALES:
-        own = fields(f"{where}.{each}", block.get(each, {}), set(), {*SLOTS, "settings", "learner"})
+        own = dict(fields(f"{where}.{each}", block.get(each, {}), set(), {*SLOTS, "settings", "learner", "seeds"}))
+        _seeds(f"{where}.{each}", own.pop("seeds", [0]))
         for part, values in own.items():
             if "name" in mapping(f"{where}.{each}.{part}", values) and part in SLOTS:
                 # dvc.yaml follows the source files of the name that stands in the line itself
                 raise ValueError(f"`{where}.{each}.{part}` must not name another one, found {values['name']!r}.")
     merged = {key: value for key, value in block.items() if key not in SCALES}
-    for part, values in block.get(scale, {}).items():
+    own = dict(block.get(scale, {}))
+    if "seeds" in own:
+        merged["seeds"] = own.pop("seeds")
+    for part, values in own.items():
         merged[part] = {**mapping(f"{where}.{part}", merged.get(part, {})), **values}
     return merged
 

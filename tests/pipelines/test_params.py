@@ -118,6 +118,10 @@ BAD = {
         _put(*PCGRAD_LINE, "paper", {"aggregator": {"name": "cagrad"}}),
         "`experiments.multi_mnist.pcgrad.paper.aggregator` must not name another one, found 'cagrad'.",
     ),
+    "seeds of a line": (
+        _put(*PCGRAD_LINE, "paper", {"seeds": []}),
+        "`experiments.multi_mnist.pcgrad.paper.seeds` must be a list of whole numbers from 0 on, found [].",
+    ),
     "unknown part at a scale": (
         _put(*PCGRAD_LINE, "paper", {"track": "controlled"}),
         "`experiments.multi_mnist.pcgrad.paper.track` is no field",
@@ -195,12 +199,18 @@ def test_a_line_can_differ_at_one_scale(folder):
     line["aggregator"] = {"name": "pcgrad", "order": "fixed"}
     line["smoke"] = {"aggregator": {"reduction": "mean"}, "settings": {"epochs": 7}, "learner": {"diagnose_every": 5}}
     line["paper"], line["track"] = {"settings": {"epochs": 100}}, "reference"
+    document["studies"]["search"] = {}  # which takes controlled lines only
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     declaration = load().experiment(PCGRAD).declaration
     assert declaration["aggregator"] == {"name": "pcgrad", "order": "fixed", "reduction": "mean"}
     assert declaration["settings"]["epochs"] == 7
     assert declaration["learner"]["diagnose_every"] == 5
     assert not {"smoke", "paper"} & set(declaration)
+    assert load().experiment(PCGRAD).seeds == (0, 1)
+    line["smoke"]["seeds"] = [1]
+    (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert load().experiment(PCGRAD).seeds == (1,)
+    assert load().experiment("multi_mnist-sum").seeds == (0, 1)
 
 
 def test_our_own_file_is_good_at_every_scale(tmp_path):

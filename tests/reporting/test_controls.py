@@ -163,7 +163,10 @@ def test_an_exact_repeat_has_no_floor(make: Make) -> None:
     runs = make({"sum": 0.0, "sum-repeat": 0.0}, seeds=3)
     table = controls.noise_floor(runs, "best-val")
     assert table.iloc[0].tolist()[:3] == ["sum", 3, "0"]
-    assert float(table.iloc[0, 3]) > 0.1  # points, over seeds
+    spread, unit = table.iloc[0, 3].split()
+    assert float(spread) > 0.1
+    assert (unit, table.iloc[0, 4]) == ("points", 3)
+    assert controls.noise_sentence(table).startswith("Run again on the same seed, 1 of 1 experiments gave the same")
 
 
 @pytest.mark.parametrize("where", ["epochs", "diagnostics"])
@@ -173,6 +176,9 @@ def test_a_repeat_that_differs_anywhere_is_seen(make: Make, where: str) -> None:
     key = next(k for k in rows[2] if k not in ("epoch", "step"))
     rows[2][key] += 0.25
     assert controls.noise_floor(runs, "best-val").iloc[0, 2] == "0.25"
+    told = controls.noise_sentence(controls.noise_floor(runs, "best-val"))
+    assert told.startswith("Run again on the same seed, 0 of 1 experiments")
+    assert "elsewhere is 0.25;" in told
     rows.pop()
     assert controls.noise_floor(runs, "best-val").iloc[0, 2] == "inf"
 
@@ -230,12 +236,12 @@ def test_the_section_names_what_it_stands_on(make: Make) -> None:
     made = section(Evidence(groups, evaluate(groups, {}), {}))
     assert made is not None
     assert [s.name for s in made.sheets] == [
-        f"controls-p-{part}" for part in ("tuned", "front", "placebos", "noise", "nulls", "barred")
-    ]
+        *(f"controls-p-{part}" for part in ("tuned", "front", "placebos", "nulls", "barred")), "controls-noise",
+    ]  # fmt: skip
     assert [d.name for d in made.drawings] == ["controls-p-front"]
     assert "p (scale smoke, selection best-val)" in made.ran
     assert f"p: PCGrad is better than {label('placebo_random')}" in made.found
-    assert made.sheets[-1].frame.to_dict("records") == [
+    assert made.sheets[-2].frame.to_dict("records") == [
         {"method": "SAM-GS", "why": "clips for itself (sam_gs.max_norm = 1) where the problem clips at None"}
     ]
 

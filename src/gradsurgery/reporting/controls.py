@@ -27,6 +27,7 @@ PLACEBOS = ("placebo_random", "placebo_positive", "placebo_permuted")
 BASELINE = "sum"
 # The sum on more epochs than the problem has; with two tasks, twice as many are as many backward passes as PCGrad's.
 LONG = ("sum-long", "sum-equal_passes")
+LARGEST = "largest difference of any number in the histories"
 LEAST = 3  # weights that can be called tuned
 
 
@@ -156,11 +157,20 @@ def noise_floor(runs: Runs, rule: str) -> pd.DataFrame:
         spread = summarise(list(levels(runs[original], rule).values()))
         rows.append({
             "experiment": source(group[0].experiment, label(original)), "repeated with the same seed": len(pairs),
-            "largest difference of any number in the histories": f"{max((_largest(*p) for p in pairs), default=0.0):g}",
-            f"sd over {spread.n} seeds{_unit(how.step)}": "-" if spread.sd is None
-            else f"{how.factor * spread.sd:.{how.digits}f}",
+            LARGEST: f"{max((_largest(*p) for p in pairs), default=0.0):g}",
+            "sd over other seeds, mean of tasks": "-" if spread.sd is None
+            else f"{how.factor * spread.sd:.{how.digits}f} {how.step or how.name}".rstrip(), "n (seeds)": spread.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def noise_sentence(floor: pd.DataFrame) -> str:
+    """How many of the repeats in a `noise_floor` gave the very same numbers."""
+    same = int((floor[LARGEST] == "0").sum())
+    text = f"Run again on the same seed, {same} of {len(floor)} experiments gave the same history to the last digit"
+    if same < len(floor):
+        text += f"; the largest difference of any number elsewhere is {max(map(float, floor[LARGEST])):g}"
+    return f"{text}; what a difference between methods has to stand out from is the spread over seeds."
 
 
 def nulls(runs: Runs) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from gradsurgery.reporting import controls, fronts
 from gradsurgery.reporting.grouping import of, problems, title
 from gradsurgery.reporting.history import Run
@@ -25,6 +27,7 @@ def section(evidence: Evidence) -> Section | None:
     ran: list[str] = []
     drawings: list[Drawing] = []
     sheets: list[Sheet] = []
+    floors: list[pd.DataFrame] = []
     for problem in problems(evidence.groups):
         runs = of(evidence.groups, problem)
         if next(iter(runs.values()))[0].trajectory is not None:
@@ -32,13 +35,22 @@ def section(evidence: Evidence) -> Section | None:
         made = len(drawings) + len(sheets)
         rule = next(r["selection"] for r in evidence.metrics.values() if r["problem"] == problem)
         told = [*_front(runs, rule, problem, drawings, sheets), *_placebos(runs, rule, problem, sheets)]
-        told += _noise(runs, rule, problem, sheets)
+        told += _nulls(runs, problem, sheets)
+        if len(floor := controls.noise_floor(runs, rule)):
+            floors.append(floor.assign(problem=title(problem)))
         if len(drawings) + len(sheets) == made:
             continue
         run = next(iter(runs.values()))[0]
         ran.append(f"{title(problem)} (scale {run.scale}, selection {rule})")
         found += [f"{title(problem)}: {text}" for text in told]
         _contract(runs, rule, problem, sheets)
+    if floors:
+        floor = pd.concat(floors, ignore_index=True)
+        floor.insert(0, "problem", floor.pop("problem"))
+        sheets.append(
+            Sheet("controls-noise", "Noise floor: one experiment run again on the same seed, and on others", floor)
+        )
+        found.append(controls.noise_sentence(floor))
     if not drawings and not sheets:
         return None
     return Section(
@@ -80,10 +92,7 @@ def _placebos(runs: Runs, rule: str, problem: str, sheets: list[Sheet]) -> list[
     return [told]
 
 
-def _noise(runs: Runs, rule: str, problem: str, sheets: list[Sheet]) -> list[str]:
-    floor = controls.noise_floor(runs, rule)
-    if len(floor):
-        sheets.append(Sheet(f"controls-{problem}-noise", f"{title(problem)}: noise floor", floor))
+def _nulls(runs: Runs, problem: str, sheets: list[Sheet]) -> list[str]:
     nulls = controls.nulls(runs)
     if len(nulls):
         sheets.append(Sheet(f"controls-{problem}-nulls", f"{title(problem)}: cosines beside their nulls", nulls))
