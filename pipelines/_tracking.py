@@ -236,7 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 in any case: a tracker that cannot be had must not keep anybody from training."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines._tracking",
-        description="Creates the tracking store (mlflow.db here, or MLFLOW_TRACKING_URI). Harmless when it exists.",
+        description="Creates the tracking store (mlflow.db here, or MLFLOW_TRACKING_URI) unless it exists, and says where "
+        "`make ui` shows its runs.",
     )
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="send the events in FOLDER until stdin ends")
     arguments = parser.parse_args(argv)
@@ -244,7 +245,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         follow(arguments.follow, Path.cwd())
         return 0
     try:
-        store(Path.cwd())
+        own = store(Path.cwd()).get_experiment_by_name(EXPERIMENT).experiment_id
+        # MLflow 3 opens on a page for language models; the runs are a click on "Model training" away
+        print(f"the table of runs: http://127.0.0.1:5000/#/experiments/{own}/runs")
     except Exception as error:
         warn(f"{type(error).__name__}: {error}")
     return 0
