@@ -236,8 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 in any case: a tracker that cannot be had must not keep anybody from training."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines._tracking",
-        description="Creates the tracking store (mlflow.db here, or MLFLOW_TRACKING_URI) unless it exists, and says where "
-        "`make ui` shows its runs.",
+        description="Creates the tracking store (mlflow.db here, or MLFLOW_TRACKING_URI) unless it exists, and says "
+        "where `make ui` shows its runs.",
     )
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="send the events in FOLDER until stdin ends")
     arguments = parser.parse_args(argv)

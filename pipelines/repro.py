@@ -39,7 +39,7 @@ from pipelines._warm import ADDRESS
 from pipelines._workspace import cut_locks, restore_lock, workspace
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNNING = re.compile(r"^Running stage '(?:pipelines/([^/']+)/dvc\.yaml:)?\w+@([^']+)'")
+RUNNING = re.compile(r"^Running stage '((?:pipelines/([^/']+)/dvc\.yaml:)?\w+@([^']+))'")
 CHUNK = 4  # experiments per `dvc repro`: starting DVC costs about a second
 
 
@@ -100,31 +100,40 @@ class Reproduction:
         }
 
     def run(self) -> list[str]:
-        """Brings everything up to date; the experiments that had to be trained."""
-        stale = self._stale()
+        """Brings everything up to date; the experiments that had to be trained.
+
+        DVC is asked once what is stale, which takes it half a minute. What lies behind a stage that runs is a candidate
+        too; DVC leaves out those that come out unchanged.
+        """
+        stale = set(self._stale())
         if missing := self._optional(stale):
             self._fetch(missing)
-        for kind in ("fetch", "prepare"):
-            wanted = [name for name in stale if name.startswith(f"{kind}@") and name not in missing]
-            wanted = [name for name in wanted if name.removeprefix("prepare@") not in self.skipped]
-            if wanted:
-                self._share_out(kind, "data set" if kind == "fetch" else "problem", wanted, 1)
-                stale = self._stale()
+        fetch = sorted(name for name in stale if name.startswith("fetch@"))
+        self._share_out("fetch", "data set", [name for name in fetch if name not in missing], 1)
+        problems = {name: p for name, p in self.params.problems.items() if name not in self.skipped}
+        touched = {
+            name for name, problem in problems.items()
+            if f"prepare@{name}" in stale or any(f"fetch@{source}" in fetch for source in problem.prepare.values())
+        }  # fmt: skip
+        self._share_out("prepare", "problem", [f"prepare@{name}" for name in problems if name in touched], 1)
         trained: list[str] = []
-        stages = {e.stage: e.name for e in self.params.experiments.values() if e.problem not in self.skipped}
+        candidates: dict[str, str] = {}  # experiment -> stage
         for kind in ("train", "sequel"):
-            if trained:  # which may be a sequel's evidence
-                stale = self._stale()
-            experiments = [stages[name] for name in stale if name in stages and f":{kind}@" in name]
-            if experiments:
-                size = max(1, min(CHUNK, len(experiments) // (2 * self._jobs)))
-                ordered = [self.params.experiment(name).stage for name in longest_first(self._root, experiments)]
+            found = {
+                e.name: e.stage for e in self.params.experiments.values()
+                if f":{kind}@" in e.stage and e.problem in problems
+                and (e.stage in stale or e.problem in touched or e.declaration.get("evidence") in candidates)
+            }  # fmt: skip
+            if found:
+                size = max(1, min(CHUNK, len(found) // (2 * self._jobs)))
+                ordered = [found[name] for name in longest_first(self._root, list(found))]
                 with self._tracker(), self._warm():
-                    self._share_out("train", "experiment", ordered, size)
-                trained += experiments
+                    ran = self._share_out("train", "experiment", ordered, size)
+                trained += [name for name, stage in found.items() if stage in ran]
+            candidates |= found
         if self.skipped:
             self._dvc(["repro", "-q", "-s", "evaluate", "report"], "evaluate and report")
-        elif stale or trained:
+        elif stale:
             self._dvc(["repro", "-q"], "evaluate and report")
         return trained
 
@@ -150,12 +159,12 @@ class Reproduction:
             raise subprocess.CalledProcessError(answer.returncode, command)
         return list(json.loads(answer.stdout))
 
-    def _optional(self, stale: list[str]) -> list[str]:
+    def _optional(self, stale: set[str]) -> list[str]:
         """Stale fetch stages of data sets that this scale can do without."""
         if self.params.scale != "smoke":
             return []
         optional = {f"fetch@{name}" for name, block in self.params.datasets.items() if block.get("optional")}
-        return sorted(optional & set(stale))
+        return sorted(optional & stale)
 
     def _fetch(self, stages: list[str]) -> None:
         for stage in stages:
@@ -167,22 +176,33 @@ class Reproduction:
                 print(f"warning: skipping {', '.join(without)}: data set {name} could not be had (above)", flush=True)
                 self.skipped += without
 
-    def _share_out(self, doing: str, unit: str, stages: list[str], size: int) -> None:
-        """`dvc --wait-for-lock repro -s` on disjoint chunks: the one way to run DVC stages at once that holds."""
+    def _share_out(self, doing: str, unit: str, stages: list[str], size: int) -> list[str]:
+        """`dvc --wait-for-lock repro -s` on disjoint chunks: the one way to run DVC stages at once that holds.
+
+        Returns the stages that ran; DVC skips what is up to date.
+        """
+        if not stages:
+            return []
         # dealt out like cards, so that a chunk does not hold the longest ones
         count = -(-len(stages) // size)
         chunks = [stages[start::count] for start in range(count)]
+        ran: list[str] = []
         failures: list[subprocess.CalledProcessError] = []
         with tqdm(total=len(stages), desc=doing, unit=unit, smoothing=0) as bar:
-            workers = [threading.Thread(target=self._work, args=(chunks, bar, failures)) for _ in range(self._jobs)]
+            workers = [
+                threading.Thread(target=self._work, args=(chunks, bar, ran, failures)) for _ in range(self._jobs)
+            ]
             for worker in workers:
                 worker.start()
             for worker in workers:
                 worker.join()
         if failures:
             raise failures[0]
+        return ran
 
-    def _work(self, chunks: list[list[str]], bar: Any, failures: list[subprocess.CalledProcessError]) -> None:
+    def _work(
+        self, chunks: list[list[str]], bar: Any, ran: list[str], failures: list[subprocess.CalledProcessError]
+    ) -> None:
         while not failures:
             try:
                 chunk = chunks.pop(0)
@@ -190,16 +210,17 @@ class Reproduction:
                 return
             command = ["dvc", "--wait-for-lock", "repro", "-s", *chunk]
             process = self._start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            lines, seen = [], 0
+            lines, seen, count = [], 0, 0
             for line in process.stdout or ():
                 lines.append(line)
                 if match := RUNNING.match(line):
                     bar.update(seen)
-                    seen = 1
-                    bar.set_postfix_str("-".join(filter(None, match.groups())))
+                    seen, count = 1, count + 1
+                    ran.append(match[1])
+                    bar.set_postfix_str("-".join(filter(None, match.groups()[1:])))
                 elif " epoch " in line:
                     bar.set_postfix_str(line.strip())
-            bar.update(seen)
+            bar.update(seen + len(chunk) - count)  # those that DVC skipped count as done
             if process.wait():
                 if not self._killed:
                     bar.write("".join(lines[-20:]), file=sys.stderr)

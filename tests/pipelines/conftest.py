@@ -100,6 +100,7 @@ def checkout(tmp_path_factory, params):
             (root / name).write_bytes((ROOT / name).read_bytes())
     for name in ("reports/history", "reports/costs", "reports/study"):
         (root / name).mkdir(parents=True)
+    (root / "reports/study/.gitkeep").touch()  # DVC asks for the folder, which a clone has where it holds a file
     for path in (root / "data/published").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")
     arrays = _pictures(mirror / "digits")
