@@ -240,6 +240,8 @@ def test_the_section_names_what_it_stands_on(make: Make) -> None:
     ]  # fmt: skip
     assert [d.name for d in made.drawings] == ["controls-p-front"]
     assert "p (scale smoke, selection best-val)" in made.ran
+    assert made.brief.startswith(f"p: PCGrad is better than {label('placebo_random')}")
+    assert made.brief.endswith("(n = 5, Holm over 4).")
     assert f"p: PCGrad is better than {label('placebo_random')}" in made.found
     assert made.sheets[-2].frame.to_dict("records") == [
         {"method": "SAM-GS", "why": "clips for itself (sam_gs.max_norm = 1) where the problem clips at None"}

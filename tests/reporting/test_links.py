@@ -51,7 +51,7 @@ def unlinked(page: str) -> list[str]:
             cells = [re.sub("<[^>]*>", "", cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", row, re.DOTALL)]
             numbers = any(re.search(r"\d", cell) for cell in cells)
             ours = "published only" not in cells[0] and not cells[0].startswith(SUMS)
-            if numbers and ours and not re.search(r'href="(history|costs)/', row):
+            if numbers and ours and not re.search(r'href="(history|costs|study)/', row):
                 missing.append(f"{heading}: {cells[0]}")
     return missing
 
@@ -61,7 +61,7 @@ def test_every_number_of_ours_leads_to_its_history() -> None:
     assert len(tables(page)) > 50
     assert unlinked(page) == []
     assert {exception(columns) for _, columns, _ in tables(page)} >= set(EXCEPTIONS), "no exception outlives its table"
-    targets = set(re.findall(r'href="((?:history|costs)/[^"]*)"', page))
+    targets = set(re.findall(r'href="((?:history|costs|study)/[^"]*)"', page))
     assert [to for to in sorted(targets) if not (PAGE.parent / to).is_file()] == []
 
 

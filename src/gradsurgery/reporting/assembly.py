@@ -171,7 +171,9 @@ def _summary(
             rows.append({"paper": paper, "claim": f.record.statement, "verdict": f.verdict, "our evidence": target})
         if not own and entry["key"] in made:
             section = made[entry["key"]]
-            rows.append({"paper": paper, "claim": section.claim, "verdict": "-", "our evidence": section.found})
+            rows.append(
+                {"paper": paper, "claim": section.claim, "verdict": "-", "our evidence": section.brief or section.found}
+            )
     return pd.DataFrame(rows, columns=["paper", "claim", "verdict", "our evidence"])
 
 

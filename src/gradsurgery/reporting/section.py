@@ -51,6 +51,7 @@ class Section:
         found: one plain sentence, for or against the claim, made from the numbers and no stronger than they are.
         drawings: the figures, the one that decides first.
         sheets: the tables; every number with its interval and n.
+        brief: `found` in a line, for the summary of the page, where no claim with a verdict stands for the section.
     """
 
     claim: str
@@ -58,3 +59,4 @@ class Section:
     found: str
     drawings: Sequence[Drawing] = ()
     sheets: Sequence[Sheet] = ()
+    brief: str = ""

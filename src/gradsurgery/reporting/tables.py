@@ -41,6 +41,11 @@ def source(experiment: str, text: str | None = None) -> Linked:
     return Linked(experiment if text is None else text, f"history/{experiment}.jsonl")
 
 
+def trials_of(problem: str, text: str) -> Linked:
+    """A cell that leads to the study which its row was computed from."""
+    return Linked(text, f"study/{problem}.jsonl")
+
+
 def results(metrics: Metrics) -> pd.DataFrame:
     """Every summary of metrics.json, one a row: experiment, metric, mean, sd, low, high, n and how it was chosen."""
     rows = []

@@ -51,7 +51,8 @@ def section(evidence: Evidence) -> Section | None:
         "rounded to whole epochs of the sum and never fewer than the problem has. The sum chooses among the epochs of "
         "its budget only, by the same rule as the method."
     )
-    return Section(CLAIM, said, " ".join(found), (), sheets)
+    brief = " ".join(f"{text.split('. ')[0].rstrip('.')}." for text in found)
+    return Section(CLAIM, said, " ".join(found), (), sheets, brief)
 
 
 def table(found: Mapping[str, Paid], run: Run) -> pd.DataFrame:

@@ -28,14 +28,17 @@ def section(evidence: Evidence) -> Section | None:
     drawings: list[Drawing] = []
     sheets: list[Sheet] = []
     floors: list[pd.DataFrame] = []
+    briefs: list[str] = []
     for problem in problems(evidence.groups):
         runs = of(evidence.groups, problem)
         if next(iter(runs.values()))[0].trajectory is not None:
             continue
         made = len(drawings) + len(sheets)
         rule = next(r["selection"] for r in evidence.metrics.values() if r["problem"] == problem)
-        told = [*_front(runs, rule, problem, drawings, sheets), *_placebos(runs, rule, problem, sheets)]
-        told += _nulls(runs, problem, sheets)
+        told = _front(runs, rule, problem, drawings, sheets)
+        placebos = _placebos(runs, rule, problem, sheets)
+        briefs += [f"{title(problem)}: {text.split('. ')[0].rstrip('.')}." for text in placebos]
+        told += [*placebos, *_nulls(runs, problem, sheets)]
         if len(floor := controls.noise_floor(runs, rule)):
             floors.append(floor.assign(problem=title(problem)))
         if len(drawings) + len(sheets) == made:
@@ -59,6 +62,7 @@ def section(evidence: Evidence) -> Section | None:
         " ".join(found),
         drawings,
         sheets,
+        " ".join(briefs),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from gradsurgery.reporting.contract import watching
 from gradsurgery.reporting.exits import by_exit_and_pass, level, named, passes
 from gradsurgery.reporting.findings import direction
 from gradsurgery.reporting.history import Run
@@ -21,7 +22,10 @@ CLAIM = (
 _NETWORKS = {"cifar100_exits": "SDN-ResNet", "cifar100_exits_msdnet": "MSDNet"}
 _OWN = "dr_mgf"
 _WORDS = {"direction only": "ahead of", "not reproduced": "behind", "no difference detected": "not told apart from"}
-_SHOWN = ("sum", "sum-equal_passes", "pcgrad", "pcgrad-equal_passes", "cagrad-c0_5", "dr_mgf-average", "dr_mgf")
+_SHOWN = (
+    "sum", "sum-equal_passes", "pcgrad", "pcgrad-equal_passes", "cagrad-c0_5", "cagrad-c0_5-equal_passes",
+    "dr_mgf-average", "dr_mgf",
+)  # fmt: skip
 
 Groups = Mapping[str, Sequence[Run]]
 
@@ -82,7 +86,7 @@ def gap(runs: Sequence[Run], others: Sequence[Run], metrics: Sequence[str], rule
 def _of(evidence: Evidence, problem: str) -> dict[str, Sequence[Run]]:
     found = {runs[0].method: runs for _, runs in sorted(evidence.groups.items()) if runs[0].problem == problem}
     order = [m for m in _SHOWN if m in found]
-    return {m: found[m] for m in [*order, *(m for m in found if m not in order)]}
+    return {m: found[m] for m in [*order, *(m for m in found if m not in order and not watching(m))]}
 
 
 def _shown(groups: Groups) -> Groups:

@@ -34,7 +34,8 @@ def section(evidence: Evidence) -> Section | None:
         sheets.append(Sheet("ranks-equivalence", "Practically equal to the sum, or not", _equivalence(over)))
     sheets.append(Sheet("ranks-blocks", "What was ranked: mean rank of the blocks of each problem", _blocks(found)))
     drawing = Drawing("ranks-critical-difference", _figure(ranking), _caption(ranking, found))
-    return Section(CLAIM, _ran(evidence, found), _found(ranking, each, over), [drawing], sheets)
+    text = _found(ranking, each, over)
+    return Section(CLAIM, _ran(evidence, found), text, [drawing], sheets, f"{'. '.join(text.split('. ')[:2])}.")
 
 
 def _figure(ranking: Ranking) -> Figure:

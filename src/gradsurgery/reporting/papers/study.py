@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from gradsurgery.reporting import fronts, study_fronts, study_tables
 from gradsurgery.reporting.contract import TRACK, watching
 from gradsurgery.reporting.controls import noise_of
@@ -10,7 +12,8 @@ from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.reporting.study import STATIC, Trial, check, searched
 from gradsurgery.reporting.study_figures import best_of_n
-from gradsurgery.reporting.style import family
+from gradsurgery.reporting.style import family, label
+from gradsurgery.reporting.tables import source, trials_of
 
 CLAIM = (
     "Kurin et al. (2022) and Xin et al. (2022) say that surgery looks better than constant weights only because the "
@@ -23,6 +26,7 @@ def section(evidence: Evidence) -> Section | None:
     """Every problem that was studied; None where none was. Refuses a study that did not keep its own terms."""
     ran: list[str] = []
     found: list[str] = []
+    briefs: list[str] = []
     drawings: list[Drawing] = []
     sheets: list[Sheet] = []
     for problem in sorted(evidence.studies):
@@ -35,10 +39,11 @@ def section(evidence: Evidence) -> Section | None:
         told = _search(problem, trials, rule, drawings, sheets)
         told += _front(problem, trials, of(evidence.groups, problem), rule, drawings, sheets)
         found += [f"{title(problem)}: {text}" for text in told]
+        briefs.append(f"{title(problem)}: {told[0].split('. ')[0].rstrip('.')}.")
         ran.append(_ran(problem, trials, rule))
     if not ran:
         return None
-    return Section(CLAIM, f"Controlled track: {'; '.join(ran)}.", " ".join(found), drawings, sheets)
+    return Section(CLAIM, f"Controlled track: {'; '.join(ran)}.", " ".join(found), drawings, sheets, " ".join(briefs))
 
 
 def _ran(problem: str, trials: Sequence[Trial], rule: str) -> str:
@@ -69,9 +74,11 @@ def _search(
     )
     drawings.append(Drawing(f"study-{problem}-search", best_of_n(trials, rule), caption))
     heading = f"{title(problem)}: {count} random trials for every method"
-    sheets.append(Sheet(f"study-{problem}-search", heading, study_tables.table(trials, rule)))
+    sheets.append(Sheet(f"study-{problem}-search", heading, _linked(study_tables.table(trials, rule), problem)))
     heading = f"{title(problem)}: expected best validation, 95 % bootstrap intervals over the trials"
-    sheets.append(Sheet(f"study-{problem}-best-of-n", heading, study_tables.curve_table(trials, rule)))
+    sheets.append(
+        Sheet(f"study-{problem}-best-of-n", heading, _linked(study_tables.curve_table(trials, rule), problem))
+    )
     return [study_tables.sentence(trials, rule), study_tables.order_sentence(trials, rule)]
 
 
@@ -96,7 +103,7 @@ def _front(
             "and each method of the table against it; right, the distance to the front of the same seed."
         )
         drawings.append(Drawing(name, fronts.figure(line), caption))
-        sheets.append(Sheet(name, heading, fronts.table(line)))
+        sheets.append(Sheet(name, heading, _to_histories(fronts.table(line), others)))
         noise = noise_of({**others, **weighted}, [*line.weights, *line.others], rule)
         return [f"against the front of static weights: {fronts.sentence(line, noise)}"]
     cloud = study_fronts.cloud(weighted, others, rule)
@@ -107,8 +114,18 @@ def _front(
         "table, two tasks at a time, 95 % intervals."
     )
     drawings.append(Drawing(name, study_fronts.figure(cloud), caption))
-    sheets.append(Sheet(name, heading, study_fronts.table(cloud)))
+    sheets.append(Sheet(name, heading, _to_histories(study_fronts.table(cloud), others)))
     return [study_fronts.sentence(cloud)]
+
+
+def _linked(frame: pd.DataFrame, problem: str) -> pd.DataFrame:
+    links = [trials_of(problem, text) for text in frame["method"]]
+    return frame.assign(method=pd.Series(links, index=frame.index, dtype=object))
+
+
+def _to_histories(frame: pd.DataFrame, runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+    links = {label(method): source(group[0].experiment, label(method)) for method, group in runs.items()}
+    return frame.assign(method=frame["method"].map(links))
 
 
 def _weighted(trials: Sequence[Trial]) -> dict[str, list[Run]]:
