@@ -44,7 +44,9 @@ def handed_over(arguments: Sequence[str]) -> int | None:
 
 
 def main() -> None:
-    """Serves until standard input ends."""
+    """Serves until standard input ends. An interrupt ends it and its forks at once, also during an import that would
+    swallow the exception: there is nothing to save, as checkpoints appear whole."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0" + sys.argv[1])
         listener.listen()  # who comes now waits
@@ -79,8 +81,6 @@ def _train(connection: socket.socket) -> None:
         code = _run(arguments, _client(connection))
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except KeyboardInterrupt:
-        code = 130
     except BaseException:
         traceback.print_exc()
     finally:
