@@ -1,12 +1,13 @@
 """metrics.json as tables: one flat one for machines, and one per problem for people, with intervals."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from gradsurgery.reporting.contract import REFERENCE
+from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import by_word, measure, worded
 from gradsurgery.reporting.selection import FAIR
 from gradsurgery.reporting.style import label
@@ -44,6 +45,12 @@ def source(experiment: str, text: str | None = None) -> Linked:
 def trials_of(problem: str, text: str) -> Linked:
     """A cell that leads to the study which its row was computed from."""
     return Linked(text, f"study/{problem}.jsonl")
+
+
+def to_histories(frame: pd.DataFrame, runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
+    """`frame` with every method's label leading to the history of its runs."""
+    links = {label(method): source(group[0].experiment, label(method)) for method, group in runs.items()}
+    return frame.assign(method=frame["method"].map(links))
 
 
 def results(metrics: Metrics) -> pd.DataFrame:

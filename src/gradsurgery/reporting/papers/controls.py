@@ -8,8 +8,7 @@ from gradsurgery.reporting import controls, fronts
 from gradsurgery.reporting.grouping import of, problems, title
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.reporting.style import label
-from gradsurgery.reporting.tables import source
+from gradsurgery.reporting.tables import to_histories
 
 Runs = Mapping[str, Sequence[Run]]
 
@@ -80,9 +79,7 @@ def _front(runs: Runs, rule: str, problem: str, drawings: list[Drawing], sheets:
     )
     drawings.append(Drawing(f"controls-{problem}-front", fronts.figure(front), caption))
     heading = f"{title(problem)}: methods against the front of static weights"
-    links = {label(method): source(group[0].experiment, label(method)) for method, group in runs.items()}
-    table = fronts.table(front)
-    sheets.append(Sheet(f"controls-{problem}-front", heading, table.assign(method=table["method"].map(links))))
+    sheets.append(Sheet(f"controls-{problem}-front", heading, to_histories(fronts.table(front), runs)))
     noise = controls.noise_of(runs, [*front.weights, *front.others], rule)
     return [fronts.sentence(front, noise)]
 

@@ -12,8 +12,8 @@ from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.reporting.study import STATIC, Trial, check, searched
 from gradsurgery.reporting.study_figures import best_of_n
-from gradsurgery.reporting.style import family, label
-from gradsurgery.reporting.tables import source, trials_of
+from gradsurgery.reporting.style import family
+from gradsurgery.reporting.tables import to_histories, trials_of
 
 CLAIM = (
     "Kurin et al. (2022) and Xin et al. (2022) say that surgery looks better than constant weights only because the "
@@ -103,7 +103,7 @@ def _front(
             "and each method of the table against it; right, the distance to the front of the same seed."
         )
         drawings.append(Drawing(name, fronts.figure(line), caption))
-        sheets.append(Sheet(name, heading, _to_histories(fronts.table(line), others)))
+        sheets.append(Sheet(name, heading, to_histories(fronts.table(line), others)))
         noise = noise_of({**others, **weighted}, [*line.weights, *line.others], rule)
         return [f"against the front of static weights: {fronts.sentence(line, noise)}"]
     cloud = study_fronts.cloud(weighted, others, rule)
@@ -114,18 +114,13 @@ def _front(
         "table, two tasks at a time, 95 % intervals."
     )
     drawings.append(Drawing(name, study_fronts.figure(cloud), caption))
-    sheets.append(Sheet(name, heading, _to_histories(study_fronts.table(cloud), others)))
+    sheets.append(Sheet(name, heading, to_histories(study_fronts.table(cloud), others)))
     return [study_fronts.sentence(cloud)]
 
 
 def _linked(frame: pd.DataFrame, problem: str) -> pd.DataFrame:
     links = [trials_of(problem, text) for text in frame["method"]]
     return frame.assign(method=pd.Series(links, index=frame.index, dtype=object))
-
-
-def _to_histories(frame: pd.DataFrame, runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
-    links = {label(method): source(group[0].experiment, label(method)) for method, group in runs.items()}
-    return frame.assign(method=frame["method"].map(links))
 
 
 def _weighted(trials: Sequence[Trial]) -> dict[str, list[Run]]:
