@@ -12,7 +12,7 @@ export MPLBACKEND := Agg
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study test ui report bench lint clean install
+.PHONY: help repro study test ui report bench unchanged lint clean install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -39,6 +39,9 @@ report: $(STAMP) ## tables, figures and the page from the committed histories: n
 
 bench: $(STAMP) ## time per step and peak memory against the peers (ARGS=... for `python -m benchmarks`)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+unchanged: $(STAMP) ## does today's code give the numbers of REV's, to the bit? (REV=main ARGS=--record marks the locks)
+	@$(BIN)/python -m pipelines.unchanged $(or $(REV),HEAD) $(ARGS)
 
 lint: $(STAMP) ## formatter, linter, types, import contracts, method pages
 	@$(BIN)/ruff format --check .
