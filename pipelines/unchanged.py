@@ -128,7 +128,8 @@ def _histories(tree: Path, wanted: Mapping[str, list[str]], data: Path, jobs: in
             [sys.executable, "-P", str(ROOT / "pipelines/_retrace.py"), str(jobs)], cwd=tree, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         json.dump(tasks, process.stdin)
         process.stdin.close()
         with tqdm(total=len(tasks), desc=label, unit="run", smoothing=0) as bar:
