@@ -1,6 +1,7 @@
 """Two processes with half a batch each against one process with the whole batch."""
 
 import copy
+import re
 import tempfile
 from pathlib import Path
 
@@ -35,10 +36,78 @@ def train(name, x, y, rank=None):
     return torch.cat([p.detach().reshape(-1) for p in parameters])
 
 
+class Heads(nn.Module):
+    def __init__(self, heads):
+        super().__init__()
+        self.heads = heads
+
+    def forward(self, z):
+        return [head(z) for head in self.heads]
+
+
+def situations(x, y, rank):
+    """What goes wrong in one process only, or in all; each must end alike in both."""
+    part = slice(rank * len(x) // 2, (rank + 1) * len(x) // 2)
+    found = {}
+
+    def network():
+        torch.manual_seed(0)
+        trunk, heads = nn.Linear(5, 6).double(), nn.ModuleList(nn.Linear(6, 1) for _ in range(3)).double()
+        return trunk, heads, nn.Parameter(torch.ones(1).double())
+
+    def losses(trunk, heads):
+        z = trunk(x[part]).tanh()
+        return [(head(z)[:, 0] - y[part, k]).square().mean() for k, head in enumerate(heads)]
+
+    def said(engine, *arguments):
+        try:
+            return engine.backward(*arguments)
+        except (ValueError, RuntimeError) as error:
+            return str(error)
+
+    trunk, heads, _ = network()
+    found["heads forgotten"] = said(GradientSurgery(trunk.parameters(), build("pcgrad")), losses(trunk, heads))
+    found["grad after"] = trunk.weight.grad is None
+    engine = GradientSurgery(trunk.parameters(), build("pcgrad"), heads=heads[:2].parameters())
+    found["a head forgotten"] = said(engine, losses(trunk, heads))
+
+    for name in ("sum", "pcgrad", "sam_gs"):
+        trunk, heads, lone = network()
+        engine = GradientSurgery([*trunk.parameters(), lone], build(name), heads=heads.parameters())
+        spoilt = losses(trunk, heads)
+        spoilt[1] = spoilt[1] + (torch.nan if rank == 1 else 0.0)
+        found[f"{name}, NaN in one"] = said(engine, spoilt), engine.skipped_steps
+        trunk.zero_grad()
+        heads.zero_grad()
+        uneven = losses(trunk, heads)
+        if rank == 0:
+            uneven[0] = uneven[0] + lone.sum()
+        else:
+            uneven[2] = None
+        found[f"{name}, uneven"] = said(engine, uneven), lone.grad, trunk.weight.grad, heads[2].weight.grad
+        trunk.zero_grad()
+        found[f"{name}, absent in both"] = said(engine, [*losses(trunk, heads)[:2], None]), engine.weights
+
+    for wrapped in ("bare", "trunk in DDP", "all in DDP"):
+        trunk, heads, _ = network()
+        inner = nn.parallel.DistributedDataParallel(trunk) if wrapped == "trunk in DDP" else trunk
+        whole = nn.Sequential(inner, nn.Tanh(), Heads(heads))
+        if wrapped == "all in DDP":
+            whole = nn.parallel.DistributedDataParallel(whole)
+        engine = GradientSurgery(trunk.parameters(), build("pcgrad"), heads=heads.parameters())
+        for _ in range(2):  # DDP says so in the second step
+            whole.zero_grad()
+            outputs = whole(x[part])
+            result = said(engine, [(z[:, 0] - y[part, k]).square().mean() for k, z in enumerate(outputs)])
+        found[wrapped] = result, trunk.weight.grad
+    return found
+
+
 def worker(rank, folder, x, y):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save({name: train(name, x, y, rank) for name in METHODS}, f"{folder}/{rank}.pt")
+    trained = {name: train(name, x, y, rank) for name in METHODS}
+    torch.save(trained | {"situations": situations(x, y, rank)}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -52,7 +121,7 @@ def data():
 def ranks(data):
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(worker, args=(folder, *data), nprocs=2)
-        return [torch.load(Path(folder) / f"{rank}.pt") for rank in range(2)]
+        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
 @pytest.mark.slow
@@ -67,3 +136,32 @@ def test_two_processes_equal_one_on_the_joint_batch(name, ranks, data):
 def test_without_averaging_the_processes_would_differ(data):
     halves = [train("pcgrad", copy.deepcopy(data[0]), data[1], rank) for rank in range(2)]
     assert not torch.allclose(*halves, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_forgotten_heads_are_refused_before_grad_is_touched(ranks):
+    for found in (ranks[0]["situations"], ranks[1]["situations"]):
+        assert re.search("`heads` must hold every parameter besides `shared` .*found 12 left", found["heads forgotten"])
+        assert found["grad after"]
+        assert "found 4 left out over all processes" in found["a head forgotten"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["sum", "pcgrad", "sam_gs"])
+def test_processes_agree_on_what_only_one_of_them_saw(name, ranks):
+    first, second = (found["situations"] for found in ranks)
+    assert first[f"{name}, NaN in one"] == second[f"{name}, NaN in one"] == (False, 1)
+    for a, b in zip(first[f"{name}, uneven"], second[f"{name}, uneven"], strict=True):
+        assert a is True or torch.equal(a, b)
+    assert first[f"{name}, uneven"][1] is not None  # the parameter that one process reached
+    for taken, weights in (first[f"{name}, absent in both"], second[f"{name}, absent in both"]):
+        assert taken is True
+        assert weights is None or weights[2] == 0.0
+
+
+@pytest.mark.slow
+def test_a_trunk_in_ddp_is_right_and_a_network_in_ddp_is_refused(ranks):
+    for found in (ranks[0]["situations"], ranks[1]["situations"]):
+        assert found["bare"][0] is found["trunk in DDP"][0] is True
+        torch.testing.assert_close(found["trunk in DDP"][1], found["bare"][1])
+        assert "`shared` must be the parameters of the bare network" in found["all in DDP"][0]

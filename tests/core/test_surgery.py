@@ -98,6 +98,7 @@ def test_autograd_writes_straight_into_the_rows(x):
     network = Twin()
     surgery = GradientSurgery(network.shared(), build("pcgrad"))
     surgery.backward(network.losses(x))
+    network.zero_grad()
     J, seen = surgery.jacobian, []
     parameter = network.conv.weight
     parameter.register_post_accumulate_grad_hook(lambda p: seen.append((p.grad.data_ptr(), p.grad.stride())))
@@ -424,6 +425,7 @@ def test_a_second_step_allocates_nothing_of_the_size_of_J():
     surgery = GradientSurgery(trunk.parameters(), build("pcgrad"))
 
     def step():
+        trunk.zero_grad()
         z = trunk(torch.ones(1, 100))
         surgery.backward([head(z).sum() for head in heads])
 
@@ -470,6 +472,7 @@ def test_an_interrupted_accumulation_is_not_aggregated(x):
     surgery = GradientSurgery(network.shared(), build("pcgrad"))
     losses = network.losses(x)
     sum(losses).backward()  # frees the graph, so that the next pass fails
+    network.zero_grad()
     with pytest.raises(RuntimeError, match="second time"):
         surgery.accumulate(losses)
     with pytest.raises(RuntimeError, match="`accumulate` first"):

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from operator import attrgetter, is_
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradsurgery.core.handed import trainable
 
@@ -26,7 +27,7 @@ class SharedGradients:
         missing: indices of parameters that no loss of this step has reached.
     """
 
-    def __init__(self, given: Sequence[nn.Parameter]) -> None:
+    def __init__(self, given: Sequence[Tensor]) -> None:
         self.given = given
         self.parameters = _of_one_kind(given)
         self.missing: list[int] = []
@@ -132,7 +133,7 @@ class SharedGradients:
         return views
 
 
-def _of_one_kind(given: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+def _of_one_kind(given: Sequence[Tensor]) -> list[Any]:
     parameters = trainable("shared", given)
     if not parameters:
         raise ValueError("`shared` must hold at least one trainable parameter, found none.")

@@ -10,7 +10,7 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _SHARDS = ("DTensor", "FlatParameter")  # by name: importing FSDP only to ask would take seconds
 
 
-def parameters_of(name: str, given: Any) -> list[nn.Parameter]:
+def parameters_of(name: str, given: Any) -> list[Any]:
     """The parameters in `given`, each once: an iterable of them, of (name, parameter) or of optimiser groups."""
     if isinstance(given, nn.Module):
         raise TypeError(f"`{name}` must be parameters, found the module {type(given).__name__}.")
@@ -19,7 +19,7 @@ def parameters_of(name: str, given: Any) -> list[nn.Parameter]:
     return list(dict.fromkeys(_each(name, given)))
 
 
-def trainable(name: str, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+def trainable(name: str, parameters: Iterable[Any]) -> list[Any]:
     """Those that are not frozen. Raises TypeError for one whose gradient has no place in a dense, real J."""
     found = [p for p in parameters if p.requires_grad]
     for p in found:

@@ -16,7 +16,7 @@ def several() -> bool:
 
 
 def agree(
-    gradients: Tensor, heads: Sequence[nn.Parameter], flags: Sequence[bool], count: int, witness: Witness
+    gradients: Tensor, heads: Sequence[Tensor], flags: Sequence[bool], count: int, witness: Witness
 ) -> tuple[list[bool], int, float]:
     """Averages `gradients` and the heads' over all processes. All then know the same.
 
@@ -45,7 +45,7 @@ def agree(
     return [number > 0.0 for number in anywhere[len(heads) :]], int(count), total
 
 
-def strays(losses: Iterable[Tensor], known: Iterable[nn.Parameter]) -> int:
+def strays(losses: Iterable[Tensor], known: Iterable[Tensor]) -> int:
     """How many parameters the losses' graph holds besides the known ones."""
     ours = {id(p) for p in known}
     seen: set[Any] = set()

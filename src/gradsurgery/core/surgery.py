@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch._functorch.config
 from jaxtyping import Float, Float64
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradsurgery.core.direction import Conductor
 from gradsurgery.core.gradients import SharedGradients
@@ -74,7 +74,7 @@ class GradientSurgery:
         skipped_steps: how many steps were left out, as above.
     """
 
-    def __init__(self, shared: Iterable[Any], method: Method, *, seed: int = 0, heads: Iterable[Any] = ()) -> None:
+    def __init__(self, shared: Any, method: Method, *, seed: int = 0, heads: Any = ()) -> None:
         self._shared = SharedGradients(parameters_of("shared", shared))
         self.heads = trainable("heads", parameters_of("heads", heads))
         if not isinstance(method, Scalarization | Weighting | Aggregator):
@@ -124,7 +124,7 @@ class GradientSurgery:
         return self._conductor.weights
 
     @property
-    def parameters(self) -> list[nn.Parameter]:
+    def parameters(self) -> list[Any]:
         """The trainable ones of `shared` as the last step found them, in the order of J's columns."""
         return self._shared.parameters
 
