@@ -20,6 +20,7 @@ from gradsurgery.core.processes import agree, several, strays
 from gradsurgery.core.seeding import philox
 from gradsurgery.core.witness import Witness
 
+Leaves = Iterable[Tensor] | None
 _log = logging.getLogger(__name__)
 
 
@@ -56,8 +57,8 @@ class GradientSurgery:
       `.grad` is scaled again, so that `unscale_`, `step` and `update` work as they always do.
     - *Several processes* (`torch.distributed` initialised): J and the gradients of `heads` are averaged over processes,
       and each then computes the same direction, so give every process the same `seed`. A task that some processes lack
-      counts there with a zero gradient. Do not wrap the network in `DistributedDataParallel`, which allows one backward
-      pass only (around the trunk alone it averages twice, which changes nothing). Buffers such as BatchNorm's
+      counts there with a zero gradient. Do not wrap the network in `DistributedDataParallel`: it allows one backward
+      pass and raises (around the trunk alone it averages twice, which changes nothing). Buffers such as BatchNorm's
       statistics stay local.
     - *torch.compile*: donated buffers are switched off for the process, because a donated graph cannot be kept for the
       next task. A network compiled and run before the engine was made must be compiled again.
@@ -144,12 +145,7 @@ class GradientSurgery:
         return self._shared.d
 
     def backward(
-        self,
-        losses: Any,
-        scale: float = 1.0,
-        diagnose: bool = False,
-        retain_graph: bool = False,
-        inputs: Iterable[Tensor] | None = None,
+        self, losses: Any, scale: float = 1.0, diagnose: bool = False, retain_graph: bool = False, inputs: Leaves = None
     ) -> bool:
         """Differentiates the K losses and adds the direction to `.grad`.
 
@@ -169,11 +165,7 @@ class GradientSurgery:
         return self.aggregate(scale)
 
     def accumulate(
-        self,
-        losses: Any,
-        diagnose: bool = False,
-        retain_graph: bool = False,
-        inputs: Iterable[Tensor] | None = None,
+        self, losses: Any, diagnose: bool = False, retain_graph: bool = False, inputs: Leaves = None
     ) -> None:
         """Differentiates the K losses of one micro-batch and adds to J; `.grad` of the shared parameters stays.
 
@@ -203,13 +195,6 @@ class GradientSurgery:
                     row = shared.row(k, K, first)
                     if k in rows:
                         shared.differentiate(rows[k], row, retain_graph or k < last, leaves)
-        except RuntimeError as error:
-            if several() and ("DDP" in str(error) or "ready only once" in str(error)):
-                raise RuntimeError(
-                    "`shared` must be the parameters of the bare network, found it wrapped in DistributedDataParallel, "
-                    "which allows one backward pass only."
-                ) from error
-            raise
         finally:
             shared.give_back(lent)
         for k, loss in rows.items():
