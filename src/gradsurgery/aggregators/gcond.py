@@ -1,7 +1,7 @@
 """GCond: gradients that remember their past, and let the steadier of two opposed tasks keep its way."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import pairwise
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, State, Tensorwise
+from gradsurgery.core.interfaces import Aggregator, PerTask, State, Tensorwise
 from gradsurgery.core.jacobian import combine, gram
 
 _BLOCK = 1 << 20  # numbers of J in one block on a CPU, so that its rows are copied, resolved and summed in cache
@@ -21,7 +21,7 @@ _Past = Callable[[int, int], tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class GCond(Aggregator, Tensorwise):
+class GCond(Aggregator, PerTask, Tensorwise):
     """Resolves opposed pairs of gradients, the worst first and in favour of the steadier task, and smooths their sum.
 
     Source: equations 3-10 and tables 1 and 7 of the Gradient Conductor, 2025, arXiv 2509.07252 (v2), and the official
@@ -154,6 +154,30 @@ class GCond(Aggregator, Tensorwise):
         """Trust ratios are per parameter tensor."""
         return self.output == "lion"
 
+    def recall(self, state: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """`previous`, `ema` and the winners; m and t are those of the sum, whoever it was made of."""
+        part = dict(state)
+        if "previous" in state:
+            # Absent winners keep numbers of their own behind those of `tasks`, so that they end a run of victories.
+            places = np.argsort(_order(tasks, num_tasks))
+            part |= {"previous": state["previous"][tasks], "ema": state["ema"][tasks]}
+            part["history"] = places[state["history"]]
+        return part
+
+    def remember(self, state: State | None, part: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """Puts the rows back; a task that was never there has no previous gradient and the average length 1."""
+        whole = {} if state is None else state
+        if "previous" not in part:
+            return {**whole, **part}
+        new = part["previous"]
+        previous = whole["previous"] if "previous" in whole else new.new_zeros(num_tasks, new.shape[1])
+        previous[tasks] = new
+        ema = whole["ema"].copy() if "ema" in whole else np.ones(num_tasks)
+        ema[tasks] = part["ema"]
+        order = _order(tasks, num_tasks)
+        numbered = {name: order[part[name]] for name in ("history", "decisions")}
+        return {**whole, **part, "previous": previous, "ema": ema, **numbered}
+
     def _resolve(self, J: Float[Tensor, "K P"], before: State, g: Float[Tensor, " P"]) -> State:
         """Writes the sum of the resolved rows into `g` and returns the state that belongs to them."""
         K, P = J.shape
@@ -268,6 +292,11 @@ class GCond(Aggregator, Tensorwise):
             ratio = 1.0 if min(length, own) < self.eps else float(length) / own
             parts.append(part.sign() * (min(ratio, self.trust_clip) * self.trust_coef))
         return torch.cat(parts)
+
+
+def _order(tasks: Sequence[int], num_tasks: int) -> np.ndarray:
+    """All tasks, those of the step first."""
+    return np.array([*tasks, *(k for k in range(num_tasks) if k not in tasks)], dtype=np.int64)
 
 
 def _past(J: Float[Tensor, "K P"], previous: Float[Tensor, "K P"] | None, j: int, k: int) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """SAM-GS: similarity-aware momentum gradient surgery."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,13 +9,13 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, State
+from gradsurgery.core.interfaces import Aggregator, PerTask, State
 
 _BLOCK = 1 << 18  # numbers of J in one block on a CPU: 1 MB in float32, so that J and m are read from memory once
 
 
 @dataclass(frozen=True)
-class SAMGS(Aggregator):
+class SAMGS(Aggregator, PerTask):
     """Equalises the gradients' lengths when they differ much, and weights them by their momentum when they do not.
 
     Source: Algorithm 1 of Borsani et al., "Gradient Similarity Surgery in Multi-Task Deep Learning", 2025,
@@ -25,10 +26,10 @@ class SAMGS(Aggregator):
         Psi < gamma:  d = sum_k (mean_j |g_j| / |g_k|) g_k      else:  d = sum_k |m^_k| * g_k / sqrt(h^)  (elementwise)
         d <- K d min(1, max_norm / (|K d| + 1e-6))
 
-    State: `m` (K, P), `h`, `t`, and for the log `similarity` (Psi) and `equalised` (1 or 0). `m` is advanced inside
-    its own tensor, because a second (K, P) tensor would be the largest thing in a run: the state that comes out holds
-    the tensor of the state that went in, which must not be used again (clone it to keep it). float16 and bfloat16
-    gradients keep a float32 `m`.
+    State: `m` (K, P), `h`, `t`, `steps` (K, how often each m_k was advanced), and for the log `similarity` (Psi) and
+    `equalised` (1 or 0). `m` is advanced inside its own tensor, because a second (K, P) tensor would be the largest
+    thing in a run: the state that comes out holds the tensor of the state that went in, which must not be used again
+    (clone it to keep it). float16 and bfloat16 gradients keep a float32 `m`.
 
     Args:
         gamma: similarity below which lengths are equalised; 0 never, above 1 always.
@@ -82,15 +83,18 @@ class SAMGS(Aggregator):
         G = J.float() if J.dtype in (torch.float16, torch.bfloat16) else J
         if K == 1:
             return self._finish(G[0].clone(), 1).to(J.dtype), {}
-        if state is None:
+        if not state:
             state = {"m": torch.zeros_like(G, memory_format=torch.contiguous_format), "h": 0.0, "t": 0}
         m, t = state["m"], state["t"] + 1
+        steps = state.get("steps", np.full(K, t - 1)) + 1
         if m.shape != J.shape:
             raise ValueError(
                 f"`J` must keep the shape the state was made for, {tuple(m.shape)}, found {tuple(J.shape)}."
             )
 
         norms = torch.linalg.vector_norm(G, dim=1).double().cpu().numpy()
+        if not np.isfinite(norms).all():  # their squares leave float32
+            norms = torch.linalg.vector_norm(G, dim=1, dtype=torch.float64).cpu().numpy()
         decides, recorded = self._similarities(norms)
         h = self.beta2 * state["h"] + (1.0 - self.beta2) * (1.0 - recorded) ** 2 + self.eps
         equalise = decides < self.gamma
@@ -100,9 +104,29 @@ class SAMGS(Aggregator):
             d = torch.from_numpy(lengths).to(G) @ G
         else:
             root = np.sqrt(h / (1.0 - self.beta2**t)) + (self.eps if self.eps_in_denominator else 0.0)
-            d = _advance_and_modulate(m, G, 1.0 - self.beta1).div_((1.0 - self.beta1**t) * root)
-        after = {"m": m, "h": h, "t": t, "similarity": decides, "equalised": float(equalise)}
+            # A task that was absent before has an m_k of its own age; t is the age of all others.
+            young = (1.0 - self.beta1**t) / (1.0 - self.beta1**steps) if (steps != t).any() else None
+            d = _advance_and_modulate(m, G, 1.0 - self.beta1, young).div_((1.0 - self.beta1**t) * root)
+        after = {"m": m, "h": h, "t": t, "steps": steps, "similarity": decides, "equalised": float(equalise)}
         return self._finish(d, K).to(J.dtype), after
+
+    def recall(self, state: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """The momenta of `tasks` and their ages; h and t are those of the similarity of whoever was there."""
+        if not state:
+            return {}
+        steps = state.get("steps", np.full(num_tasks, state["t"]))
+        return {**state, "m": state["m"][tasks], "steps": steps[tasks]}
+
+    def remember(self, state: State | None, part: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """Puts the momenta back. A step with one task leaves all of it as it was."""
+        if not part:
+            return state or {}
+        new = part["m"]
+        m = state["m"] if state else new.new_zeros(num_tasks, new.shape[1])
+        m[tasks] = new
+        steps = state.get("steps", np.full(num_tasks, state["t"])).copy() if state else np.zeros(num_tasks, np.int64)
+        steps[tasks] = part["steps"]
+        return {**part, "m": m, "steps": steps}
 
     def _similarities(self, norms: Float64[np.ndarray, " K"]) -> tuple[float, float]:
         """The similarity that decides the regime, and the one that feeds h."""
@@ -127,13 +151,20 @@ class SAMGS(Aggregator):
         return d.mul_(scale)
 
 
-def _advance_and_modulate(m: Float[Tensor, "K P"], G: Float[Tensor, "K P"], rate: float) -> Float[Tensor, " P"]:
-    """Moves m towards G in place and returns sum_k |m_k| * g_k, block by block: no temporary of the size of J."""
+def _advance_and_modulate(
+    m: Float[Tensor, "K P"], G: Float[Tensor, "K P"], rate: float, young: Float64[np.ndarray, " K"] | None
+) -> Float[Tensor, " P"]:
+    """Moves m towards G in place and returns sum_k |m_k| * g_k, block by block: no temporary of the size of J.
+
+    With `young`, the tasks' factors of |m_k|.
+    """
     K, P = G.shape
     block = P if G.is_cuda else max(_BLOCK // K, 1)
     d = torch.empty(P, dtype=G.dtype, device=G.device)
+    factors = None if young is None else torch.from_numpy(young).to(G)[:, None]
     for start in range(0, P, block):
         columns = slice(start, start + block)
         g = G[:, columns]
-        torch.sum(m[:, columns].lerp_(g, rate).abs().mul_(g), dim=0, out=d[columns])
+        modulated = m[:, columns].lerp_(g, rate).abs().mul_(g)
+        torch.sum(modulated if factors is None else modulated.mul_(factors), dim=0, out=d[columns])
     return d

@@ -2,7 +2,7 @@
 
 import functools
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
+from gradsurgery.core.interfaces import Aggregator, Method, PerTask, Scalarization, State, Weighting
 from gradsurgery.core.jacobian import combine, gram
+from gradsurgery.core.plain import from_plain, to_plain
 
 _CLASSES = {
     "aligned_mtl": "AlignedMTL", "cagrad": "CAGrad", "config": "ConFIG", "dualproj": "DualProj", "fairgrad": "FairGrad",
@@ -24,7 +25,7 @@ _DRAWS = ("graddrop", "gradvac", "pcgrad", "random")  # from torch's global gene
 
 
 @dataclass(frozen=True)
-class TorchJD(Aggregator):
+class TorchJD(Aggregator, PerTask):
     """Hands the task gradients to one of torchjd's aggregators.
 
     Source: the package `torchjd` 0.18 (Quinton and Rey, 2024, arXiv 2406.16232), whose documentation names each
@@ -78,6 +79,28 @@ class TorchJD(Aggregator):
             d = aggregator(matrix)
         return d.to(J.dtype), _remember(self.method, aggregator)
 
+    def recall(self, state: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """Nash-MTL's last weights of `tasks`, GradVac's targets between them."""
+        part = dict(state)
+        if "alpha" in state:
+            part["alpha"] = state["alpha"][tasks]
+        if "targets" in state:
+            part["targets"] = state["targets"][np.ix_(tasks, tasks)]
+        return part
+
+    def remember(self, state: State | None, part: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """Puts them back; a task that was never there has torchjd's first values, 1 and 0."""
+        whole = dict(part)
+        if "alpha" in part:
+            alpha = state["alpha"].copy() if state else np.ones(num_tasks, dtype=part["alpha"].dtype)
+            alpha[tasks] = part["alpha"]
+            whole["alpha"] = alpha
+        if "targets" in part:
+            targets = state["targets"].clone() if state else part["targets"].new_zeros(num_tasks, num_tasks)
+            targets[np.ix_(tasks, tasks)] = part["targets"]
+            whole["targets"] = targets
+        return whole
+
 
 def as_torchjd(method: Method, seed: int = 0) -> Any:
     """One of our methods as a torchjd `Aggregator`, for `torchjd.autojac.jac_to_grad` and the like.
@@ -105,11 +128,11 @@ def as_torchjd(method: Method, seed: int = 0) -> Any:
                 return d
 
         def get_extra_state(self) -> dict[str, Any]:
-            return {"state": self.state, "generator": self.generator.bit_generator.state}
+            return to_plain({"state": self.state, "generator": self.generator.bit_generator.state})
 
         def set_extra_state(self, extra: dict[str, Any]) -> None:
-            self.state = extra["state"]
-            self.generator.bit_generator.state = extra["generator"]
+            self.state = from_plain(extra["state"])
+            self.generator.bit_generator.state = from_plain(extra["generator"])
 
         def __repr__(self) -> str:
             return f"as_torchjd({method!r}, seed={seed})"

@@ -10,7 +10,9 @@
 
 A method is a frozen dataclass whose fields are its hyper-parameters. It keeps nothing between calls: state goes in and
 comes out, `None` means first call, and whoever calls (`GradientSurgery`, a rule) stores and checkpoints it. State is a
-dictionary of arrays, tensors and numbers; every entry that is a plain `float` is logged as `method.<key>`.
+dictionary of arrays, tensors, numbers and texts, or of lists and dictionaries of them; every entry that is a plain
+`float` is logged as `method.<key>`. A method is called with finite gradients only, and with those of the tasks that are
+there: K may fall from call to call where a loss was None, and `PerTask` says what then becomes of memory by task.
 Randomness comes only from the generator that is handed in, never from a global one.
 """
 
@@ -67,6 +69,29 @@ class Tensorwise(ABC):
     @abstractmethod
     def tensorwise(self) -> bool:
         """Whether this instance, with its hyper-parameters, needs them."""
+
+
+class PerTask(ABC):
+    """Beside `Weighting` or `Aggregator`, for one whose state remembers tasks one by one.
+
+    On a step without some of the tasks the engine hands in what `recall` makes of the state, as if the others did not
+    exist, and keeps what `remember` makes of what comes out: the memory of an absent task waits. A method without it
+    is handed its whole state, which must then hold nothing that depends on K.
+    """
+
+    @abstractmethod
+    def recall(self, state: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """The state of `tasks` alone (ascending, out of `num_tasks`); `state` is left as it was.
+
+        What belongs to no task, such as a momentum of d, may be the same tensor, which the call then advances in place.
+        """
+
+    @abstractmethod
+    def remember(self, state: State | None, part: State, tasks: Sequence[int], num_tasks: int) -> State:
+        """The state of all tasks: `part` for `tasks`, `state` (None before the first call) for the others.
+
+        Tensors of `state` may be written into: it is not used again.
+        """
 
 
 Method = Scalarization | Weighting | Aggregator

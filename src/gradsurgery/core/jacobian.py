@@ -17,13 +17,18 @@ _DOT_BLOCK = 262144  # columns per dot product: rows of 1 MiB (float32) stay in 
 _FEW_TASKS = 3  # up to here K (K + 1) / 2 dot products beat a matrix product on the CPU
 
 
-def gram(J: Float[Tensor, "K P"]) -> Float64[np.ndarray, "K K"]:
-    """G = J J^T in float64, exactly symmetric; not finite only where J is not, or where float64 overflows."""
-    G = _gram(J)
+def gram(J: Float[Tensor, "K P"], beside: Tensor | None = None) -> Float64[np.ndarray, "K K"]:
+    """G = J J^T in float64, exactly symmetric; not finite only where J is not, or where float64 overflows.
+
+    Args:
+        J: the task gradients.
+        beside: a number on J's device; if it is not finite, no entry of G is. Who must know of both waits only once.
+    """
+    G = _gram(J, beside)
     diagonal = G.diagonal()
     # float32 squares leave its range long before the gradients do (10^19, 10^-22): float64 then decides.
     if J.dtype != torch.float64 and not (np.isfinite(diagonal).all() and (diagonal > 1e-30).all()):
-        blocks = [_gram(block.double()) for block in J.split(2**20, dim=1)]
+        blocks = [_gram(block.double(), beside) for block in J.split(2**20, dim=1)]
         G = np.sum(blocks, axis=0)
     return G
 
@@ -45,12 +50,12 @@ def combine(J: Float[Tensor, "K P"], w: Float64[np.ndarray, " K"], out: Float[Te
         return torch.mv(J.T, torch.as_tensor(w, dtype=J.dtype, device=J.device), out=out)
 
 
-def _gram(J: Float[Tensor, "K P"]) -> Float64[np.ndarray, "K K"]:
+def _gram(J: Float[Tensor, "K P"], beside: Tensor | None) -> Float64[np.ndarray, "K K"]:
     K, P = J.shape
     if J.dtype in (torch.float16, torch.bfloat16):
-        return np.sum([_gram(block.float()) for block in J.split(2**20, dim=1)], axis=0)
+        return np.sum([_gram(block.float(), beside) for block in J.split(2**20, dim=1)], axis=0)
     if K <= _FEW_TASKS and J.device.type == "cpu":
-        G = np.zeros((K, K))
+        G = np.zeros((K, K)) if beside is None else np.full((K, K), 0.0 * float(beside))
         for a in range(0, P, _DOT_BLOCK):
             rows = J[:, a : a + _DOT_BLOCK].unbind()
             for i in range(K):
@@ -62,6 +67,8 @@ def _gram(J: Float[Tensor, "K P"]) -> Float64[np.ndarray, "K K"]:
     with _full_precision():
         total = torch.bmm(blocks, blocks.transpose(1, 2)).sum(0, dtype=torch.float64)
         total += (J[:, whole:] @ J[:, whole:].T).double()
+        if beside is not None:
+            total += 0.0 * beside
     G = total.cpu().numpy()
     return (G + G.T) / 2
 

@@ -1,19 +1,27 @@
 """The engine: per-task gradients of the shared parameters, one method, one direction in `.grad`."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 import torch._functorch.config
-import torch.distributed as dist
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
-from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Tensorwise, Weighting
+from gradsurgery.core.gradients import SharedGradients
+from gradsurgery.core.handed import FLOATS, losses_of, parameters_of, trainable
+from gradsurgery.core.interfaces import Aggregator, Method, PerTask, Scalarization, State, Tensorwise, Weighting
 from gradsurgery.core.jacobian import combine, gram
+from gradsurgery.core.plain import from_plain, to_plain
+from gradsurgery.core.processes import average, several, strays, summed
 from gradsurgery.core.seeding import philox
+
+_log = logging.getLogger(__name__)
+_LARGEST = {dtype: torch.finfo(dtype).max for dtype in FLOATS}
 
 
 class GradientSurgery:
@@ -33,237 +41,377 @@ class GradientSurgery:
     The columns of J follow the order of `shared`, each parameter in the order of its own memory (a channels_last weight
     stays channels_last). State and checkpoints of methods that keep a (P,) vector hold for that layout.
 
+    - *`.grad`* of a shared parameter is added to, as autograd does, whenever what is there was put there: before,
+      between or after the calls here. One that no loss reached is left as it was, so that an optimiser passes over it.
+    - *Losses* may be a list, any other iterable, a dictionary (its first order is that of J's rows) or a 1-D tensor.
+    - *Absent tasks*: a loss may be None. The method then sees the tasks that are there, and its memory of the others
+      waits; `gram`, `weights` and `jacobian` keep K rows, those of absent tasks zero. Such a step copies J.
+    - *Steps left out*: False is returned, and `.grad` is NaN, where a loss, a task gradient, a gradient of `heads` or
+      the direction is not finite. State stays as it was. It is counted in `skipped_steps` and logged the first time.
+    - *Frozen later, or unfrozen*: as it is when a step begins. A method that keeps vectors (P,) must then forget them.
     - *Micro-batches*: `accumulate` several times, then `aggregate`. J sums over calls as `.grad` does: divide losses.
-      A task may sit a micro-batch out: its loss is then None, and no backward pass is spent on it.
+      A task that sits a micro-batch out costs no backward pass; it is absent only if it sits out all of them.
+    - *The graph once more*: `retain_graph=True` keeps it for an auxiliary loss or a second engine; `inputs` says which
+      other parameters one engine's passes may reach, so that two engines do not both add to the heads.
     - *GradScaler*: `backward(scaler.scale(losses), scale=scaler.get_scale())`. The method sees unscaled gradients,
       `.grad` is scaled again, so that `unscale_`, `step` and `update` work as they always do.
     - *Several processes* (`torch.distributed` initialised): J and the gradients of `heads` are averaged over processes,
-      and each then computes the same direction, so give every process the same `seed`. Do not wrap the network in
-      `DistributedDataParallel`, which allows one backward pass only and would average too late. Buffers such as
-      BatchNorm's statistics stay local.
+      and each then computes the same direction, so give every process the same `seed`. A task that some processes lack
+      counts there with a zero gradient. Do not wrap the network in `DistributedDataParallel`, which allows one backward
+      pass only (around the trunk alone it averages twice, which changes nothing). Buffers such as BatchNorm's
+      statistics stay local.
     - *torch.compile*: donated buffers are switched off for the process, because a donated graph cannot be kept for the
       next task. A network compiled and run before the engine was made must be compiled again.
 
     Args:
-        shared: parameters whose task gradients are the rows of J. Frozen ones are dropped, repeated ones counted once.
+        shared: parameters whose task gradients are the rows of J, or optimiser groups of them. Frozen ones, of any
+            type, are dropped, repeated ones counted once. The others must be dense, real and of one dtype and device.
         method: what turns J or G into the direction.
         seed: seeds the method's own generator; the global generators are never used.
-        heads: parameters whose gradients are averaged over processes; needed only under `torch.distributed`.
+        heads: the other parameters that the losses train. Their gradients must be finite for the step to be taken, and
+            are averaged over processes: under `torch.distributed` none may be left out.
 
     Attributes:
         generator: the method's source of randomness; may be replaced.
         gram: G of the last step, or None where it was not needed.
-        weights: w of the last step, or None for an `Aggregator`.
-        state: the method's state.
-        skipped_steps: how often a task gradient was not finite.
+        weights: w of the last step, or None for an `Aggregator` and where the step was left out.
+        state: the method's state; None makes it start anew.
+        skipped_steps: how many steps were left out, as above.
     """
 
-    def __init__(
-        self, shared: Iterable[nn.Parameter], method: Method, *, seed: int = 0, heads: Iterable[nn.Parameter] = ()
-    ) -> None:
-        self.parameters = _trainable("shared", shared)
-        self.heads = _trainable("heads", heads)
-        if not self.parameters:
-            raise ValueError("`shared` must hold at least one trainable parameter, found none.")
+    def __init__(self, shared: Iterable[Any], method: Method, *, seed: int = 0, heads: Iterable[Any] = ()) -> None:
+        self._shared = SharedGradients(parameters_of("shared", shared))
+        self.heads = trainable("heads", parameters_of("heads", heads))
         if not isinstance(method, Scalarization | Weighting | Aggregator):
             raise TypeError(f"`method` must be a Scalarization, Weighting or Aggregator, found {method!r}.")
-        for what in ({p.dtype for p in self.parameters}, {p.device for p in self.parameters}):
-            if len(what) > 1:
-                raise ValueError(f"`shared` must be of one dtype on one device, found {sorted(map(str, what))}.")
-        torch._functorch.config.donated_buffer = False
         self.method = method
+        self.state: State | None = None
+        torch._functorch.config.donated_buffer = False
         self.generator = philox(seed, "method")
         self.gram: Float64[np.ndarray, "K K"] | None = None
         self.weights: Float64[np.ndarray, " K"] | None = None
-        self.state: State | None = None
         self.skipped_steps = 0
-        self._J: Tensor | None = None
-        self._rows: list[list[Tensor]] = []
-        self._d = self._buffer()
-        self._direction = self._views(self._d)
-        self._pending = 0  # tasks in the unfinished step; 0 when there is none
-        self._per_task = True  # whether the unfinished step fills J, or the sum only
+        self._num_tasks: int | None = None
+        self._names: list[Any] | None = None  # keys of the losses in the order of J's rows, where they have keys
+        self._checked = False  # whether the losses were looked through for parameters that are nobody's
+        self._largest = 0.0  # length of the longest J so far
+        self._pending = False  # whether there is an unfinished step; what follows is about that one
+        self._per_task = True  # whether it fills J, or the sum only
         self._diagnose = False
+        self._present: list[bool] = []
+        self._total = 0.0  # the losses' sum, as far as it is known here, and what else lies on the device
+        self._elsewhere: list[Tensor] = []
+        self._strays = 0
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """The trainable ones of `shared` as the last step found them, in the order of J's columns."""
+        return self._shared.parameters
 
     @property
     def jacobian(self) -> Float[Tensor, "K P"]:
         """J of the last step. A view: the next step overwrites it."""
-        if self._J is None:
+        if self._shared.J is None:
             raise RuntimeError("`jacobian` needs a backward pass per task first, found none.")
-        return self._J
+        return self._shared.J
 
     @property
     def direction(self) -> Float[Tensor, " P"]:
-        """d of the last step. A view of the memory behind `.grad`: what clips or unscales `.grad` changes it too."""
-        return self._d
+        """d of the last step. A view of the memory behind `.grad`: what clips or unscales `.grad` changes it too.
 
-    def backward(self, losses: Sequence[Float[Tensor, ""]], scale: float = 1.0, diagnose: bool = False) -> bool:
-        """Differentiates the K losses and writes the direction into `.grad`.
+        Where `.grad` held an earlier gradient, the sum lies there and d here.
+        """
+        return self._shared.d
+
+    def backward(
+        self,
+        losses: Any,
+        scale: float = 1.0,
+        diagnose: bool = False,
+        retain_graph: bool = False,
+        inputs: Iterable[Tensor] | None = None,
+    ) -> bool:
+        """Differentiates the K losses and adds the direction to `.grad`.
 
         Args:
-            losses: one scalar per task, always in the same order.
+            losses: one scalar per task, or None for a task that is absent: an iterable in an order that stays the same,
+                a dictionary with keys that stay the same, or a tensor (K,).
             scale: the factor already in the losses (`GradScaler.get_scale()`).
             diagnose: take the K passes and compute G even where the method does without.
+            retain_graph: keep the graph, as for `Tensor.backward`.
+            inputs: the leaves besides `shared` whose `.grad` grows; None for all that the losses reach.
 
         Returns:
-            False if a task gradient was not finite: the method was not called and `.grad` of the shared parameters is
-            NaN, which makes a `GradScaler` skip the step; without one, skip it yourself.
+            False if a loss or a gradient was not finite: `.grad` of the shared parameters is NaN, which makes a
+            `GradScaler` skip the step; without one, skip it yourself. The next step forgets that NaN.
         """
-        self.accumulate(losses, diagnose)
+        self.accumulate(losses, diagnose, retain_graph, inputs)
         return self.aggregate(scale)
 
-    def accumulate(self, losses: Sequence[Float[Tensor, ""] | None], diagnose: bool = False) -> None:
-        """Differentiates the K losses of one micro-batch and adds to J; `.grad` of the shared parameters stays None.
+    def accumulate(
+        self,
+        losses: Any,
+        diagnose: bool = False,
+        retain_graph: bool = False,
+        inputs: Iterable[Tensor] | None = None,
+    ) -> None:
+        """Differentiates the K losses of one micro-batch and adds to J; `.grad` of the shared parameters stays.
 
         Args:
             losses: as for `backward`, divided by the number of micro-batches where each loss is a mean. None for a task
                 that sits this micro-batch out.
             diagnose: as for `backward`; the first micro-batch decides.
+            retain_graph: as for `backward`.
+            inputs: as for `backward`.
         """
-        K = len(losses)
-        present = [k for k, loss in enumerate(losses) if loss is not None]
-        if K == 0 or (self._pending and self._pending != K) or (self._J is not None and len(self._J) != K):
-            known = "at least one loss" if self._J is None else f"{len(self._J)} losses, as before"
-            raise ValueError(f"`losses` must hold {known}, found {K}.")
-        if not present:
-            raise ValueError("`losses` must hold a loss of at least one task, found None only.")
-        for k, loss in enumerate(losses):
-            if loss is not None and not loss.requires_grad:
-                raise ValueError(f"`losses[{k}]` must depend on a trainable parameter, found a constant.")
-        first = self._pending == 0
+        rows, K = self._rows(*losses_of(losses))
+        shared, first = self._shared, not self._pending
         if first:
-            self._diagnose = diagnose
-            self._per_task = diagnose or not isinstance(self.method, Scalarization)
+            self._begin(K, diagnose)
+        if not self._checked and several():
+            self._strays = max(self._strays, strays(rows.values(), (*shared.given, *self.heads)))
+        leaves = None if inputs is None else [*shared.parameters, *inputs]
+        self._pending = False  # a half-filled J must not be aggregated
+        lent = shared.lend(first)  # between the calls `.grad` is the user's
         try:
             if not self._per_task:
-                if first:
-                    self._d.zero_()
-                total = torch.stack([loss for loss in losses if loss is not None]).sum()
-                self._differentiate(total, self._direction, retain=False)
+                total = torch.stack(list(rows.values())).sum()
+                shared.differentiate(total, shared.sum(first), retain_graph, leaves)
             else:
-                if self._J is None:
-                    self._J = self._buffer(K)
-                    self._rows = [self._views(row) for row in self._J]
-                for k, loss in enumerate(losses):
-                    if first:
-                        self._J[k].zero_()  # just before it is written, while it is in cache
-                    if loss is not None:
-                        self._differentiate(loss, self._rows[k], retain=k < present[-1])
-        except BaseException:
-            self._pending = 0  # a half-filled J must not be aggregated
+                last = max(rows)
+                for k in range(K):
+                    row = shared.row(k, K, first)
+                    if k in rows:
+                        shared.differentiate(rows[k], row, retain_graph or k < last, leaves)
+        except RuntimeError as error:
+            if several() and ("DDP" in str(error) or "ready only once" in str(error)):
+                raise RuntimeError(
+                    "`shared` must be the parameters of the bare network, found it wrapped in DistributedDataParallel, "
+                    "which allows one backward pass only."
+                ) from error
             raise
-        self._pending = K
+        finally:
+            shared.give_back(lent)
+        for k, loss in rows.items():
+            self._present[k] = True
+            self._note(loss)
+        self._pending = True
 
     def aggregate(self, scale: float = 1.0) -> bool:
-        """Turns the accumulated J into the direction and writes it into `.grad`; arguments and result as `backward`."""
+        """Turns the accumulated J into the direction and adds it to `.grad`; arguments and result as `backward`."""
         if not self._pending:
             raise RuntimeError("`aggregate` needs `accumulate` first, found no gradients.")
-        K, self._pending = self._pending, 0
+        self._pending = False
         self.gram = self.weights = None
-        source = self._J if self._per_task and self._J is not None else self._d
-        self._average(source)
+        shared = self._shared
+        source = shared.J if self._per_task and shared.J is not None else shared.d
+        if several():
+            self._agree(source)
+        self._refuse_strangers()
+        tasks = [k for k, there in enumerate(self._present) if there]
         if self._per_task and scale != 1.0:
             source.mul_(1.0 / scale)
-        if self._diagnose or isinstance(self.method, Weighting):
-            self.gram = gram(source)
-            finite = bool(np.isfinite(self.gram.diagonal()).all())
-        else:
-            finite = _finite(source)
+        J = source[tasks] if self._per_task and len(tasks) < len(self._present) else source
+        finite = self._direct(J, tasks, scale)
         if not finite:
-            self.skipped_steps += 1
-            self._d.fill_(torch.nan)
-        elif isinstance(self.method, Scalarization):
-            self.weights = np.full(K, self.method.scale(K))
-            if self._per_task:
-                combine(source, self.weights * scale, self._d)
-            else:
-                self._d.mul_(self.weights[0])
-        elif isinstance(self.method, Weighting):
-            assert self.gram is not None
-            self.weights, self.state = self.method(self.gram, self.state, self.generator)
-            combine(source, self.weights * scale, self._d)
-        else:
-            if isinstance(self.method, Tensorwise) and self.method.tensorwise:
-                self.state = {**(self.state or {}), **self._tensors()}
-            with torch.no_grad():
-                d, self.state = self.method(source, self.state, self.generator)
-            # Copied, because d may be part of the state, and clipping `.grad` in place must not reach that.
-            self._d.copy_(d)
-            if scale != 1.0:
-                self._d.mul_(scale)
-        for parameter, view in zip(self.parameters, self._direction, strict=True):
-            parameter.grad = view
+            self._leave_out()
+        shared.write(finite)
         return finite
 
     def state_dict(self) -> dict[str, Any]:
-        """What the next step depends on, besides the network: method state, generator, count of skipped steps."""
-        return {
+        """What the next step depends on, besides the network: method state, generator, count of skipped steps.
+
+        A snapshot, of what `torch.load` takes by default. Raises TypeError if the method's state holds something else.
+        """
+        return to_plain({
             "method": self.state,
             "generator": self.generator.bit_generator.state,
             "skipped_steps": self.skipped_steps,
-        }
+        })  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state_dict` stood. The state is copied: methods may write into theirs."""
-        self.state = copy.deepcopy(state["method"])
-        self.generator.bit_generator.state = state["generator"]
+        """Continues where `state_dict` stood, to the bit. The state is copied; an unfinished step is dropped."""
+        self.state = from_plain(state["method"], self._shared.d.device)
+        self.generator.bit_generator.state = from_plain(state["generator"])
         self.skipped_steps = state["skipped_steps"]
+        self._pending = False
 
-    def _differentiate(self, loss: Tensor, views: list[Tensor], retain: bool) -> None:
-        for parameter, view in zip(self.parameters, views, strict=True):
-            parameter.grad = view
-        try:
-            loss.backward(retain_graph=retain)
-        finally:
-            # Or a `zero_grad(set_to_none=False)` between micro-batches would wipe the row.
-            for parameter in self.parameters:
-                parameter.grad = None
+    def _rows(self, names: list[Any] | None, losses: list[Tensor | None]) -> tuple[dict[int, Tensor], int]:
+        """The losses that are there, by row of J, and K. Refuses what does not fit the tasks of the first step."""
+        K = self._num_tasks
+        if names is not None and self._names is not None and names != self._names:
+            if set(names) != set(self._names):
+                known, found = (", ".join(map(repr, keys)) or "nothing" for keys in (self._names, names))
+                raise ValueError(f"`losses` must hold {known}, as before, with None for an absent task, found {found}.")
+            losses = [losses[names.index(name)] for name in self._names]
+        if not losses or (K is not None and len(losses) != K):
+            must = "at least one loss" if K is None else f"{K} losses, as before"
+            raise ValueError(f"`losses` must hold {must}, found {len(losses)}.")
+        rows = {k: loss for k, loss in enumerate(losses) if loss is not None}
+        if not rows:
+            raise ValueError("`losses` must hold a loss of at least one task, found None only.")
+        if K is None or (names is not None and self._names is None):
+            self._num_tasks, self._names = len(losses), names
+        return rows, len(losses)
+
+    def _begin(self, num_tasks: int, diagnose: bool) -> None:
+        shared = self._shared
+        if shared.changed():
+            if self.state and isinstance(self.method, Aggregator):
+                raise ValueError(
+                    "`shared` must stay as it was while the method remembers its gradients, found parameters frozen, "
+                    "unfrozen or moved: set `state` to None for a new start."
+                )
+            shared.renew()
+        self._diagnose = diagnose
+        self._per_task = diagnose or not isinstance(self.method, Scalarization)
+        self._present = [False] * num_tasks
+        self._total = 0.0
+        self._elsewhere = []
+
+    def _note(self, number: Tensor) -> None:
+        """Takes down a number that must be finite. What lies on a device is asked for together with J's numbers."""
+        if number.is_cpu:
+            self._total += number.item()
+        else:
+            self._elsewhere.append(number.detach().reshape(()))
+
+    def _beside(self, device: torch.device) -> Tensor | None:
+        return torch.stack([number.to(device) for number in self._elsewhere]).sum() if self._elsewhere else None
+
+    def _agree(self, gradients: Tensor) -> None:
+        """Averages the gradients over processes; tasks, parameters and numbers are then the same for all of them."""
+        missing, K = set(self._shared.missing), len(self._present)
+        reached = [i not in missing for i in range(len(self.parameters))]
+        facts = [p.grad is not None for p in self.heads] + self._present + reached
+        numbers = summed([*facts, self._strays, self._total], gradients.device, self._beside(gradients.device))
+        self._strays, self._total, self._elsewhere = int(numbers[-2]), numbers[-1], []
+        anywhere = [number > 0.0 for number in numbers[:-2]]
+        # A head without a gradient here may have one elsewhere; without one anywhere it stays None, and Adam skips it.
+        tensors = [gradients]
+        for parameter, there in zip(self.heads, anywhere[: len(self.heads)], strict=True):
+            if there:
+                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                tensors.append(parameter.grad)
+        self._present = anywhere[len(self.heads) :][:K]
+        self._shared.missing = [i for i, there in enumerate(anywhere[len(self.heads) + K :]) if not there]
+        average(tensors)
+
+    def _refuse_strangers(self) -> None:
+        if self._strays:
+            raise ValueError(
+                "`heads` must hold every parameter besides `shared` that the losses train, or processes drift apart, "
+                f"found {self._strays} left out over all processes."
+            )
+        self._checked = True
+        if len(self._shared.missing) == len(self.parameters):
+            raise ValueError(
+                f"`shared` must be in the graph of `losses`, found none of {len(self.parameters)} parameters there: "
+                "after load_state_dict(assign=True), or for another network, make the engine anew."
+            )
+
+    def _direct(self, J: Tensor, tasks: list[int], scale: float) -> bool:
+        """Writes d for `J`, the rows of `tasks`, into its memory. False where anything on the way is not finite."""
+        for head in self.heads:
+            if head.grad is not None:
+                numbers = head.grad.coalesce().values() if head.grad.is_sparse else head.grad
+                self._note(numbers.sum(dtype=torch.float32 if numbers.dtype == torch.float16 else None))
+        method, beside = self.method, self._beside(J.device)
+        if not math.isfinite(self._total):
+            return False
+        if not self._per_task:
+            assert isinstance(method, Scalarization)
+            self._shared.d.mul_(method.scale(len(tasks)))
+            self.weights = self._whole(np.full(len(tasks), method.scale(len(tasks))), tasks)
+            return not math.isnan(_length(self._shared.d, beside))
+        if self._diagnose or isinstance(method, Weighting):
+            G = gram(J, beside)
+            self.gram = self._whole(G, tasks)
+            square = sum(G.diagonal().tolist())
+            length = math.sqrt(square) if square < math.inf else math.nan
+        else:
+            length = _length(J, beside)
+        if math.isnan(length):
+            return False
+        if isinstance(method, Aggregator):
+            return self._aggregate(method, J, tasks, scale, length)
+        after: State | None = None
+        if isinstance(method, Weighting):
+            w, after = method(G, self._recalled(tasks), self.generator)
+        else:
+            w = np.full(len(tasks), method.scale(len(tasks)))
+        combine(J, w * scale, self._shared.d)
+        # No partial sum of any entry of d is larger than this: mostly d need not be looked at.
+        largest = scale * length * sum(map(abs, w.tolist()))
+        if not largest < 0.5 * _LARGEST[J.dtype] and math.isnan(_length(self._shared.d)):
+            return False
+        self.weights = self._whole(w, tasks)
+        if after is not None:
+            self.state = self._remembered(after, tasks)
+        return True
+
+    def _aggregate(self, method: Aggregator, J: Tensor, tasks: list[int], scale: float, length: float) -> bool:
+        # A method may advance its memory in place. Where what it makes of J may overflow, that must be undone.
+        self._largest = max(self._largest, length)
+        risky = not self._largest < _LARGEST[J.dtype] ** 0.3
+        kept = copy.deepcopy(self.state) if risky else self.state
+        part = self._recalled(tasks)
+        if isinstance(method, Tensorwise) and method.tensorwise:
+            part = {**(part or {}), **self._tensors()}
+        with torch.no_grad():
+            d, state = method(J, part, self.generator)
+        # Copied, because d may be part of the state, and clipping `.grad` in place must not reach that.
+        self._shared.d.copy_(d)
+        if scale != 1.0:
+            self._shared.d.mul_(scale)
+        if math.isnan(_length(self._shared.d)):
+            self.state = kept
+            return False
+        self.state = self._remembered(state, tasks)
+        return True
+
+    def _leave_out(self) -> None:
+        self.weights = None
+        self._shared.d.fill_(torch.nan)
+        if self.skipped_steps == 0:
+            _log.warning(
+                "A step was left out, because a loss, a gradient or the direction was not finite. Said once; "
+                "`skipped_steps` counts them."
+            )
+        self.skipped_steps += 1
+
+    def _recalled(self, tasks: list[int]) -> State | None:
+        K = len(self._present)
+        if self.state is None or len(tasks) == K or not isinstance(self.method, PerTask):
+            return self.state
+        return self.method.recall(self.state, tasks, K)
+
+    def _remembered(self, state: State, tasks: list[int]) -> State:
+        K = len(self._present)
+        if len(tasks) == K or not isinstance(self.method, PerTask):
+            return state
+        return self.method.remember(self.state, state, tasks, K)
+
+    def _whole(self, part: np.ndarray, tasks: list[int]) -> np.ndarray:
+        """Weights or G of all tasks from those of `tasks`."""
+        K = len(self._present)
+        if len(tasks) == K:
+            return part
+        whole = np.zeros((K,) * part.ndim)
+        whole[np.ix_(*[tasks] * part.ndim)] = part
+        return whole
 
     def _tensors(self) -> State:
         """What a `Tensorwise` method is told of the parameters: in J's order, as they are before the step."""
         norms = [torch.linalg.vector_norm(p.detach(), dtype=torch.float64) for p in self.parameters]
         return {"sizes": [p.numel() for p in self.parameters], "norms": torch.stack(norms).tolist()}
 
-    def _average(self, gradients: Tensor) -> None:
-        if not (dist.is_available() and dist.is_initialized()):
-            return
-        # A head without a gradient here may have one elsewhere; without one anywhere it stays None, and Adam skips it.
-        reached = torch.tensor([p.grad is not None for p in self.heads], dtype=torch.int32, device=gradients.device)
-        dist.all_reduce(reached)
-        tensors = [gradients]
-        for parameter, anywhere in zip(self.heads, reached.tolist(), strict=True):
-            if anywhere:
-                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                tensors.append(parameter.grad)
-        for tensor in tensors:
-            dist.all_reduce(tensor)
-            tensor.div_(dist.get_world_size())
 
-    def _buffer(self, *rows: int) -> Tensor:
-        P = sum(p.numel() for p in self.parameters)
-        return torch.empty(*rows, P, dtype=self.parameters[0].dtype, device=self.parameters[0].device)
-
-    def _views(self, row: Tensor) -> list[Tensor]:
-        views, offset = [], row.storage_offset()
-        for p in self.parameters:
-            # The strides of a dense tensor, dense strides for any other.
-            strides = torch.empty_like(p, device="meta").stride()
-            views.append(row.as_strided(p.shape, strides, offset))
-            offset += p.numel()
-        return views
-
-
-def _trainable(name: str, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
-    if isinstance(parameters, nn.Module):
-        raise TypeError(f"`{name}` must be parameters, found the module {type(parameters).__name__}.")
-    unique = list(dict.fromkeys(parameters))
-    for p in unique:
-        if type(p) is not nn.Parameter or p.layout != torch.strided:
-            # Lazy parameters have no shape yet; those of FSDP are shards, whose products are not G.
-            raise TypeError(f"`{name}` must be plain dense parameters, found {type(p).__name__}.")
-    return [p for p in unique if p.requires_grad]
-
-
-def _finite(gradients: Tensor) -> bool:
-    # The sum of finite numbers is finite unless it overflows: one pass without a mask settles nearly every step.
-    return bool(gradients.sum().isfinite()) or bool(gradients.isfinite().all())
+def _length(gradients: Tensor, beside: Tensor | None = None) -> float:
+    """|gradients|, infinite where their squares overflow, and NaN where they or `beside` are not finite."""
+    norm = torch.linalg.vector_norm(gradients)
+    length = float(norm if beside is None else norm + 0.0 * beside)
+    if math.isfinite(length):
+        return length
+    finite = bool(gradients.isfinite().all()) and (beside is None or bool(beside.isfinite()))
+    return math.inf if finite else math.nan

@@ -1,0 +1,84 @@
+"""What the engine is handed, as people hand it: parameters and losses in any usual container, checked one by one."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_SHARDS = ("DTensor", "FlatParameter")  # by name: importing FSDP only to ask would take seconds
+
+
+def parameters_of(name: str, given: Any) -> list[nn.Parameter]:
+    """The parameters in `given`, each once: an iterable of them, of (name, parameter) or of optimiser groups."""
+    if isinstance(given, nn.Module):
+        raise TypeError(f"`{name}` must be parameters, found the module {type(given).__name__}.")
+    if isinstance(given, Tensor):
+        raise TypeError(f"`{name}` must be several parameters or a list of one, found one {type(given).__name__}.")
+    return list(dict.fromkeys(_each(name, given)))
+
+
+def trainable(name: str, parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that are not frozen. Raises TypeError for one whose gradient has no place in a dense, real J."""
+    found = [p for p in parameters if p.requires_grad]
+    for p in found:
+        kinds = {c.__name__ for c in type(p).__mro__}
+        if nn.parameter.is_lazy(p):
+            raise TypeError(f"`{name}` must have a shape, found {type(p).__name__}: run the network once before.")
+        if not kinds.isdisjoint(_SHARDS) or "_fsdp_flattened" in vars(p):
+            raise TypeError(
+                f"`{name}` must be whole parameters, found {type(p).__name__}: inner products of shards are not G."
+            )
+        if not p.is_leaf or p.layout != torch.strided or p.dtype not in FLOATS:
+            how = f"{type(p).__name__} ({p.dtype}, {p.layout}{'' if p.is_leaf else ', computed from others'})"
+            raise TypeError(f"`{name}` must be real, dense parameters of 16 to 64 bits, found {how}.")
+    return found
+
+
+def losses_of(given: Any) -> tuple[list[Any] | None, list[Tensor | None]]:
+    """The task losses, and their keys where they come in a mapping; not in any other iterable or in a tensor (K,)."""
+    names: list[Any] | None = None
+    if type(given) is list:
+        losses = given
+    elif isinstance(given, Mapping):
+        names, losses = list(given), list(given.values())
+    elif (
+        isinstance(given, Iterable)
+        and not isinstance(given, str | bytes)
+        and (not isinstance(given, Tensor) or given.ndim == 1)
+    ):
+        losses = list(given.unbind() if isinstance(given, Tensor) else given)
+    else:
+        found = f"one tensor of shape {tuple(given.shape)}" if isinstance(given, Tensor) else repr(given)
+        raise TypeError(f"`losses` must be a list, dictionary or 1-D tensor of one loss per task, found {found}.")
+    for k, loss in enumerate(losses):
+        if loss is None or (
+            isinstance(loss, Tensor) and loss.requires_grad and not loss.ndim and not loss.is_complex()
+        ):
+            continue
+        name = f"`losses[{k if names is None else names[k]!r}]`"
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"{name} must be a tensor, or None for an absent task, found {loss!r}.")
+        if loss.numel() != 1 or loss.is_complex():
+            raise ValueError(f"{name} must be one real number, found {loss.dtype} of shape {tuple(loss.shape)}.")
+        if not loss.requires_grad:
+            raise ValueError(f"{name} must depend on a trainable parameter, found a constant.")
+    return names, losses
+
+
+def _each(name: str, given: Any) -> Iterator[Any]:
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, Iterable) and not isinstance(given, str | Mapping):
+        for entry in given:
+            if isinstance(entry, Tensor):
+                yield entry
+            elif isinstance(entry, Mapping) and "params" in entry:
+                yield from _each(name, entry["params"])
+            elif isinstance(entry, tuple) and len(entry) == 2 and isinstance(entry[1], Tensor):
+                yield entry[1]
+            else:
+                raise TypeError(f"`{name}` must hold parameters, found {type(entry).__name__}.")
+    else:
+        raise TypeError(f"`{name}` must be an iterable of parameters, found {type(given).__name__}.")
