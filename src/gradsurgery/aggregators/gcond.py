@@ -160,8 +160,8 @@ class GCond(Aggregator, PerTask, Tensorwise):
         if "previous" in state:
             # Absent winners keep numbers of their own behind those of `tasks`, so that they end a run of victories.
             places = np.argsort(_order(tasks, num_tasks))
-            part |= {"previous": state["previous"][tasks], "ema": state["ema"][tasks]}
-            part["history"] = places[state["history"]]
+            rows = {name: state[name][tasks] for name in ("previous", "ema")}
+            part |= {**rows, "history": places[state["history"]]}
         return part
 
     def remember(self, state: State | None, part: State, tasks: Sequence[int], num_tasks: int) -> State:
@@ -174,8 +174,7 @@ class GCond(Aggregator, PerTask, Tensorwise):
         previous[tasks] = new
         ema = whole["ema"].copy() if "ema" in whole else np.ones(num_tasks)
         ema[tasks] = part["ema"]
-        order = _order(tasks, num_tasks)
-        numbered = {name: order[part[name]] for name in ("history", "decisions")}
+        numbered = {name: _order(tasks, num_tasks)[part[name]] for name in ("history", "decisions")}
         return {**whole, **part, "previous": previous, "ema": ema, **numbered}
 
     def _resolve(self, J: Float[Tensor, "K P"], before: State, g: Float[Tensor, " P"]) -> State:

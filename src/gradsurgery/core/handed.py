@@ -67,6 +67,32 @@ def losses_of(given: Any) -> tuple[list[Any] | None, list[Tensor | None]]:
     return names, losses
 
 
+class TaskOrder:
+    """Which task is which row of J: by place, or by the keys of the first mapping."""
+
+    def __init__(self) -> None:
+        self._num_tasks: int | None = None
+        self._names: list[Any] | None = None
+
+    def rows(self, names: list[Any] | None, losses: list[Tensor | None]) -> tuple[dict[int, Tensor], int]:
+        """The losses that are there, by row of J, and K. Refuses what does not fit the tasks of the first step."""
+        K = self._num_tasks
+        if names is not None and self._names is not None and names != self._names:
+            if set(names) != set(self._names):
+                known, found = (", ".join(map(repr, keys)) or "nothing" for keys in (self._names, names))
+                raise ValueError(f"`losses` must hold {known}, as before, with None for an absent task, found {found}.")
+            losses = [losses[names.index(name)] for name in self._names]
+        if not losses or (K is not None and len(losses) != K):
+            must = "at least one loss" if K is None else f"{K} losses, as before"
+            raise ValueError(f"`losses` must hold {must}, found {len(losses)}.")
+        rows = {k: loss for k, loss in enumerate(losses) if loss is not None}
+        if not rows:
+            raise ValueError("`losses` must hold a loss of at least one task, found None only.")
+        if K is None or (names is not None and self._names is None):
+            self._num_tasks, self._names = len(losses), names
+        return rows, len(losses)
+
+
 def _each(name: str, given: Any) -> Iterator[Any]:
     if isinstance(given, Tensor):
         yield given

@@ -7,26 +7,42 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from gradsurgery.core.witness import Witness
+
 
 def several() -> bool:
     """Whether this process is one of several that train together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
-def summed(numbers: Sequence[float], device: torch.device, last: Tensor | None = None) -> list[float]:
-    """Each number's sum over all processes; what lies in `last`, on the device, is added to the last one first."""
-    told = torch.tensor(numbers, dtype=torch.float64, device=device)
-    if last is not None:
-        told[-1] += last
-    dist.all_reduce(told)
-    return told.tolist()
+def agree(
+    gradients: Tensor, heads: Sequence[nn.Parameter], flags: Sequence[bool], count: int, witness: Witness
+) -> tuple[list[bool], int, float]:
+    """Averages `gradients` and the heads' over all processes. All then know the same.
 
-
-def average(tensors: Iterable[Tensor]) -> None:
-    """Replaces each tensor by its mean over all processes."""
+    Returns:
+        Which flags are set anywhere, the sum of the counts, and that of what the witnesses took down.
+    """
+    numbers = torch.tensor(
+        [*(p.grad is not None for p in heads), *flags, count, witness.total],
+        dtype=torch.float64,
+        device=gradients.device,
+    )
+    beside = witness.beside(gradients.device)
+    if beside is not None:
+        numbers[-1] += beside
+    dist.all_reduce(numbers)
+    *anywhere, count, total = numbers.tolist()
+    # A head without a gradient here may have one elsewhere; without one anywhere it stays None, and Adam skips it.
+    tensors = [gradients]
+    for parameter, there in zip(heads, anywhere, strict=False):
+        if there:
+            parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            tensors.append(parameter.grad)
     for tensor in tensors:
         dist.all_reduce(tensor)
         tensor.div_(dist.get_world_size())
+    return [number > 0.0 for number in anywhere[len(heads) :]], int(count), total
 
 
 def strays(losses: Iterable[Tensor], known: Iterable[nn.Parameter]) -> int:

@@ -1,6 +1,5 @@
 """The engine: per-task gradients of the shared parameters, one method, one direction in `.grad`."""
 
-import copy
 import logging
 import math
 from collections.abc import Iterable, Mapping
@@ -12,16 +11,16 @@ import torch._functorch.config
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from gradsurgery.core.direction import Conductor
 from gradsurgery.core.gradients import SharedGradients
-from gradsurgery.core.handed import FLOATS, losses_of, parameters_of, trainable
-from gradsurgery.core.interfaces import Aggregator, Method, PerTask, Scalarization, State, Tensorwise, Weighting
-from gradsurgery.core.jacobian import combine, gram
+from gradsurgery.core.handed import TaskOrder, losses_of, parameters_of, trainable
+from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
 from gradsurgery.core.plain import from_plain, to_plain
-from gradsurgery.core.processes import average, several, strays, summed
+from gradsurgery.core.processes import agree, several, strays
 from gradsurgery.core.seeding import philox
+from gradsurgery.core.witness import Witness
 
 _log = logging.getLogger(__name__)
-_LARGEST = {dtype: torch.finfo(dtype).max for dtype in FLOATS}
 
 
 class GradientSurgery:
@@ -72,10 +71,6 @@ class GradientSurgery:
             are averaged over processes: under `torch.distributed` none may be left out.
 
     Attributes:
-        generator: the method's source of randomness; may be replaced.
-        gram: G of the last step, or None where it was not needed.
-        weights: w of the last step, or None for an `Aggregator` and where the step was left out.
-        state: the method's state; None makes it start anew.
         skipped_steps: how many steps were left out, as above.
     """
 
@@ -84,24 +79,49 @@ class GradientSurgery:
         self.heads = trainable("heads", parameters_of("heads", heads))
         if not isinstance(method, Scalarization | Weighting | Aggregator):
             raise TypeError(f"`method` must be a Scalarization, Weighting or Aggregator, found {method!r}.")
-        self.method = method
-        self.state: State | None = None
         torch._functorch.config.donated_buffer = False
-        self.generator = philox(seed, "method")
-        self.gram: Float64[np.ndarray, "K K"] | None = None
-        self.weights: Float64[np.ndarray, " K"] | None = None
+        self._conductor = Conductor(method, philox(seed, "method"))
         self.skipped_steps = 0
-        self._num_tasks: int | None = None
-        self._names: list[Any] | None = None  # keys of the losses in the order of J's rows, where they have keys
+        self._order = TaskOrder()
         self._checked = False  # whether the losses were looked through for parameters that are nobody's
-        self._largest = 0.0  # length of the longest J so far
         self._pending = False  # whether there is an unfinished step; what follows is about that one
         self._per_task = True  # whether it fills J, or the sum only
         self._diagnose = False
         self._present: list[bool] = []
-        self._total = 0.0  # the losses' sum, as far as it is known here, and what else lies on the device
-        self._elsewhere: list[Tensor] = []
+        self._witness = Witness()
         self._strays = 0
+
+    @property
+    def method(self) -> Method:
+        return self._conductor.method
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The method's source of randomness; may be replaced."""
+        return self._conductor.generator
+
+    @generator.setter
+    def generator(self, generator: np.random.Generator) -> None:
+        self._conductor.generator = generator
+
+    @property
+    def state(self) -> State | None:
+        """The method's state; None makes it start anew."""
+        return self._conductor.state
+
+    @state.setter
+    def state(self, state: State | None) -> None:
+        self._conductor.state = state
+
+    @property
+    def gram(self) -> Float64[np.ndarray, "K K"] | None:
+        """G of the last step, or None where it was not needed."""
+        return self._conductor.gram
+
+    @property
+    def weights(self) -> Float64[np.ndarray, " K"] | None:
+        """w of the last step, or None for an `Aggregator` and where the step was left out."""
+        return self._conductor.weights
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -164,7 +184,7 @@ class GradientSurgery:
             retain_graph: as for `backward`.
             inputs: as for `backward`.
         """
-        rows, K = self._rows(*losses_of(losses))
+        rows, K = self._order.rows(*losses_of(losses))
         shared, first = self._shared, not self._pending
         if first:
             self._begin(K, diagnose)
@@ -194,7 +214,7 @@ class GradientSurgery:
             shared.give_back(lent)
         for k, loss in rows.items():
             self._present[k] = True
-            self._note(loss)
+            self._witness.note(loss)
         self._pending = True
 
     def aggregate(self, scale: float = 1.0) -> bool:
@@ -202,17 +222,24 @@ class GradientSurgery:
         if not self._pending:
             raise RuntimeError("`aggregate` needs `accumulate` first, found no gradients.")
         self._pending = False
-        self.gram = self.weights = None
-        shared = self._shared
+        shared, conductor = self._shared, self._conductor
+        conductor.gram = conductor.weights = None
         source = shared.J if self._per_task and shared.J is not None else shared.d
         if several():
             self._agree(source)
         self._refuse_strangers()
+        self._witness.note_gradients(self.heads)
+        K, beside = len(self._present), self._witness.beside(source.device)
         tasks = [k for k, there in enumerate(self._present) if there]
-        if self._per_task and scale != 1.0:
-            source.mul_(1.0 / scale)
-        J = source[tasks] if self._per_task and len(tasks) < len(self._present) else source
-        finite = self._direct(J, tasks, scale)
+        if not math.isfinite(self._witness.total):
+            finite = False
+        elif not self._per_task:
+            finite = conductor.scale_sum(shared.d, tasks, K, beside)
+        else:
+            if scale != 1.0:
+                source.mul_(1.0 / scale)
+            J = source[tasks] if len(tasks) < K else source
+            finite = conductor.direct(J, shared.d, tasks, K, scale, self._diagnose, beside, shared.parameters)
         if not finite:
             self._leave_out()
         shared.write(finite)
@@ -236,24 +263,6 @@ class GradientSurgery:
         self.skipped_steps = state["skipped_steps"]
         self._pending = False
 
-    def _rows(self, names: list[Any] | None, losses: list[Tensor | None]) -> tuple[dict[int, Tensor], int]:
-        """The losses that are there, by row of J, and K. Refuses what does not fit the tasks of the first step."""
-        K = self._num_tasks
-        if names is not None and self._names is not None and names != self._names:
-            if set(names) != set(self._names):
-                known, found = (", ".join(map(repr, keys)) or "nothing" for keys in (self._names, names))
-                raise ValueError(f"`losses` must hold {known}, as before, with None for an absent task, found {found}.")
-            losses = [losses[names.index(name)] for name in self._names]
-        if not losses or (K is not None and len(losses) != K):
-            must = "at least one loss" if K is None else f"{K} losses, as before"
-            raise ValueError(f"`losses` must hold {must}, found {len(losses)}.")
-        rows = {k: loss for k, loss in enumerate(losses) if loss is not None}
-        if not rows:
-            raise ValueError("`losses` must hold a loss of at least one task, found None only.")
-        if K is None or (names is not None and self._names is None):
-            self._num_tasks, self._names = len(losses), names
-        return rows, len(losses)
-
     def _begin(self, num_tasks: int, diagnose: bool) -> None:
         shared = self._shared
         if shared.changed():
@@ -266,36 +275,18 @@ class GradientSurgery:
         self._diagnose = diagnose
         self._per_task = diagnose or not isinstance(self.method, Scalarization)
         self._present = [False] * num_tasks
-        self._total = 0.0
-        self._elsewhere = []
-
-    def _note(self, number: Tensor) -> None:
-        """Takes down a number that must be finite. What lies on a device is asked for together with J's numbers."""
-        if number.is_cpu:
-            self._total += number.item()
-        else:
-            self._elsewhere.append(number.detach().reshape(()))
-
-    def _beside(self, device: torch.device) -> Tensor | None:
-        return torch.stack([number.to(device) for number in self._elsewhere]).sum() if self._elsewhere else None
+        self._witness = Witness()
 
     def _agree(self, gradients: Tensor) -> None:
         """Averages the gradients over processes; tasks, parameters and numbers are then the same for all of them."""
-        missing, K = set(self._shared.missing), len(self._present)
-        reached = [i not in missing for i in range(len(self.parameters))]
-        facts = [p.grad is not None for p in self.heads] + self._present + reached
-        numbers = summed([*facts, self._strays, self._total], gradients.device, self._beside(gradients.device))
-        self._strays, self._total, self._elsewhere = int(numbers[-2]), numbers[-1], []
-        anywhere = [number > 0.0 for number in numbers[:-2]]
-        # A head without a gradient here may have one elsewhere; without one anywhere it stays None, and Adam skips it.
-        tensors = [gradients]
-        for parameter, there in zip(self.heads, anywhere[: len(self.heads)], strict=True):
-            if there:
-                parameter.grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-                tensors.append(parameter.grad)
-        self._present = anywhere[len(self.heads) :][:K]
-        self._shared.missing = [i for i, there in enumerate(anywhere[len(self.heads) + K :]) if not there]
-        average(tensors)
+        shared, K = self._shared, len(self._present)
+        reached = [i not in set(shared.missing) for i in range(len(shared.parameters))]
+        flags, self._strays, total = agree(
+            gradients, self.heads, [*self._present, *reached], self._strays, self._witness
+        )
+        self._witness = Witness(total)
+        self._present = flags[:K]
+        shared.missing = [i for i, there in enumerate(flags[K:]) if not there]
 
     def _refuse_strangers(self) -> None:
         if self._strays:
@@ -310,68 +301,8 @@ class GradientSurgery:
                 "after load_state_dict(assign=True), or for another network, make the engine anew."
             )
 
-    def _direct(self, J: Tensor, tasks: list[int], scale: float) -> bool:
-        """Writes d for `J`, the rows of `tasks`, into its memory. False where anything on the way is not finite."""
-        for head in self.heads:
-            if head.grad is not None:
-                numbers = head.grad.coalesce().values() if head.grad.is_sparse else head.grad
-                self._note(numbers.sum(dtype=torch.float32 if numbers.dtype == torch.float16 else None))
-        method, beside = self.method, self._beside(J.device)
-        if not math.isfinite(self._total):
-            return False
-        if not self._per_task:
-            assert isinstance(method, Scalarization)
-            self._shared.d.mul_(method.scale(len(tasks)))
-            self.weights = self._whole(np.full(len(tasks), method.scale(len(tasks))), tasks)
-            return not math.isnan(_length(self._shared.d, beside))
-        if self._diagnose or isinstance(method, Weighting):
-            G = gram(J, beside)
-            self.gram = self._whole(G, tasks)
-            square = sum(G.diagonal().tolist())
-            length = math.sqrt(square) if square < math.inf else math.nan
-        else:
-            length = _length(J, beside)
-        if math.isnan(length):
-            return False
-        if isinstance(method, Aggregator):
-            return self._aggregate(method, J, tasks, scale, length)
-        after: State | None = None
-        if isinstance(method, Weighting):
-            w, after = method(G, self._recalled(tasks), self.generator)
-        else:
-            w = np.full(len(tasks), method.scale(len(tasks)))
-        combine(J, w * scale, self._shared.d)
-        # No partial sum of any entry of d is larger than this: mostly d need not be looked at.
-        largest = scale * length * sum(map(abs, w.tolist()))
-        if not largest < 0.5 * _LARGEST[J.dtype] and math.isnan(_length(self._shared.d)):
-            return False
-        self.weights = self._whole(w, tasks)
-        if after is not None:
-            self.state = self._remembered(after, tasks)
-        return True
-
-    def _aggregate(self, method: Aggregator, J: Tensor, tasks: list[int], scale: float, length: float) -> bool:
-        # A method may advance its memory in place. Where what it makes of J may overflow, that must be undone.
-        self._largest = max(self._largest, length)
-        risky = not self._largest < _LARGEST[J.dtype] ** 0.3
-        kept = copy.deepcopy(self.state) if risky else self.state
-        part = self._recalled(tasks)
-        if isinstance(method, Tensorwise) and method.tensorwise:
-            part = {**(part or {}), **self._tensors()}
-        with torch.no_grad():
-            d, state = method(J, part, self.generator)
-        # Copied, because d may be part of the state, and clipping `.grad` in place must not reach that.
-        self._shared.d.copy_(d)
-        if scale != 1.0:
-            self._shared.d.mul_(scale)
-        if math.isnan(_length(self._shared.d)):
-            self.state = kept
-            return False
-        self.state = self._remembered(state, tasks)
-        return True
-
     def _leave_out(self) -> None:
-        self.weights = None
+        self._conductor.weights = None
         self._shared.d.fill_(torch.nan)
         if self.skipped_steps == 0:
             _log.warning(
@@ -379,39 +310,3 @@ class GradientSurgery:
                 "`skipped_steps` counts them."
             )
         self.skipped_steps += 1
-
-    def _recalled(self, tasks: list[int]) -> State | None:
-        K = len(self._present)
-        if self.state is None or len(tasks) == K or not isinstance(self.method, PerTask):
-            return self.state
-        return self.method.recall(self.state, tasks, K)
-
-    def _remembered(self, state: State, tasks: list[int]) -> State:
-        K = len(self._present)
-        if len(tasks) == K or not isinstance(self.method, PerTask):
-            return state
-        return self.method.remember(self.state, state, tasks, K)
-
-    def _whole(self, part: np.ndarray, tasks: list[int]) -> np.ndarray:
-        """Weights or G of all tasks from those of `tasks`."""
-        K = len(self._present)
-        if len(tasks) == K:
-            return part
-        whole = np.zeros((K,) * part.ndim)
-        whole[np.ix_(*[tasks] * part.ndim)] = part
-        return whole
-
-    def _tensors(self) -> State:
-        """What a `Tensorwise` method is told of the parameters: in J's order, as they are before the step."""
-        norms = [torch.linalg.vector_norm(p.detach(), dtype=torch.float64) for p in self.parameters]
-        return {"sizes": [p.numel() for p in self.parameters], "norms": torch.stack(norms).tolist()}
-
-
-def _length(gradients: Tensor, beside: Tensor | None = None) -> float:
-    """|gradients|, infinite where their squares overflow, and NaN where they or `beside` are not finite."""
-    norm = torch.linalg.vector_norm(gradients)
-    length = float(norm if beside is None else norm + 0.0 * beside)
-    if math.isfinite(length):
-        return length
-    finite = bool(gradients.isfinite().all()) and (beside is None or bool(beside.isfinite()))
-    return math.inf if finite else math.nan
