@@ -17,6 +17,7 @@ from gradsurgery.core.curvature import curvature_shares, kept_buffers
 from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
 from gradsurgery.core.jacobian import products
 from gradsurgery.core.layers import check_thresholds, conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.packing import packed, unpacked
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
 
@@ -217,8 +218,8 @@ class Learner:
         return row
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the rest of the run depends on; tensors are not copied."""
-        return {
+        """All that the rest of the run depends on, as it is now; `torch.load` reads it by default."""
+        return packed({
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
@@ -226,7 +227,7 @@ class Learner:
             "surgery": self.surgery.state_dict(),
             "generators": self.generators.state_dict(),
             "balancer": self.balancer_state,
-            "balancer_parameters": {name: p.detach() for name, p in self.balancer_parameters.items()},
+            "balancer_parameters": dict(self.balancer_parameters),
             "rule": self.rule_state,
             "trajectory": self.trajectory,
             "layer_scores": self.layer_scores,
@@ -235,10 +236,11 @@ class Learner:
             "diagnostics": self.diagnostics,
             "counters": [self.step_count, self.skipped_steps, self.backward_passes],
             "step_times": self.step_times,
-        }
+        })  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state_dict` stood, to the bit. Takes the state over: load each one once."""
+        """Continues where `state_dict` stood, to the bit."""
+        state = unpacked(state)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
