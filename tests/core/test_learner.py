@@ -237,7 +237,7 @@ def test_wrapped_networks_are_refused(make):
     learner = make()
     network = learner.network
     network.trunk = nn.DataParallel(network.trunk)
-    with pytest.raises(TypeError, match="`network` must not be wrapped, found DataParallel"):
+    with pytest.raises(TypeError, match="`network` must not be wrapped, found DataParallel as its `trunk`"):
         Learner(learner.problem, network, learner.rule, discover("balancers", "equal"), build("sum"), Generators(0))
 
 
