@@ -47,10 +47,12 @@ def mean_losses(tasks: Sequence[str], seen: Sequence[Sequence[Float[Tensor, ""] 
     Returns:
         The tasks that have a loss in at least one of them.
     """
-    columns = [[loss.detach() for loss in column if loss is not None] for column in zip(*seen, strict=True)]
-    held = [task for task, own in zip(tasks, columns, strict=True) if own]
-    if all(len(own) == len(seen) for own in columns):
-        means = torch.stack([torch.stack(losses) for losses in zip(*columns, strict=True)]).double().mean(0)
+    rows = [[loss for loss in losses if loss is not None] for losses in seen]
+    if all(len(row) == len(tasks) for row in rows):
+        held = list(tasks)
+        means = torch.stack([torch.stack(row) for row in rows]).detach().double().mean(0)
     else:
+        columns = [[loss.detach() for loss in column if loss is not None] for column in zip(*seen, strict=True)]
+        held = [task for task, own in zip(tasks, columns, strict=True) if own]
         means = torch.stack([torch.stack(own).double().mean() for own in columns if own]) if held else torch.empty(0)
     return {f"train.{task}.loss": mean for task, mean in zip(held, means.tolist(), strict=True)}
