@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from gradsurgery import available, build
@@ -241,13 +242,24 @@ def test_wrapped_networks_are_refused(make):
         Learner(learner.problem, network, learner.rule, discover("balancers", "equal"), build("sum"), Generators(0))
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"precision": "float8"}, "`precision` must be one of float32, bfloat16, float16, found 'float8'"),
-        ({"diagnose_every": 0}, "`diagnose_every` must be a whole number from 1, found 0"),
-    ],
-)
-def test_wrong_options_are_refused(make, options, message):
-    with pytest.raises(ValueError, match=message):
-        make(**options)
+def test_a_network_that_is_wrapped_by_what_is_derived_from_a_wrapper_is_refused(make):
+    class Own(nn.parallel.DistributedDataParallel):
+        pass
+
+    learner = make()
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        learner.network.trunk = Own(learner.network.trunk)
+    finally:
+        dist.destroy_process_group()
+    with pytest.raises(TypeError, match=r"found DistributedDataParallel as its `trunk`: .* Pass the bare network"):
+        Learner(learner.problem, learner.network, learner.rule, learner.balancer, learner.method, Generators(0))
+
+
+def test_a_part_of_a_state_is_refused_before_anything_is_loaded(make):
+    learner, state = make(), make("pcgrad", settings={"lr": 0.5}).state_dict()
+    before = saved(learner)
+    del state["rule"], state["counters"]
+    with pytest.raises(ValueError, match="`state` must be all of a `state_dict`, found no counters, rule in it"):
+        learner.load_state_dict(state)
+    assert saved(learner) == before

@@ -19,7 +19,8 @@ from gradsurgery.core.conflict import diagnose, magnitude_similarity, mean_cosin
 from gradsurgery.core.curvature import curvature_shares
 from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
 from gradsurgery.core.jacobian import products
-from gradsurgery.core.layers import check_thresholds, conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.options import PRECISIONS, check_options
 from gradsurgery.core.packing import packed, unpacked
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
@@ -27,8 +28,6 @@ from gradsurgery.core.surgery import GradientSurgery
 # By name: importing torch.distributed.fsdp only to ask would take seconds at the start of every process.
 _WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
 Row = dict[str, int | float]  # metrics beside a counter ("epoch", "step"), which stays whole
-
-_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Learner:
@@ -121,7 +120,7 @@ class Learner:
         self.layers = shared_layers(self.network)
         self.layer_scores: list[list[list[int]]] = []
         self.observed: list[dict[str, Any]] = []
-        self._autocast = _PRECISIONS[precision]
+        self._autocast = PRECISIONS[precision]
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "float16" else None
         self.buffers = Buffers(self.network)
         self.balancer_state: State | None = None
@@ -239,7 +238,10 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on, as it is now; `torch.load` reads it by default."""
-        return packed({
+        return packed(self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
@@ -256,10 +258,12 @@ class Learner:
             "diagnostics": self.diagnostics,
             "counters": [self.step_count, self.skipped_steps, self.backward_passes],
             "step_times": self.step_times,
-        })  # fmt: skip
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state_dict` stood, to the bit."""
+        """Continues where `state_dict` stood, to the bit. Raises ValueError, before any change, for a part of it."""
+        if missing := self._state().keys() - state.keys():
+            raise ValueError(f"`state` must be all of a `state_dict`, found no {', '.join(sorted(missing))} in it.")
         state = unpacked(state)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -331,19 +335,3 @@ class Learner:
         if self.scaler is not None:
             self.scaler.update()  # knows from `unscale_` whether the scale was too large
         return finite
-
-
-def check_options(
-    precision: object = "float32",
-    diagnose_every: object = 50,
-    score_layers: Sequence[float] = (),
-    observe_layers: object = False,
-) -> None:
-    """Refuses what a `Learner` cannot run with; apart from it so that a declaration is checked before any work."""
-    if precision not in _PRECISIONS:
-        raise ValueError(f"`precision` must be one of {', '.join(_PRECISIONS)}, found {precision!r}.")
-    if type(diagnose_every) is not int or diagnose_every < 1:
-        raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
-    if type(observe_layers) is not bool:
-        raise ValueError(f"`observe_layers` must be true or false, found {observe_layers!r}.")
-    check_thresholds(score_layers)
