@@ -129,6 +129,13 @@ def test_a_batch_without_any_task_is_left_out_and_counted(balancer, precision):
     assert not torch.equal(run.network.trunk[0].weight, before["trunk.0.weight"])
 
 
+def test_a_process_that_has_no_task_is_refused_as_the_others_would_wait_for_it(monkeypatch):
+    run = learner("sum", problem=Rows(missing=[(0, k) for k in range(3)]))
+    monkeypatch.setattr("gradsurgery.core.learner.several", lambda: True)
+    with pytest.raises(ValueError, match="`losses` must hold a loss of at least one task in every process, found None"):
+        run.epoch()
+
+
 @pytest.mark.parametrize("balancer", BALANCERS)
 def test_an_epoch_averages_over_the_steps_that_held_a_task(balancer):
     problem = Rows(missing=[(0, 1), (2, 1)])

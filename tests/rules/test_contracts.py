@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gradsurgery.core.discovery import available
-from gradsurgery.core.packing import packed
+from gradsurgery.core.plain import to_plain
 from gradsurgery.experiment import build_learner
 from tests.conftest import SETTINGS
 
@@ -101,7 +101,7 @@ def test_a_killed_run_goes_on_from_what_torch_loads_by_default(run, label):
         learner.epoch()
     assert equal(snapshot, kept)  # nor what came after loading it
     assert outcome(resumed) == outcome(again) == outcome(straight)
-    for mine, theirs, wanted in zip(*(packed(list(x.network.parameters())) for x in (resumed, again, straight)),
+    for mine, theirs, wanted in zip(*(to_plain(list(x.network.parameters())) for x in (resumed, again, straight)),
                                     strict=True):  # fmt: skip
         assert torch.equal(mine, wanted)
         assert torch.equal(theirs, wanted)

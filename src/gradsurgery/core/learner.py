@@ -21,7 +21,8 @@ from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Prob
 from gradsurgery.core.jacobian import products
 from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
 from gradsurgery.core.options import PRECISIONS, check_options
-from gradsurgery.core.packing import packed, unpacked
+from gradsurgery.core.plain import from_plain, to_plain
+from gradsurgery.core.processes import several
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
 
@@ -111,9 +112,8 @@ class Learner:
         self.scheduler = problem.scheduler(self.optimizer)
         shared = self.network.shared_parameters()
         known = {id(p) for p in shared}
-        self._heads = [p for p in self.network.parameters() if id(p) not in known]
-        self._beside = [*self._heads, *self.balancer_parameters.values()]
-        self.surgery = GradientSurgery(shared, method, heads=self._beside)
+        heads = [p for p in self.network.parameters() if id(p) not in known]
+        self.surgery = GradientSurgery(shared, method, heads=[*heads, *self.balancer_parameters.values()])
         self.surgery.generator = generators.method
         self.score_layers = tuple(score_layers)
         self.observe_layers = observe_layers
@@ -173,6 +173,8 @@ class Learner:
             there.update(present)
             seen.append([None if loss is None else loss.detach() for loss in losses])
         rows = sorted(there)
+        if not rows and several():
+            raise ValueError("`losses` must hold a loss of at least one task in every process, found None only.")
         finite = bool(rows) and self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
         if finite and self.score_layers:
             assert self.surgery.gram is not None
@@ -238,7 +240,7 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on, as it is now; `torch.load` reads it by default."""
-        return packed(self._state())
+        return to_plain(self._state())
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -264,7 +266,7 @@ class Learner:
         """Continues where `state_dict` stood, to the bit. Raises ValueError, before any change, for a part of it."""
         if missing := self._state().keys() - state.keys():
             raise ValueError(f"`state` must be all of a `state_dict`, found no {', '.join(sorted(missing))} in it.")
-        state = unpacked(state)
+        state = from_plain(state)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
@@ -321,15 +323,13 @@ class Learner:
         """Clips and steps. False if the step was left out."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        if finite:
-            # Without clipping only what is not shared is still unchecked.
-            clip = self.problem.clip
-            parameters = self._beside if clip is None else list(self.network.parameters())
+        if finite and self.problem.clip is not None:
+            # The engine has looked at every number, but the squares of finite ones may overflow.
+            parameters = list(self.network.parameters())
             norm = gradient_norm(parameters)
-            others = [] if clip is None else self.balancer_parameters.values()
-            finite = bool((norm + gradient_norm(others) if others else norm).isfinite())
-            if finite and clip is not None:
-                clip_grads_with_norm_(parameters, clip, norm)
+            finite = bool(norm.isfinite())
+            if finite:
+                clip_grads_with_norm_(parameters, self.problem.clip, norm)
         if finite:
             self.optimizer.step() if self.scaler is None else self.scaler.step(self.optimizer)
         if self.scaler is not None:
