@@ -98,7 +98,6 @@ def test_a_killed_run_goes_on_from_what_torch_loads_by_default(run, label):
     again.load_state_dict(snapshot)
     for learner in (straight, resumed, again):
         learner.epoch()
-        learner.epoch()
     assert equal(snapshot, kept)  # nor what came after loading it
     assert outcome(resumed) == outcome(again) == outcome(straight)
     for mine, theirs, wanted in zip(*(to_plain(list(x.network.parameters())) for x in (resumed, again, straight)),
