@@ -24,7 +24,8 @@ import torch
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Problem, TrainingRule
 from gradsurgery.core.layers import as_evidence
-from gradsurgery.core.learner import Learner, check_options
+from gradsurgery.core.learner import Learner
+from gradsurgery.core.options import check_options
 from gradsurgery.core.seeding import Generators
 from gradsurgery.rules.joint import Joint
 

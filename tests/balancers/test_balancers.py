@@ -48,6 +48,28 @@ def test_random_weights_keep_the_scale_of_the_sum(distribution):
         assert drawn.var(axis=0) == pytest.approx([0.5, 0.5, 0.5], abs=0.06)
 
 
+@pytest.mark.parametrize("distribution", ["softmax", "dirichlet"])
+def test_random_weights_of_some_tasks_are_shares_of_a_draw_for_all(distribution):
+    """As many draws whoever is there: an absent task moves no later draw."""
+    balancer, some, every = build("balancers", "random_weights", distribution=distribution), generator(), generator()
+    drawn = []
+    for _ in range(1000):
+        one, none, two = balancer([losses(1.0)[0], None, losses(1.0)[0]], {}, None, some)[0]
+        whole = balance(balancer, losses(1.0, 1.0, 1.0), rng=every)
+        assert none is None
+        assert [one.item(), two.item()] == pytest.approx([2 * whole[k] / (whole[0] + whole[2]) for k in (0, 2)])
+        drawn.append(one.item())
+    assert some.bit_generator.state == every.bit_generator.state
+    if distribution == "dirichlet":  # that of two tasks alone: uniform between 0 and 2
+        assert np.var(drawn) == pytest.approx(1 / 3, abs=0.04)
+
+
+def test_static_weights_of_tasks_that_count_for_nothing():
+    balancer, given = build("balancers", "static", weights=[1.0, 0.0]), losses(1.0, 2.0)
+    found, _ = balancer([None, given[1]], {}, None, generator())
+    assert (found[0], found[1].item()) == (None, 0.0)
+
+
 def test_random_weights_softmax_by_hand():
     z = np.exp(generator(7).standard_normal(2))
     found = balance(build("balancers", "random_weights"), losses(1.0, 1.0), rng=generator(7))
@@ -59,8 +81,8 @@ def test_uncertainty_by_hand():
     parameters = balancer.parameters(2)
     balanced, _ = balancer(given, parameters, None, generator())
     assert [b.item() for b in balanced] == pytest.approx([3 / 4 + math.log(2) / 2, 5 / 4 + math.log(2) / 2])
-    s = parameters["log_variances"]
-    assert torch.autograd.grad(sum(balanced), s)[0].tolist() == pytest.approx([-3 / 4 + 0.5, -5 / 4 + 0.5])
+    slopes = torch.autograd.grad(sum(balanced), list(parameters.values()))
+    assert [slope.item() for slope in slopes] == pytest.approx([-3 / 4 + 0.5, -5 / 4 + 0.5])
 
 
 def test_uncertainty_settles_where_the_variance_is_the_loss():
@@ -71,7 +93,7 @@ def test_uncertainty_settles_where_the_variance_is_the_loss():
         optimizer.zero_grad()
         sum(balancer(losses(0.5, 4.0), parameters, None, generator())[0]).backward()
         optimizer.step()
-    assert parameters["log_variances"].exp().tolist() == pytest.approx([0.5, 4.0], rel=1e-4)
+    assert [s.exp().item() for s in parameters.values()] == pytest.approx([0.5, 4.0], rel=1e-4)
 
 
 def test_dwa_by_hand():
@@ -85,6 +107,25 @@ def test_dwa_by_hand():
     assert balance(balancer, losses(1.0, 1.0), second) == pytest.approx(expected)
     third = balancer.end_epoch(np.array([0.5, 2.0]), second)
     assert balance(balancer, losses(1.0, 3.0), third) == pytest.approx([1.0, 3.0])
+
+
+def test_dwa_remembers_the_last_two_epochs_that_a_task_had():
+    """Task 1 fell from 4 to 1, was absent for two epochs, and its ratio is still 1 / 4; task 2 came later."""
+    balancer, state = build("balancers", "dwa"), None
+    for means in ([2.0, 4.0, math.nan], [2.0, 1.0, math.nan], [2.0, math.nan, 5.0], [1.0, math.nan, 5.0]):
+        state = balancer.end_epoch(np.array(means), state)
+    assert (state["last"].tolist(), state["before"].tolist()) == ([1.0, 1.0, 5.0], [2.0, 4.0, 5.0])
+    e = [math.exp(0.5 / 2), math.exp(0.25 / 2), math.exp(1.0 / 2)]
+    assert balance(balancer, losses(1.0, 1.0, 1.0), state) == pytest.approx([3 * x / sum(e) for x in e])
+
+
+def test_dwa_weighs_a_task_without_a_past_as_one_that_stands_still():
+    balancer, state = build("balancers", "dwa"), None
+    for means in ([2.0, math.nan], [1.0, math.nan], [0.5, 3.0]):
+        state = balancer.end_epoch(np.array(means), state)
+    slow, fast = math.exp(1.0 / 2), math.exp(0.5 / 2)
+    expected = [2 * fast / (slow + fast), 2 * slow / (slow + fast)]
+    assert balance(balancer, losses(1.0, 1.0), state) == pytest.approx(expected)
 
 
 def test_dwa_refuses_losses_without_a_ratio():

@@ -75,3 +75,89 @@ def test_docstring_has_the_house_parts(name):
     assert text.splitlines()[0].endswith(".")
     assert "Source: " in text
     assert "Departures:" in text
+
+
+class Without(np.random.Generator):
+    """Draws for all tasks but one: what a generator gives that is asked for all of them."""
+
+    def __init__(self, k):
+        super().__init__(np.random.PCG64(3))
+        self.k = k
+
+    def standard_normal(self, n):
+        return np.delete(super().standard_normal(n + 1), self.k)
+
+
+def alone(name, k):
+    """The same balancer for the other two tasks only."""
+    fields = {
+        "static": {"weights": list(np.delete([1.0, 2.0, 3.0], k))},
+        "single_task": {"task": int(k == 2)},
+        "ramp": {"limits": list(np.delete([0.4, 0.8, 1.0], k)), "epochs": 4, "full": [] if k == 2 else [1]},
+    }
+    return build("balancers", name, **fields.get(name, {}))
+
+
+def history(balancer, number, kept):
+    state = None
+    for epoch in range(number):
+        _, state = balancer([losses()[1][k] for k in kept], balancer.parameters(len(kept)), state, generator())
+        means = np.array([3.0, 2.0, 1.0]) / (epoch + np.array([1.0, 2.0, 3.0]))
+        state = balancer.end_epoch(means[kept], state)
+    return state
+
+
+@pytest.mark.parametrize("past", [0, 3])
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_without_a_task_the_others_are_balanced_as_if_alone(name, absent, past):
+    whole, others = BALANCERS[name], [k for k in range(3) if k != absent]
+    theta, given = losses()
+    parameters, state = whole.parameters(3), history(whole, past, [0, 1, 2])
+    found, _ = whole([None if k == absent else given[k] for k in range(3)], parameters, state, generator(3))
+    if name == "single_task" and absent == 1:
+        assert found == [None]
+        return
+    rng = Without(absent) if name == "random_weights" else generator(3)
+    part = alone(name, absent)
+    same, few = losses()[1], part.parameters(2)
+    wanted, _ = part([same[k] for k in others], few, history(part, past, others), rng)
+    if name != "single_task":
+        assert found.pop(absent) is None
+    assert [loss.item() for loss in found] == [loss.item() for loss in wanted]
+    trained = [theta, *parameters.values()]
+    slopes = torch.autograd.grad(sum(found), trained, allow_unused=True)
+    assert slopes[0][absent] == 0.0
+    assert all((slope is None) == (k == absent) for k, slope in enumerate(slopes[1:]))  # None: Adam leaves it alone
+
+
+@pytest.mark.parametrize("absent", [0, 1, 2])
+def test_an_absence_leaves_no_mark_on_what_comes_after(name, absent):
+    balancer = BALANCERS[name]
+    ends = []
+    for gap in (True, False):
+        state, rng, parameters = history(balancer, 2, [0, 1, 2]), generator(5), balancer.parameters(3)
+        for call in range(3):
+            given = [None if gap and (call, k) == (1, absent) else loss for k, loss in enumerate(losses(call)[1])]
+            before = copy.deepcopy(state)
+            found, after = balancer(given, parameters, state, rng)
+            np.testing.assert_equal(state, before)  # what goes in is left as it was, so that a step can be undone
+            state = after
+        ends.append([loss.item() for loss in found])
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("means", [[2.0, np.nan, 1.0], [np.nan, 2.0, np.inf], [np.nan] * 3])
+def test_an_epoch_without_a_finite_loss_leaves_the_memory_finite(name, means):
+    balancer, state = BALANCERS[name], None
+    for told in ([1.0, 2.0, 3.0], means, means, [0.5, 1.0, 2.0]):
+        state = balancer.end_epoch(np.array(told), state)
+        assert all(np.isfinite(np.asarray(value)).all() for value in state.values())
+        balanced, state = balancer(losses()[1], balancer.parameters(3), state, generator())
+        assert all(torch.isfinite(loss) for loss in balanced)
+
+
+def test_no_task_at_all(name):
+    balancer = BALANCERS[name]
+    for past in (0, 3):
+        found, _ = balancer([None] * 3, balancer.parameters(3), history(balancer, past, [0, 1, 2]), generator())
+        assert found == [None] * (1 if name == "single_task" else 3)

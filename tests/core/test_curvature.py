@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gradsurgery.core.curvature import curvature_shares, kept_buffers
+from gradsurgery.core.curvature import curvature_shares
 
 
 def test_the_shares_of_a_quadratic_are_those_of_its_matrix():
@@ -61,15 +61,6 @@ def test_nothing_bends_without_a_direction_or_without_a_second_derivative():
     assert curvature_shares(theta.sum(), [theta, idle], torch.ones(5), layers) == (0.0, [0.0, 0.0])
     whole, shares = curvature_shares(theta.square().sum(), [theta, idle], torch.ones(5), layers)
     assert (whole, shares) == (pytest.approx(2 * 3 / 5), [pytest.approx(6 / 5), 0.0])
-
-
-def test_buffers_are_put_back():
-    norm = nn.BatchNorm1d(3)
-    with kept_buffers(norm):
-        norm(torch.randn(8, 3))
-        assert norm.num_batches_tracked == 1
-    assert norm.num_batches_tracked == 0
-    assert torch.equal(norm.running_mean, torch.zeros(3))
 
 
 NORMALISED = {"network": {"name": "resnet", "width": 4}, "epochs": 2}  # BatchNorm's buffers are in the graph

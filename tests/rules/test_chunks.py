@@ -79,7 +79,7 @@ def test_a_skipped_step_takes_no_null_and_gives_none_to_the_row_before(monkeypat
         return {}
 
     learner.step = skip
-    monkeypatch.setattr(HalfBatches, "_halves_of", lambda *_: torch.ones(4, 3))
+    monkeypatch.setattr(HalfBatches, "_halves_of", lambda *_: (torch.ones(4, 3), [0, 1]))
     list(HalfBatches().epoch(learner, iter([None])))
     assert learner.diagnostics == [{"step": 0}]
 

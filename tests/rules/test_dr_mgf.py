@@ -55,7 +55,7 @@ def _saved(learner):
 
 
 def _load(learner, state):
-    learner.load_state_dict(torch.load(io.BytesIO(state), weights_only=False))
+    learner.load_state_dict(torch.load(io.BytesIO(state)))
     return learner
 
 

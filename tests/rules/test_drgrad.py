@@ -10,6 +10,7 @@ from gradsurgery.core.discovery import build
 from gradsurgery.experiment import build_learner
 from gradsurgery.rules.drgrad import route, weights
 from gradsurgery.rules.drgrad_code import stakes
+from tests.core.rows import equal
 
 SETTINGS = {"network": {"name": "recommender", "variant": "split", "width": 8, "tower": 6, "embedding": 2}}
 SLOTS = {"transform": {"name": "identity"}, "balancer": {"name": "equal"}, "aggregator": {"name": "sum"}}
@@ -283,6 +284,31 @@ def test_a_skipped_step_routes_nothing(make):
     assert learner.rule_state["updates"] == 0
     assert "train.router.mu" not in row
     assert learner.network.mu.tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("absent", [0, 1])
+@pytest.mark.parametrize("rule", ["drgrad", "drgrad_code"])
+def test_a_batch_without_a_task_is_refused_before_anything_moves(make, monkeypatch, rule, absent):
+    learner = make(rule, network={} if rule == "drgrad" else {"variant": "ple"}, aggregator={"name": "gcond"})
+    learner.epoch()
+    before, usual = copy.deepcopy(learner.state_dict()), learner.problem.losses
+    monkeypatch.setattr(
+        learner.problem,
+        "losses",
+        lambda *given: [None if k == absent else loss for k, loss in enumerate(usual(*given))],
+    )
+    with pytest.raises(
+        ValueError, match=f"rule `{rule}` must have a loss of each of the tasks income, never_married .* found 1 of 2"
+    ):
+        learner.epoch()
+    after = learner.state_dict()
+    for part in ("network", "optimizer", "surgery", "rule", "balancer"):
+        assert equal(after[part], before[part])
+
+
+def test_a_balancer_that_drops_a_task_is_refused(make):
+    with pytest.raises(ValueError, match=r"rule `drgrad` must have a loss of each .* found 1 of 2"):
+        make("drgrad", balancer={"name": "single_task", "task": 0}).epoch()
 
 
 def test_resuming_gives_the_same_bits(make):

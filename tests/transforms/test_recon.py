@@ -711,7 +711,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(arrays, method, network, tmp_path
     assert killed.epoch() == rows[0]
     torch.save(killed.state_dict(), tmp_path / "checkpoint.pt")
     resumed = _learner(arrays, method, network)
-    resumed.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=False))
+    resumed.load_state_dict(torch.load(tmp_path / "checkpoint.pt"))
     assert resumed.epoch() == rows[1]
     for found, wanted in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(found, wanted)

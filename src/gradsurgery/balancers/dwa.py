@@ -18,7 +18,8 @@ class DWA(Balancer):
 
         L_k -> w_k L_k,  w = K softmax(r / temperature),  r_k = L_k(epoch - 1) / L_k(epoch - 2)
 
-    with the mean training losses of whole epochs, and w = 1 in the first two. State: `last` and `before`, those losses.
+    over the K tasks that are there, with the mean training losses of whole epochs, and r_k = 1 until there are two of
+    them. State: `last` and `before`, those losses, which are those of the last two epochs that task k had; 0: none yet.
 
     Args:
         temperature: large makes the weights equal; 2 in the paper.
@@ -37,21 +38,25 @@ class DWA(Balancer):
 
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
-        state = state or {}
-        if "before" not in state:
-            return list(losses), state
-        ratios = state["last"] / state["before"] / self.temperature
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        if not state or not state["before"].any() or all(loss is None for loss in losses):
+            return list(losses), state or {}
+        present = [loss is not None for loss in losses]
+        last, before = state["last"][present], state["before"][present]
+        ratios = np.divide(last, before, out=np.ones_like(last), where=before > 0.0) / self.temperature
         weights = np.exp(ratios - ratios.max())
-        weights *= len(losses) / weights.sum()
-        return [float(w) * loss for w, loss in zip(weights, losses, strict=True)], state
+        weights *= len(weights) / weights.sum()
+        shares = iter(weights)
+        return [None if loss is None else float(next(shares)) * loss for loss in losses], state
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        if not (losses > 0.0).all():
+        if (losses <= 0.0).any():
             raise ValueError(f"`dwa` needs positive training losses, found {losses.tolist()}.")
-        kept = {"last": losses.copy()}
-        return {**kept, "before": state["last"]} if state else kept
+        told = np.isfinite(losses)
+        none = np.zeros_like(losses)
+        last, before = (state["last"], state["before"]) if state else (none, none)
+        return {"last": np.where(told, losses, last), "before": np.where(told, last, before)}

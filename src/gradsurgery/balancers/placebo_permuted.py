@@ -36,14 +36,17 @@ class PlaceboPermuted(Balancer):
 
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
-        K = len(losses)
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
         shift = (state or {}).get("shift", 0)
-        return [losses[(p - shift) % K] for p in range(K)], {"shift": (shift + 1) % K}
+        present = [k for k, loss in enumerate(losses) if loss is not None]
+        permuted = list(losses)
+        for p, k in enumerate(present):
+            permuted[k] = losses[present[(p - shift) % len(present)]]
+        return permuted, {"shift": shift + 1}
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         return state or {}

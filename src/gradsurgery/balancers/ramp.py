@@ -53,15 +53,15 @@ class Ramp(Balancer):
 
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
         state = state or {"epoch": 0}
         share = state["epoch"] / self.epochs
         weights = [c if k in self.full else min(c, self.start + share * c) for k, c in enumerate(self.limits)]
-        return [w * loss for w, loss in zip(weights, losses, strict=True)], state
+        return [None if loss is None else w * loss for w, loss in zip(weights, losses, strict=True)], state
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         return {"epoch": (state["epoch"] if state else 0) + 1}

@@ -26,6 +26,8 @@ class RandomWeights(Balancer):
     Departures:
         1. The weights sum to K and not to 1, so that on average every loss keeps its scale and the learning rate means
            what it means for the sum.
+        2. Without some of the tasks K is the number of those that are there. Their share of a draw for all tasks has
+           the distribution of a draw for them alone.
     """
 
     distribution: Literal["softmax", "dirichlet"] = "softmax"
@@ -40,18 +42,20 @@ class RandomWeights(Balancer):
 
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
-        K = len(losses)
-        if self.distribution == "softmax":
-            weights = np.exp(generator.standard_normal(K))
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        # As many draws whoever is there, so that an absent task moves no later draw, and processes stay in step.
+        softmax = self.distribution == "softmax"
+        drawn = np.exp(generator.standard_normal(len(losses))) if softmax else generator.dirichlet(np.ones(len(losses)))
+        weights = drawn[[loss is not None for loss in losses]]
+        K = len(weights)
+        if softmax or len(losses) > K:
             weights /= weights.sum()
-        else:
-            weights = generator.dirichlet(np.ones(K))
-        return [float(K * w) * loss for w, loss in zip(weights, losses, strict=True)], {}
+        shares = iter(weights)
+        return [None if loss is None else float(K * next(shares)) * loss for loss in losses], {}
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         return {}

@@ -38,11 +38,11 @@ class SingleTask(Balancer):
 
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
         return [losses[self.task]], {}
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:

@@ -18,7 +18,7 @@ class Static(Balancer):
     Source: linear scalarisation with tuned weights, the baseline that Xin et al. (2022, arXiv 2209.11379) and Kurin et
     al. (2022, arXiv 2201.04122) ask for.
 
-        L_k -> K w_k / (sum_j w_j) L_k
+        L_k -> K w_k / (sum_j w_j) L_k,  over the K tasks that are there
 
     Args:
         weights: one per task; only their ratios matter. They are scaled to sum to K, so that equal weights are the
@@ -42,13 +42,15 @@ class Static(Balancer):
 
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
-        unit = len(self.weights) / sum(self.weights)
-        return [unit * w * loss for w, loss in zip(self.weights, losses, strict=True)], {}
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        present = [w for w, loss in zip(self.weights, losses, strict=True) if loss is not None]
+        unit = len(present) / (sum(present) or 1.0)  # all that are there may have weight 0
+        pairs = zip(self.weights, losses, strict=True)
+        return [None if loss is None else unit * w * loss for w, loss in pairs], {}
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         return {}

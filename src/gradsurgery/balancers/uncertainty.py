@@ -31,17 +31,17 @@ class Uncertainty(Balancer):
     initial: float = 0.0
 
     def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        return {"log_variances": nn.Parameter(torch.full((num_tasks,), float(self.initial)))}
+        return {f"log_variance_{k}": nn.Parameter(torch.tensor(float(self.initial))) for k in range(num_tasks)}
 
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
-        s = parameters["log_variances"]
-        return [loss * (0.5 * torch.exp(-s[k])) + 0.5 * s[k] for k, loss in enumerate(losses)], {}
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        pairs = [(loss, parameters[f"log_variance_{k}"]) for k, loss in enumerate(losses)]
+        return [None if loss is None else loss * (0.5 * torch.exp(-s)) + 0.5 * s for loss, s in pairs], {}
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         return {}

@@ -1,7 +1,6 @@
 """How the loss bends along a step, and which layers the bend comes from."""
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -54,16 +53,6 @@ def curvature_shares(
         for p, bend, u in zip(parameters, bends, unit, strict=True)
     }
     return sum(own.values()), [sum(own.get(id(p), 0.0) for p in layer) for layer in layers.values()]
-
-
-@contextlib.contextmanager
-def kept_buffers(network: nn.Module) -> Iterator[None]:
-    """Puts BatchNorm's statistics, and every other buffer, back as they were: for forward passes that only look."""
-    before = [buffer.clone() for buffer in network.buffers()]
-    yield
-    with torch.no_grad():
-        for buffer, old in zip(network.buffers(), before, strict=True):
-            buffer.copy_(old)
 
 
 def _strides(parameter: nn.Parameter) -> tuple[int, ...]:

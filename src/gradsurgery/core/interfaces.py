@@ -101,25 +101,34 @@ class Balancer(ABC):
     """Turns the K task losses into the K losses that are differentiated: loss weighting, before any surgery.
 
     It acts on whole losses, so task-specific parameters feel it too. That is what sets it apart from a `Weighting`.
+
+    The loss of a task may be None: it has no example in this batch. It stays None, the others are balanced as if it
+    did not exist, and what is remembered of it waits. State goes in and comes out, and what went in is left as it was.
     """
 
     @abstractmethod
     def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        """Trainable quantities (such as log-variances), by name; empty for most. The optimiser steps them too."""
+        """Trainable quantities (such as log-variances), by name; empty for most. The optimiser steps them too.
+
+        One per task where it belongs to a task, so that an absent task's gets no gradient and stays where it is.
+        """
 
     @abstractmethod
     def __call__(
         self,
-        losses: Sequence[Float[Tensor, ""]],
+        losses: Sequence[Float[Tensor, ""] | None],
         parameters: Mapping[str, nn.Parameter],
         state: State | None,
         generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""]], State]:
+    ) -> tuple[list[Float[Tensor, ""] | None], State]:
         """Balanced losses (differentiable), with the state for the next call."""
 
     @abstractmethod
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        """Told the mean training loss of each task after every epoch, for rules such as DWA that live on that scale."""
+        """Told the mean training loss of each task after every epoch, for rules such as DWA that live on that scale.
+
+        NaN for a task that had no loss in the epoch, or none that was finite.
+        """
 
 
 class Network(nn.Module, ABC):
@@ -183,8 +192,8 @@ class Problem(ABC):
         """One epoch of training batches. The sequence depends on the two generators alone."""
 
     @abstractmethod
-    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        """The K task losses of one batch, from one forward pass."""
+    def losses(self, network: Network, batch: Any) -> Sequence[Float[Tensor, ""] | None]:
+        """The K task losses of one batch, from one forward pass; None for a task that has no example in it."""
 
     @abstractmethod
     def evaluate(self, network: Network, split: str) -> Metrics:
@@ -192,7 +201,13 @@ class Problem(ABC):
 
 
 class TrainingRule(ABC):
-    """How an epoch is run. `joint` is the ordinary loop; a rule may also own the network's extra parameters."""
+    """How an epoch is run. `joint` is the ordinary loop; a rule may also own the network's extra parameters.
+
+    Attributes:
+        needs_every_task: whether a step cannot do without the loss of a task: such a batch is then refused.
+    """
+
+    needs_every_task = False
 
     @abstractmethod
     def attach(self, network: Network) -> Network:

@@ -1,5 +1,6 @@
 """One run: everything that changes while a network is trained, in one place that can be saved and loaded."""
 
+import math
 import time
 import warnings
 from collections import defaultdict
@@ -10,21 +11,24 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 
+from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses, move
+from gradsurgery.core.buffers import Buffers, kept_buffers
 from gradsurgery.core.conflict import diagnose, magnitude_similarity, mean_cosine
-from gradsurgery.core.curvature import curvature_shares, kept_buffers
+from gradsurgery.core.curvature import curvature_shares
 from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
 from gradsurgery.core.jacobian import products
-from gradsurgery.core.layers import check_thresholds, conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.options import PRECISIONS, check_options
+from gradsurgery.core.plain import from_plain, to_plain
+from gradsurgery.core.processes import several
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
 
 # By name: importing torch.distributed.fsdp only to ask would take seconds at the start of every process.
-_WRAPPERS = ("DataParallel", "DistributedDataParallel", "FullyShardedDataParallel")
+_WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
 Row = dict[str, int | float]  # metrics beside a counter ("epoch", "step"), which stays whole
-
-_PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Learner:
@@ -58,7 +62,9 @@ class Learner:
         observed: one row per diagnosed step, a list over the layers for each quantity; empty unless asked for.
         rule_state: what a rule keeps between epochs.
         step_count: optimiser steps taken or skipped.
-        skipped_steps: steps not taken because a gradient was not finite.
+        buffers: those of the network, as they were before the step.
+        skipped_steps: steps not taken, because a loss or a gradient was not finite or no task had a loss. Such a step
+            leaves no trace but its draws from the generators.
         backward_passes: backward passes of the last step, over all its micro-batches; what the diagnostics of a
             `Scalarization` cost is not counted.
         step_times: seconds of every step that took no diagnostics.
@@ -80,11 +86,12 @@ class Learner:
         observe_layers: bool = False,
     ) -> None:
         check_options(precision, diagnose_every, score_layers, observe_layers)
-        for module in network.modules():
-            if type(module).__name__ in _WRAPPERS:
+        for name, module in network.named_modules():
+            if wrapper := {kind.__name__ for kind in type(module).__mro__} & _WRAPPERS:
+                found = f"{wrapper.pop()} as its `{name}`" if name else wrapper.pop()
                 raise TypeError(
-                    f"`network` must not be wrapped, found {type(module).__name__}: gradient surgery averages the task "
-                    "gradients over processes itself, and wrappers average what comes after it. Pass the bare network."
+                    f"`network` must not be wrapped, found {found}: gradient surgery averages the task gradients over "
+                    "processes itself, and wrappers average what comes after it. Pass the bare network."
                 )
         self.problem = problem
         self.rule = rule
@@ -105,16 +112,17 @@ class Learner:
         self.scheduler = problem.scheduler(self.optimizer)
         shared = self.network.shared_parameters()
         known = {id(p) for p in shared}
-        self._heads = [p for p in self.network.parameters() if id(p) not in known]
-        self.surgery = GradientSurgery(shared, method, heads=[*self._heads, *self.balancer_parameters.values()])
+        heads = [p for p in self.network.parameters() if id(p) not in known]
+        self.surgery = GradientSurgery(shared, method, heads=[*heads, *self.balancer_parameters.values()])
         self.surgery.generator = generators.method
         self.score_layers = tuple(score_layers)
         self.observe_layers = observe_layers
         self.layers = shared_layers(self.network)
         self.layer_scores: list[list[list[int]]] = []
         self.observed: list[dict[str, Any]] = []
-        self._autocast = _PRECISIONS[precision]
+        self._autocast = PRECISIONS[precision]
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "float16" else None
+        self.buffers = Buffers(self.network)
         self.balancer_state: State | None = None
         self.rule_state: State = {}
         self.trajectory: dict[str, Any] | None = None
@@ -131,10 +139,11 @@ class Learner:
         Args:
             batches: the micro-batches.
             owners: for each micro-batch the one task whose loss is differentiated on it, every task having some; None
-                for all tasks on every micro-batch. A task's gradient is the mean over the micro-batches it has.
+                for all tasks on every micro-batch. A task's gradient is the mean over the micro-batches it has, its
+                loss counting as 0 on those of them where the problem gave None.
 
         Returns:
-            `train.<task>.loss`, before balancing, averaged over the micro-batches.
+            `train.<task>.loss`, before balancing, averaged over the micro-batches that have it; absent with the task.
         """
         served = [range(len(self.problem.tasks)) if owners is None else (owners[b],) for b in range(len(batches))]
         counts = [sum(k in tasks for tasks in served) for k in range(len(self.problem.tasks))]
@@ -143,45 +152,56 @@ class Learner:
         start = time.perf_counter()
         diagnosed = self.step_count % self.diagnose_every == 0
         self.optimizer.zero_grad()
-        seen, passes = [], 0
+        self.buffers.keep()
+        seen, passes, before, there = [], 0, self.balancer_state, set[int]()
         for batch, tasks in zip(batches, served, strict=True):
             with self.autocast():
                 losses = self.problem.losses(self.network, move(batch, self.device))
             balanced, self.balancer_state = self.balancer(
                 losses, self.balancer_parameters, self.balancer_state, self.generators.method
             )
-            shares = [balanced[k] / counts[k] if k in tasks else None for k in range(len(balanced))]
+            if self.rule.needs_every_task:
+                check_every_task(type(self.rule).__module__.rpartition(".")[2], self.problem.tasks, balanced)
+            shares = [loss / counts[k] if loss is not None and k in tasks else None for k, loss in enumerate(balanced)]
             if self.scaler is not None:
                 shares = [None if share is None else self.scaler.scale(share) for share in shares]
-            self.surgery.accumulate(shares, diagnosed or bool(self.score_layers))
-            one = isinstance(self.method, Scalarization) and not self.score_layers
-            passes += 1 if one else sum(share is not None for share in shares)
-            seen.append(torch.stack([loss.detach() for loss in losses]))
-        finite = self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
+            present = [k for k, share in enumerate(shares) if share is not None]
+            if present:
+                self.surgery.accumulate(shares, diagnosed or bool(self.score_layers))
+                one = isinstance(self.method, Scalarization) and not self.score_layers
+                passes += 1 if one else len(present)
+            there.update(present)
+            seen.append([None if loss is None else loss.detach() for loss in losses])
+        rows = sorted(there)
+        if not rows and several():
+            raise ValueError("`losses` must hold a loss of at least one task in every process, found None only.")
+        finite = bool(rows) and self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
         if finite and self.score_layers:
             assert self.surgery.gram is not None
             layers = layer_grams(self.surgery.jacobian, self.surgery.parameters, self.layers)
-            G = np.concatenate([layers, self.surgery.gram[None]])
+            G = np.concatenate([layers, self.surgery.gram[None]])[:, rows][:, :, rows]
             self.layer_scores[-1] = (
                 conflict_counts(pair_cosines(G), self.score_layers) + np.array(self.layer_scores[-1])
             ).tolist()
         if finite and diagnosed:
-            self.diagnostics.append({"step": self.step_count, **self._diagnose()})
+            self.diagnostics.append({"step": self.step_count, **self._diagnose(rows)})
             if self.observe_layers:
-                self._observe(batches)
-        if not self._update(finite):
+                self._observe(batches, rows)
+        if not (rows and self._update(finite)):
             self.skipped_steps += 1
+            self.buffers.put_back()  # a batch that is not finite would stay in BatchNorm's statistics for good
+            self.balancer_state = before
         self.backward_passes = passes
         self.step_count += 1
-        means = torch.stack(seen).double().mean(0).tolist()
+        metrics = mean_losses(self.problem.tasks, seen)
         if not diagnosed:
             self.step_times.append(time.perf_counter() - start)
-        return {f"train.{task}.loss": mean for task, mean in zip(self.problem.tasks, means, strict=True)}
+        return metrics
 
     def epoch(self, progress: Callable[[Metrics], None] | None = None) -> Row:
         """Trains for one epoch and evaluates on val and test.
 
-        Every `train.` number that the rule yields is averaged over the yields that hold it.
+        Every `train.` number that the rule yields is averaged over the yields that hold it and where it is finite.
 
         Args:
             progress: called with what the rule yields, after every step.
@@ -205,8 +225,10 @@ class Learner:
                 # An epoch whose steps were all skipped, or taken by the rule itself, still moves the schedule.
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
                 self.scheduler.step()
-        row: Row = {"epoch": len(self.epochs) + 1, **{name: float(np.mean(v)) for name, v in values.items()}}
-        losses = np.array([row[f"train.{task}.loss"] for task in self.problem.tasks])
+        finite = {name: [v for v in own if math.isfinite(v)] for name, own in values.items()}
+        row: Row = {"epoch": len(self.epochs) + 1}
+        row |= {name: float(np.mean(own)) if own else math.nan for name, own in finite.items()}
+        losses = np.array([row.get(f"train.{task}.loss", math.nan) for task in self.problem.tasks])
         self.balancer_state = self.balancer.end_epoch(losses, self.balancer_state)
         self.network.eval()
         with torch.no_grad():
@@ -217,7 +239,10 @@ class Learner:
         return row
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the rest of the run depends on; tensors are not copied."""
+        """All that the rest of the run depends on, as it is now; `torch.load` reads it by default."""
+        return to_plain(self._state())
+
+    def _state(self) -> dict[str, Any]:
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -226,7 +251,7 @@ class Learner:
             "surgery": self.surgery.state_dict(),
             "generators": self.generators.state_dict(),
             "balancer": self.balancer_state,
-            "balancer_parameters": {name: p.detach() for name, p in self.balancer_parameters.items()},
+            "balancer_parameters": dict(self.balancer_parameters),
             "rule": self.rule_state,
             "trajectory": self.trajectory,
             "layer_scores": self.layer_scores,
@@ -238,7 +263,10 @@ class Learner:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state_dict` stood, to the bit. Takes the state over: load each one once."""
+        """Continues where `state_dict` stood, to the bit. Raises ValueError, before any change, for a part of it."""
+        if missing := self._state().keys() - state.keys():
+            raise ValueError(f"`state` must be all of a `state_dict`, found no {', '.join(sorted(missing))} in it.")
+        state = from_plain(state)
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.scheduler is not None:
@@ -262,27 +290,29 @@ class Learner:
     def autocast(self) -> AbstractContextManager[Any]:
         return nullcontext() if self._autocast is None else torch.autocast(self.device.type, self._autocast)
 
-    def _diagnose(self) -> Metrics:
+    def _diagnose(self, rows: Sequence[int]) -> Metrics:
         G, w = self.surgery.gram, self.surgery.weights
         assert G is not None
         if w is None:
             d = self.surgery.direction
-            numbers = diagnose(G, products(self.surgery.jacobian, d), float(torch.linalg.vector_norm(d.double())))
+            gains, length = products(self.surgery.jacobian, d), float(torch.linalg.vector_norm(d.double()))
         else:
             # Exact, and free: J d = G w and |d|^2 = w^T G w.
-            numbers = diagnose(G, G @ w, float(np.sqrt(max(w @ G @ w, 0.0))))
+            gains, length = G @ w, float(np.sqrt(max(w @ G @ w, 0.0)))
+        numbers = diagnose(G[np.ix_(rows, rows)], gains[rows], length)
         state = self.surgery.state or {}
         return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
 
-    def _observe(self, batches: Sequence[Any]) -> None:
+    def _observe(self, batches: Sequence[Any], rows: Sequence[int]) -> None:
         """The layers' row of a diagnosed step, before the update. The run goes on as if nobody had looked."""
         parameters = self.surgery.parameters
         with kept_buffers(self.network):  # to the end: the graph holds BatchNorm's statistics
             with self.autocast():
-                losses = [torch.stack(self.problem.losses(self.network, move(b, self.device))).mean() for b in batches]
-            loss = torch.stack(losses).mean()
+                found = [self.problem.losses(self.network, move(batch, self.device)) for batch in batches]
+            present = [[loss for loss in losses if loss is not None] for losses in found]
+            loss = torch.stack([torch.stack(losses).mean() for losses in present if losses]).mean()
             whole, shares = curvature_shares(loss, parameters, self.surgery.direction, self.layers)
-        G = layer_grams(self.surgery.jacobian, parameters, self.layers)
+        G = layer_grams(self.surgery.jacobian, parameters, self.layers)[:, rows][:, :, rows]
         self.diagnostics[-1]["curvature"] = whole
         self.observed.append({
             "step": self.step_count, "mean_cosine": [mean_cosine(own) for own in G],
@@ -293,42 +323,15 @@ class Learner:
         """Clips and steps. False if the step was left out."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        if finite:
-            # Without clipping only the heads are still unchecked.
-            parameters = self._heads if self.problem.clip is None else list(self.network.parameters())
-            norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if finite and self.problem.clip is not None:
+            # The engine has looked at every number, but the squares of finite ones may overflow.
+            parameters = list(self.network.parameters())
+            norm = gradient_norm(parameters)
             finite = bool(norm.isfinite())
-            if finite and self.problem.clip is not None:
+            if finite:
                 clip_grads_with_norm_(parameters, self.problem.clip, norm)
+        if finite:
+            self.optimizer.step() if self.scaler is None else self.scaler.step(self.optimizer)
         if self.scaler is not None:
-            self.scaler.step(self.optimizer)
-            self.scaler.update()
-        elif finite:
-            self.optimizer.step()
+            self.scaler.update()  # knows from `unscale_` whether the scale was too large
         return finite
-
-
-def check_options(
-    precision: object = "float32",
-    diagnose_every: object = 50,
-    score_layers: Sequence[float] = (),
-    observe_layers: object = False,
-) -> None:
-    """Refuses what a `Learner` cannot run with; apart from it so that a declaration is checked before any work."""
-    if precision not in _PRECISIONS:
-        raise ValueError(f"`precision` must be one of {', '.join(_PRECISIONS)}, found {precision!r}.")
-    if type(diagnose_every) is not int or diagnose_every < 1:
-        raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
-    if type(observe_layers) is not bool:
-        raise ValueError(f"`observe_layers` must be true or false, found {observe_layers!r}.")
-    check_thresholds(score_layers)
-
-
-def move(batch: Any, device: torch.device) -> Any:
-    if isinstance(batch, torch.Tensor):
-        return batch.to(device, non_blocking=True)
-    if isinstance(batch, tuple | list):
-        return type(batch)(move(part, device) for part in batch)
-    if isinstance(batch, dict):
-        return {name: move(part, device) for name, part in batch.items()}
-    return batch

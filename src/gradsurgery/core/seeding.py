@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradsurgery.core.plain import from_plain, to_plain
+
 
 def philox(seed: int, name: str) -> np.random.Generator:
     """The generator of one named stream of one seed."""
@@ -42,17 +44,15 @@ class Generators:
         self.init = torch.Generator().manual_seed(int(philox(seed, "init").integers(2**63)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Where each stream stands."""
-        return {
-            "init": self.init.get_state(),
-            **{name: generator.bit_generator.state for name, generator in self._numpy().items()},
-        }
+        """Where each stream stands, as `torch.load` reads it by default."""
+        numpy = {name: to_plain(generator.bit_generator.state) for name, generator in self._numpy().items()}
+        return {"init": self.init.get_state(), **numpy}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Puts each stream back to where `state_dict` found it."""
         self.init.set_state(state["init"].cpu())  # a checkpoint read onto a GPU has it there
         for name, generator in self._numpy().items():
-            generator.bit_generator.state = state[name]
+            generator.bit_generator.state = from_plain(state[name])
 
     def _numpy(self) -> dict[str, np.random.Generator]:
         return {"split": self.split, "order": self.order, "augmentation": self.augmentation, "method": self.method}

@@ -13,11 +13,11 @@ import torch.distributed as dist
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_
 
+from gradsurgery.core.batch import gradient_norm, mean_losses, move
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.interfaces import Metrics, Network, Problem, Scalarization, State, TrainingRule
-from gradsurgery.core.learner import move
 
 _LRN_ALPHA, _LRN_BETA = 1e-4, 0.75
 _TINY_NORM, _TINY_ROW, _TINY_SUM = 1e-12, 1e-10, 1e-20
@@ -260,7 +260,7 @@ class _Losses(nn.Module):
         self.problem = problem
         self.network = network
 
-    def forward(self, batch: Any) -> list[Tensor]:
+    def forward(self, batch: Any) -> Sequence[Tensor | None]:
         return self.problem.losses(self.network, batch)
 
 
@@ -326,9 +326,11 @@ class _Epoch:
                 for k, r in enumerate(points):
                     moved = {name: self.old[name] + r * change for name, change in direction.items()}
                     # Buffers are lent, so that the scan leaves BatchNorm's statistics alone.
-                    table[s, k] = [float(loss) for loss in self._losses(batch, moved, _copied(self.learner.network))]
+                    losses = self._losses(batch, moved, _copied(self.learner.network))
+                    table[s, k] = [math.nan if loss is None else float(loss) for loss in losses]
         for t, s in itertools.permutations(range(self.K), 2):
-            self.auxiliary[t, s] = self.factors[s] * scan_weight(table[s, :, t], reach)
+            if np.isfinite(table[s, :, t]).any():  # else nothing was learned, and the constant weight stays
+                self.auxiliary[t, s] = self.factors[s] * scan_weight(table[s, :, t], reach)
 
     def disentangle(self, t: int, batches: Iterator[Any]) -> Iterator[Metrics]:
         """Stage 1 of task t: an epoch, whose outcome is kept aside while the parameters return to where they were."""
@@ -339,13 +341,14 @@ class _Epoch:
         for batch in batches:
             started = time.perf_counter()
             learner.optimizer.zero_grad()
+            learner.buffers.keep()
             losses = self._losses(batch, self._gated(t))
-            balanced = self._balanced(losses)
-            terms = [float(w) * loss for w, loss in zip(self.auxiliary[t], balanced, strict=True) if w != 0.0]
-            (constant * torch.stack(terms).sum()).backward()
-            self._step()
+            pairs = zip(self.auxiliary[t], self._balanced(losses), strict=True)
+            terms = [float(w) * loss for w, loss in pairs if loss is not None and w != 0.0]
+            self._step(constant * torch.stack(terms).sum() if terms else None)
             self._count(started)
-            yield {f"train.{task}.stage_loss": float(losses[t].detach())}
+            own = losses[t]
+            yield {} if own is None else {f"train.{task}.stage_loss": float(own.detach())}
         self._keep_optimizer_of(t)
         learner.optimizer.zero_grad()
         with torch.no_grad():
@@ -363,24 +366,33 @@ class _Epoch:
         learns = bool(self.scale) and self.rule.fusion != "average"
         for batch in batches:
             started = time.perf_counter()
+            learner.buffers.keep()
             with torch.set_grad_enabled(learns):
                 losses = self._losses(batch, self.theta())
+                metrics = mean_losses(tasks, [losses])
+                finite = bool(metrics) and all(map(math.isfinite, metrics.values()))
                 if learns:
-                    plain = "unweighted_meta_loss" in self.rule.compat
-                    self.step_scale.zero_grad()
-                    total = torch.stack(losses if plain else self._balanced(losses)).sum()
-                    total.backward(inputs=list(self.scale.values()))
-                    if _norm(self.scale.values()).isfinite():
+                    finite = finite and self._differentiate(losses)
+                    if finite:
                         self.step_scale.step()
-                    else:
-                        learner.skipped_steps += 1
+                    learner.skipped_steps += not finite
                     self._count(started)
-            yield {f"train.{task}.loss": float(loss.detach()) for task, loss in zip(tasks, losses, strict=True)}
+            if not finite:
+                learner.buffers.put_back()
+            yield metrics
         with torch.no_grad():
             fused_parameters = self.theta()
             learner.diagnostics.append({"step": learner.step_count, **self._diagnose(fused_parameters)})
             for name, value in fused_parameters.items():
                 self.parameters[name].copy_(value)
+
+    def _differentiate(self, losses: list[Tensor | None]) -> bool:
+        """The gradient of the scales. False if it is not finite."""
+        plain = "unweighted_meta_loss" in self.rule.compat
+        terms = [loss for loss in (losses if plain else self._balanced(losses)) if loss is not None]
+        self.step_scale.zero_grad()
+        torch.stack(terms).sum().backward(inputs=list(self.scale.values()))
+        return bool(gradient_norm(self.scale.values()).isfinite())
 
     def finish(self) -> None:
         """Averages the scales and puts what the next epoch needs into the learner's state."""
@@ -423,7 +435,7 @@ class _Epoch:
         own = self.owners[name].index(t) if t in self.owners[name] else None
         return resized(self.parameters[name], gate(self.importance[name], own, self.rule.own_weight))
 
-    def _losses(self, batch: Any, values: _Tensors, buffers: _Tensors | None = None) -> list[Tensor]:
+    def _losses(self, batch: Any, values: _Tensors, buffers: _Tensors | None = None) -> list[Tensor | None]:
         """The task losses of a batch, with `values` in place of the parameters of these names."""
         learner = self.learner
         swapped = {f"network.{name}": value for name, value in (values | (buffers or {})).items()}
@@ -439,7 +451,7 @@ class _Epoch:
             for hook in hooks:
                 hook.remove()
 
-    def _balanced(self, losses: list[Tensor]) -> list[Tensor]:
+    def _balanced(self, losses: list[Tensor | None]) -> list[Tensor | None]:
         learner = self.learner
         balanced, learner.balancer_state = learner.balancer(
             losses, learner.balancer_parameters, learner.balancer_state, learner.generators.method
@@ -451,13 +463,17 @@ class _Epoch:
             )
         return list(balanced)
 
-    def _step(self) -> None:
-        """Clips and steps the network, and the importance with it; leaves both out if a gradient is not finite."""
+    def _step(self, total: Tensor | None) -> None:
+        """Clips and steps the network, and the importance with it; leaves both out if a number is not finite."""
+        if total is not None:
+            total.backward()
         learner = self.learner
         parameters = list(self.parameters.values())
-        norm = _norm(parameters)
-        if not bool((norm + _norm(self.importance.values())).isfinite()):
+        norm = gradient_norm(parameters)
+        others = gradient_norm([*self.importance.values(), *learner.balancer_parameters.values()])
+        if total is None or not bool((norm + others + total.detach()).isfinite()):
             learner.skipped_steps += 1
+            learner.buffers.put_back()
         else:
             if learner.problem.clip is not None:
                 clip_grads_with_norm_(parameters, learner.problem.clip, norm)
@@ -507,10 +523,8 @@ class _Epoch:
                 assert module.running_var is not None
                 inside = f"{prefix}." if prefix else ""
                 seen = [self.statistics[t] for t in self.owners.get(f"{inside}weight") or range(self.K)]
-                mean, variance = mixture(
-                    [buffers[f"{inside}running_mean"] for buffers in seen],
-                    [buffers[f"{inside}running_var"] for buffers in seen],
-                )
+                means, variances = ([kept[f"{inside}running_{what}"] for kept in seen] for what in ("mean", "var"))
+                mean, variance = mixture(means, variances)
                 module.running_mean.copy_(mean)
                 module.running_var.copy_(variance)
 
@@ -553,10 +567,12 @@ def begin(rule: DRMGF, learner: Any, batch: Any) -> State:
     losses = _Losses(learner.problem, network)
     lent = {f"network.{name}": buffer for name, buffer in _copied(network).items()}
     with learner.autocast():
-        found = owners(functional_call(losses, lent, (move(batch, learner.device),)), parameters)
-    importance: _Tensors = {}
-    private: _Tensors = {}
-    scale: _Tensors = {}
+        given = functional_call(losses, lent, (move(batch, learner.device),))
+        if absent := [task for task, loss in zip(learner.problem.tasks, given, strict=True) if loss is None]:
+            whole = "rule `dr_mgf` must see every task in the first batch, to find out which task trains what"
+            raise ValueError(f"{whole}, found no loss of {', '.join(absent)}.")
+        found = owners(given, parameters)
+    importance, private, scale = _Tensors(), _Tensors(), _Tensors()
     for name, p in parameters.items():
         lengths = torch.linalg.vector_norm(p.detach(), dim=tuple(range(2, p.ndim))) if p.ndim > 2 else None
         n = len(found[name])
@@ -573,15 +589,10 @@ def begin(rule: DRMGF, learner: Any, batch: Any) -> State:
             scale[name] = torch.full((n, *unit), start, dtype=p.dtype, device=p.device)
     separate = "shared_adam_state" not in rule.compat
     return {
-        "owners": found,
-        "importance": importance,
-        "private": private,
-        "scale": scale,
-        "importance_optimizer": None,
-        "scale_optimizer": None,
+        "owners": found, "importance": importance, "private": private, "scale": scale, "directions": None,
+        "importance_optimizer": None, "scale_optimizer": None,
         "task_optimizers": [{} for _ in learner.problem.tasks] if separate else None,
-        "directions": None,
-    }
+    }  # fmt: skip
 
 
 def _check(rule: DRMGF, learner: Any) -> None:
@@ -621,10 +632,6 @@ def _adam(values: _Tensors, lr: float, state: Any, weight_decay: float = 0.0) ->
         optimizer.load_state_dict(state)
         optimizer.param_groups[0]["lr"] = lr
     return optimizer
-
-
-def _norm(tensors: Any) -> Tensor:
-    return get_total_norm([p.grad for p in tensors if p.grad is not None])
 
 
 def _spread(values: Tensor, ndim: int) -> Tensor:

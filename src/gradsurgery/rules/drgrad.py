@@ -54,6 +54,7 @@ class DRGrad(TrainingRule):
         6. Routing comes after the step's gradients are complete, so the problem's `clip` must be off.
     """
 
+    needs_every_task = True
     pairing: Literal["printed", "matched"] = "printed"
     updater: Literal["sum", "mean", "frozen"] = "sum"
     gamma: float = 1.0

@@ -41,6 +41,7 @@ class DRGradCode(TrainingRule):
         3. Routing comes after the step's gradients are complete, so the problem's `clip` must be off.
     """
 
+    needs_every_task = True
     similarity: Literal["cosine", "sign_agreement"] = "sign_agreement"
 
     def __post_init__(self) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gradsurgery.core.discovery import find
 from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.seeding import Generators
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,33 @@ class Floor(TrainingRule):
         return _Fitted(told.num_continuous, told.cardinalities)
 
     def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
-        """Fits all models, the first time it is called; yields their mean training losses."""
-        state, network = learner.rule_state, learner.network
+        """Fits all models, the first time it is called; yields their mean training losses.
+
+        A checkpoint holds no models, as reading them would run code from a file: they are fitted once more, to the same
+        rows in the same order.
+        """
+        state = learner.rule_state
         if not state:
-            started = time.perf_counter()
-            inputs, labels = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
-            X = network.features(inputs, self.model)
-            for k, task in enumerate(learner.problem.tasks):
-                model = self._model(network, int(learner.generators.method.integers(2**31))).fit(X, labels[:, k])
-                network.models.append(model)
-                state[f"train.{task}.loss"] = float(log_loss(labels[:, k], model.predict_proba(X)[:, 1]))
-            network.kind = self.model
-            learner.step_times.append(time.perf_counter() - started)
-        yield dict(state)
+            state["generators"] = learner.generators.state_dict()  # nothing of the epoch is drawn yet
+            state["losses"] = self._fit(learner, batches, learner.generators.method)
+        elif not learner.network.models:
+            then = Generators(0)
+            then.load_state_dict(state["generators"])
+            self._fit(learner, learner.problem.batches(then.order, then.augmentation), then.method)
+        yield dict(state["losses"])
+
+    def _fit(self, learner: Any, batches: Iterator[Any], generator: np.random.Generator) -> Metrics:
+        """Puts a fitted model for each task into the network; their mean training losses."""
+        network, losses, started = learner.network, {}, time.perf_counter()
+        inputs, labels = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
+        X = network.features(inputs, self.model)
+        for k, task in enumerate(learner.problem.tasks):
+            model = self._model(network, int(generator.integers(2**31))).fit(X, labels[:, k])
+            network.models.append(model)
+            losses[f"train.{task}.loss"] = float(log_loss(labels[:, k], model.predict_proba(X)[:, 1]))
+        network.kind = self.model
+        learner.step_times.append(time.perf_counter() - started)
+        return losses
 
     def _model(self, network: Any, seed: int) -> LogisticRegression | HistGradientBoostingClassifier:
         if self.model == "logistic":
@@ -84,7 +99,7 @@ class Floor(TrainingRule):
 
 
 class _Fitted(Network):
-    """The models as a network, so that a problem can evaluate them and a checkpoint can hold them."""
+    """The models as a network, so that a problem can evaluate them."""
 
     def __init__(self, num_continuous: int, cardinalities: Sequence[int]):
         super().__init__()
@@ -93,6 +108,8 @@ class _Fitted(Network):
         self.placeholder = nn.Parameter(torch.zeros(1))  # an optimiser must have something to hold
 
     def forward(self, inputs: Float[Tensor, "batch features"]) -> tuple[Tensor, ...]:
+        if not self.models:
+            raise RuntimeError("rule `floor` must have run an epoch, found no fitted models.")
         X = self.features(inputs.cpu().numpy(), self.kind)
         return tuple(torch.from_numpy(model.decision_function(X)) for model in self.models)
 
@@ -110,9 +127,3 @@ class _Fitted(Network):
         ones = np.ones(len(columns), np.float32)
         indicators = sparse.csr_array((ones, (rows, columns)), shape=(len(inputs), int(starts[-1])))
         return sparse.hstack([sparse.csr_array(numbers), indicators], format="csr")
-
-    def get_extra_state(self) -> dict[str, Any]:
-        return {"kind": self.kind, "models": self.models}
-
-    def set_extra_state(self, state: dict[str, Any]) -> None:
-        self.kind, self.models = state["kind"], list(state["models"])

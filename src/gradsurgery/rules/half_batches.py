@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from gradsurgery.core.batch import move
+from gradsurgery.core.buffers import kept_buffers
 from gradsurgery.core.conflict import mean_cosine
-from gradsurgery.core.curvature import kept_buffers
 from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
 from gradsurgery.core.jacobian import gram
 from gradsurgery.core.layers import layer_grams
-from gradsurgery.core.learner import move
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class HalfBatches(TrainingRule):
 
     Departures:
         1. A balancer's weights are left out: a cosine does not feel them.
+        2. A task that has no example in one of the halves is left out of the null.
     """
 
     def attach(self, network: Network) -> Network:
@@ -47,27 +48,35 @@ class HalfBatches(TrainingRule):
         """`Learner.step` on every batch; on those it diagnoses, the null first."""
         for batch in batches:
             diagnosed = learner.step_count % learner.diagnose_every == 0
-            J = self._halves_of(learner, batch) if diagnosed else None
+            J, tasks = self._halves_of(learner, batch) if diagnosed else (None, [])
             metrics = learner.step(batch)
             # A step that was skipped for a non-finite gradient leaves no row.
-            if J is not None and learner.diagnostics and learner.diagnostics[-1]["step"] == learner.step_count - 1:
-                learner.diagnostics[-1] |= {**_nulls(gram(J)), "null.random_sd": float(J.shape[1]) ** -0.5}
+            if (
+                J is not None
+                and tasks
+                and learner.diagnostics
+                and learner.diagnostics[-1]["step"] == learner.step_count - 1
+            ):
+                learner.diagnostics[-1] |= {**_nulls(gram(J), tasks), "null.random_sd": float(J.shape[1]) ** -0.5}
                 if learner.observe_layers:
-                    layers = [_nulls(G) for G in layer_grams(J, learner.surgery.parameters, learner.layers)]
+                    layers = [_nulls(G, tasks) for G in layer_grams(J, learner.surgery.parameters, learner.layers)]
                     learner.observed[-1] |= {name: [null[name] for null in layers] for name in layers[0]}
             yield metrics
 
-    def _halves_of(self, learner: Any, batch: Any) -> Float[Tensor, "rows P"]:
-        """Gradients on both halves: rows k and k + K are task k's."""
+    def _halves_of(self, learner: Any, batch: Any) -> tuple[Float[Tensor, "rows P"], list[int]]:
+        """Gradients on both halves, rows k and k + K being task k's, and the tasks that are on both."""
         with kept_buffers(learner.network):
-            return torch.cat([_gradients(learner, half, learner.surgery.parameters) for half in _halves(batch)])
+            first, second = (_gradients(learner, half, learner.surgery.parameters) for half in _halves(batch))
+        K = len(first)
+        rows = [torch.zeros_like(learner.surgery.direction) if row is None else row for row in first + second]
+        return torch.stack(rows), [k for k in range(K) if first[k] is not None and second[k] is not None]
 
 
-def _nulls(G: Float64[np.ndarray, "rows rows"]) -> Metrics:
+def _nulls(G: Float64[np.ndarray, "rows rows"], tasks: list[int]) -> Metrics:
     K = len(G) // 2
-    same = [mean_cosine(G[[k, k + K]][:, [k, k + K]]) for k in range(K)]
-    cross = [mean_cosine(G[[i, j + K]][:, [i, j + K]]) for i in range(K) for j in range(K) if i != j]
-    return {"null.same_task": sum(same) / K, "null.cross_task": sum(cross) / len(cross) if cross else 0.0}
+    same = [mean_cosine(G[[k, k + K]][:, [k, k + K]]) for k in tasks]
+    cross = [mean_cosine(G[[i, j + K]][:, [i, j + K]]) for i in tasks for j in tasks if i != j]
+    return {"null.same_task": sum(same) / len(same), "null.cross_task": sum(cross) / len(cross) if cross else 0.0}
 
 
 def _halves(batch: Any) -> tuple[Any, Any]:
@@ -85,15 +94,15 @@ def _halves(batch: Any) -> tuple[Any, Any]:
     return batch, batch
 
 
-def _gradients(learner: Any, batch: Any, shared: list[nn.Parameter]) -> Float[Tensor, "K P"]:
+def _gradients(learner: Any, batch: Any, shared: list[nn.Parameter]) -> list[Float[Tensor, " P"] | None]:
+    """Each task's gradient, None where the batch has no example of it."""
     with learner.autocast():
         losses = learner.problem.losses(learner.network, move(batch, learner.device))
-    rows = []
-    for k, loss in enumerate(losses):
-        grads = torch.autograd.grad(loss, shared, retain_graph=k < len(losses) - 1, allow_unused=True)
-        rows.append(
-            torch.cat(
-                [(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in zip(shared, grads, strict=True)]
-            )
+    present = [k for k, loss in enumerate(losses) if loss is not None]
+    rows: list[Tensor | None] = [None] * len(losses)
+    for k in present:
+        grads = torch.autograd.grad(losses[k], shared, retain_graph=k < present[-1], allow_unused=True)
+        rows[k] = torch.cat(
+            [(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in zip(shared, grads, strict=True)]
         )
-    return torch.stack(rows)
+    return rows

@@ -1,0 +1,25 @@
+"""The settings of a learner, checked apart from it so that a declaration is refused before any work."""
+
+from collections.abc import Sequence
+
+import torch
+
+from gradsurgery.core.layers import check_thresholds
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def check_options(
+    precision: object = "float32",
+    diagnose_every: object = 50,
+    score_layers: Sequence[float] = (),
+    observe_layers: object = False,
+) -> None:
+    """Refuses what a `Learner` cannot run with."""
+    if precision not in list(PRECISIONS):  # a list also takes what has no hash
+        raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, found {precision!r}.")
+    if type(diagnose_every) is not int or diagnose_every < 1:
+        raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
+    if type(observe_layers) is not bool:
+        raise ValueError(f"`observe_layers` must be true or false, found {observe_layers!r}.")
+    check_thresholds(score_layers)
