@@ -56,7 +56,9 @@ class Finished:
         names = {"/".join(map(str, key)) for key in kept}
         seconds = {name: value for name, value in self._seconds.items() if name in names}
         costs = {"environment": environment("cpu"), "seconds": seconds}
-        replace(folder / "costs" / f"{self._problem}.json", json.dumps(costs, indent=1, sort_keys=True))
+        replace(
+            folder / "costs" / f"{self._problem}.json", json.dumps(costs, indent=1, sort_keys=True, allow_nan=False)
+        )
         replace(folder / f"{self._problem}.jsonl", "\n".join(as_json(self._records[key]) for key in kept))
 
 

@@ -5,7 +5,6 @@ Trials are short and many, so that nothing is checkpointed: a kill costs the tri
 
 import dataclasses
 import functools
-import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 import psutil
 
 from gradsurgery.budget import check_equal, trials
-from gradsurgery.core.interfaces import Metrics
 from gradsurgery.experiment import build_learner, history
 from pipelines._params import Experiment
 from pipelines._studies import Search, StaticFront, weighted
@@ -77,39 +75,23 @@ def tracing(front: StaticFront, scale: str, hashes: Mapping[str, str]) -> list[T
 def run(driver: int, trial: Trial, folder: Path) -> tuple[Trial, Record, float]:
     """Trains one trial: its line of the study, free of clock and machine, and the seconds it took.
 
-    A trial whose losses do not stay finite ends there: its record says so, and holds the epochs before.
+    A trial that diverges ends there: its record says so, and holds the epochs before.
     """
     _watched(driver)
     started = time.perf_counter()
     arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in trial.hashes}
     learner = build_learner(trial.experiment.declaration, arrays, trial.seed)
-    failed = False
-    try:
-        while len(learner.epochs) < learner.problem.epochs:
-            _refuse(learner.epoch(_losses))
-    except _Diverged:
-        failed = True
+    while len(learner.epochs) < learner.problem.epochs and learner.diverged is None:
+        learner.epoch()
     line = history(
         learner, trial.experiment.declaration, experiment=trial.experiment.name, seed=trial.seed, scale=trial.scale,
         track=trial.experiment.track, data_sha256=joined(trial.hashes),
     )  # fmt: skip
     own = {"kind": trial.kind, "method": trial.method, "trial": trial.number, "fingerprint": trial.fingerprint}
-    epochs = [row for row in line["epochs"] if all(map(math.isfinite, row.values()))]
+    epochs = [row for row in line["epochs"] if row["epoch"] != learner.diverged]
     slim = {"epochs": epochs, "diagnostics": [], "trajectory": None, "layers": None}
+    failed = learner.diverged is not None
     return trial, {**line, **slim, **own, "failed": failed}, time.perf_counter() - started
-
-
-class _Diverged(Exception):
-    """A loss that is not finite."""
-
-
-def _losses(metrics: Metrics) -> None:
-    _refuse({name: value for name, value in metrics.items() if name.endswith(".loss")})
-
-
-def _refuse(numbers: Mapping[str, float]) -> None:
-    if not all(map(math.isfinite, numbers.values())):
-        raise _Diverged
 
 
 def _trial(

@@ -57,7 +57,7 @@ def write(files: dict[Path, bytes]) -> None:
 
 def as_json(document: Any) -> bytes:
     """Sorted keys and one newline at the end: the same numbers give the same bytes."""
-    return (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
+    return (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -273,7 +273,7 @@ def record(here: Path, scale: str) -> None:
     """Keeps this run's means as what later runs at this scale are compared with."""
     fresh = json.loads((here / "reports/metrics.json").read_text(encoding="utf-8"))
     path = ROOT / "tests/regression" / f"{scale}.json"
-    path.write_text(json.dumps(means(fresh), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(means(fresh), indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
     print(f"recorded in {path}: commit it")
 
 

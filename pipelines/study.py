@@ -8,7 +8,7 @@ Trials are shared out over the cores, one thread each. Finished ones are kept in
 replaced as a whole after each, so that a killed study goes on where it was; one whose declaration, sources or data
 have changed since is trained again. When all trials of a problem are there they go to reports/study/<problem>.jsonl,
 whose bytes do not depend on the order of finishing, and their seconds to reports/study/costs/<problem>.json. A trial
-whose losses do not stay finite counts as one of the budget and cannot win. `make report` then shows what was found.
+that diverges counts as one of the budget and cannot win. `make report` then shows what was found.
 
 Examples:
     python -m pipelines.study                       every study, at the scale of params.yaml

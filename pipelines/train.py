@@ -57,7 +57,7 @@ class Job:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 when the history is written, 2 for a wrong input."""
+    """Exit code 0 when the history is written, also of a run that diverged; 2 for a wrong input."""
     arguments = _arguments(argv)
     params = load_or_exit()
     try:
@@ -85,6 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         tracker.close()
     results = {seed: finished(run, seed, fingerprint) for seed in experiment.seeds}
     write_reports(experiment, {seed: result for seed, result in results.items() if result is not None})
+    for seed, result in results.items():
+        if result is not None and (epoch := result["history"]["diverged"]) is not None:
+            print(f"{experiment.name} seed {seed} diverged in epoch {epoch} and ended there.", file=sys.stderr)
     return 0
 
 
@@ -97,7 +100,10 @@ def train_in_worker(trainer: int, place: int, seed: int, job: Job) -> None:
 
 
 def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
-    """Trains one seed to its end, from its checkpoint if there is one, and leaves its result in runs/<experiment>/."""
+    """Trains one seed to its end, from its checkpoint if there is one, and leaves its result in runs/<experiment>/.
+
+    The end is the last epoch, or the one that diverged.
+    """
     experiment, hashes = job.experiment, job.hashes
     run = Path("runs") / experiment.name
     folder = Path("data/processed") / experiment.problem
@@ -116,7 +122,7 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
     tracker.begin(experiment.name, seed, tags, {**experiment.declaration, "seed": seed, **facts})
     logged = len(learner.diagnostics)
     with Progress(f"{experiment.name} seed {seed}", learner.problem.epochs, len(learner.epochs), place) as progress:
-        while len(learner.epochs) < learner.problem.epochs:
+        while len(learner.epochs) < learner.problem.epochs and learner.diverged is None:
             started = time.perf_counter()
             row = learner.epoch(progress.step)
             spent += time.perf_counter() - started
@@ -142,7 +148,7 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
             {"fingerprint": job.fingerprint, "history": line, "cost": cost, "environment": environment(job.device)}
         ),
     )
-    tracker.log(experiment.name, seed, [(learner.problem.epochs, {f"cost.{name}": v for name, v in cost.items()})])
+    tracker.log(experiment.name, seed, [(len(learner.epochs), {f"cost.{name}": v for name, v in cost.items()})])
     tracker.end(experiment.name, seed, {"history.json": line, "config.json": experiment.declaration})
 
 
@@ -236,14 +242,16 @@ def write_reports(experiment: Experiment, results: Mapping[int, Result]) -> None
         "environment": next(iter(results.values()))["environment"],
         "seeds": {str(seed): result["cost"] for seed, result in results.items()},
     }
-    replace(Path("reports/costs") / f"{experiment.name}.json", json.dumps(costs, indent=1, sort_keys=True))
+    replace(
+        Path("reports/costs") / f"{experiment.name}.json", json.dumps(costs, indent=1, sort_keys=True, allow_nan=False)
+    )
     lines = [as_json(results[seed]["history"]) for seed in sorted(results)]
     replace(Path("reports/history") / f"{experiment.name}.jsonl", "\n".join(lines))
 
 
 def as_json(document: Any) -> str:
-    """Compact, with sorted keys: the same content gives the same bytes."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+    """Compact, strict, with sorted keys: the same content gives the same bytes."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _jobs(device: str) -> int:

@@ -89,7 +89,7 @@ def test_a_history_is_complete_and_free_of_clock_and_machine(declare, arrays):
     line = json.loads(lines[0])
     assert set(line) == {
         "experiment", "problem", "seed", "scale", "track", "declaration", "tasks", "metrics", "data_sha256", "epochs",
-        "diagnostics", "skipped_steps", "trajectory", "observed", "layers", "test_rows",
+        "diagnostics", "skipped_steps", "trajectory", "observed", "layers", "test_rows", "diverged",
     }  # fmt: skip
     assert line["tasks"] == ["left", "right"]
     assert line["declaration"] == json.loads(json.dumps(declaration))

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 from gradsurgery.core.discovery import build
+from gradsurgery.core.divergence import finite_or_null
 from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Problem, TrainingRule
 from gradsurgery.core.layers import as_evidence
 from gradsurgery.core.learner import Learner
@@ -101,10 +102,13 @@ def history(
     track: str,
     data_sha256: str | Mapping[str, str],
 ) -> dict[str, Any]:
-    """The line that a finished run leaves in `reports/history`: see docs/architecture.md. Free of clock and machine."""
+    """The line that a finished run leaves in `reports/history`: see docs/architecture.md. Free of clock and machine.
+
+    Fit for strict JSON: a number that is not finite is None.
+    """
     sizes = [sum(p.numel() for p in own) for own in learner.layers.values()]
     named = {"names": list(learner.layers), "sizes": sizes}
-    return {
+    line = {
         "experiment": experiment,
         "problem": declaration["problem"],
         "seed": seed,
@@ -129,18 +133,21 @@ def history(
         }
         if learner.score_layers
         else None,
+        "diverged": learner.diverged,
     }
+    return dict(finite_or_null(line))
 
 
 def evidence_of(histories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The layer scores of an experiment, added over its epochs and seeds, for a transform.
+    """The layer scores of an experiment, added over its epochs and the seeds that did not diverge, for a transform.
 
     Raises:
-        ValueError: there is no history, or it holds no layer scores.
+        ValueError: there is no history, it holds no layer scores, or every seed diverged.
     """
-    records = [line["layers"] for line in histories if line.get("layers")]
+    records = [line["layers"] for line in histories if line.get("layers") and line.get("diverged") is None]
     if not records:
-        raise ValueError("`evidence` must be an experiment with `learner.score_layers`, found no layer scores in it.")
+        what = "seeds that diverged only" if any(line.get("layers") for line in histories) else "no layer scores in it"
+        raise ValueError(f"`evidence` must be an experiment with `learner.score_layers`, found {what}.")
     counts = [np.array(epoch) for record in records for epoch in record["scores"]]
     return as_evidence(records[0]["names"], records[0]["thresholds"], counts)
 

@@ -47,3 +47,10 @@ def test_mean_ranks_sum_to_a_constant(methods: int, metrics: int, seed: int) -> 
     names = {f"t.{m}": bool(m % 2) for m in range(metrics)}
     rows = {str(i): dict(zip(names, row, strict=True)) for i, row in enumerate(values)}
     assert sum(mean_ranks(rows, names).values()) == pytest.approx(methods * (methods + 1) / 2)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_without_a_rank_is_refused_as_it_would_leave_nobody_one(value):
+    rows = {"a": {"t.accuracy": 0.5}, "b": {"t.accuracy": value}}
+    with pytest.raises(ValueError, match=rf"`rows` must be finite to be ranked, found t.accuracy = {value} in b"):
+        mean_ranks(rows, {"t.accuracy": True})

@@ -42,3 +42,16 @@ def test_a_history_without_scores_is_no_evidence(tmp_path, monkeypatch):
     _history(tmp_path).write_text(json.dumps({"layers": None}) + "\n")
     with pytest.raises(ValueError, match=r"`evidence` must be an experiment with `learner\.score_layers`"):
         evidence_for(_sequel(evidence=SOURCE))
+
+
+def test_seeds_that_diverged_are_no_evidence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = _history(tmp_path)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text(
+        "".join(json.dumps(line | {"diverged": d}) + "\n" for line, d in zip(lines, (None, 1), strict=True))
+    )
+    assert evidence_for(_sequel(evidence=SOURCE))["scores"] == {"a": [3], "b": [5]}
+    path.write_text("".join(json.dumps(line | {"diverged": 1}) + "\n" for line in lines))
+    with pytest.raises(ValueError, match=r"`evidence` must be .*, found seeds that diverged only"):
+        evidence_for(_sequel(evidence=SOURCE))

@@ -95,3 +95,31 @@ def test_layers_with_the_wrong_numbers_are_refused(made_up: Callable[..., dict],
     record = made_up("p", "pcgrad", 0, 0.0) | {"observed": OBSERVED | change}
     with pytest.raises(ValueError, match=message):
         parse([json.dumps(record)], "h.jsonl")
+
+
+def _diverged(made_up: Callable[..., dict], **more: object) -> dict:
+    """A run of which the third epoch of four was the last, with a null for every number in it."""
+    record = made_up("p", "pcgrad", 0, 0.0)
+    record["epochs"] = record["epochs"][:3]
+    record["epochs"][-1] = {"epoch": 3, **dict.fromkeys(list(record["epochs"][-1])[1:])}
+    return record | {"diverged": 3} | more
+
+
+def test_a_run_that_diverged_may_be_short_and_end_in_nulls(made_up: Callable[..., dict]) -> None:
+    [run] = parse([json.dumps(_diverged(made_up))], "h.jsonl")
+    assert run.diverged == 3
+    assert len(run.epochs) == 3
+    assert parse([json.dumps(made_up("p", "pcgrad", 0, 0.0))], "h.jsonl")[0].diverged is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"diverged": None}, r"h.jsonl:1: `epochs` must hold a finite val.left.accuracy in epoch 3, found None"),
+        ({"diverged": 2}, r"h.jsonl:1: `diverged` must be the last of `epochs` \(3\) or null, found 2"),
+        ({"diverged": "3"}, r"h.jsonl:1: `diverged` must be int or null, found str"),
+    ],
+)
+def test_nulls_elsewhere_are_refused(made_up: Callable[..., dict], change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse([json.dumps(_diverged(made_up, **change))], "h.jsonl")

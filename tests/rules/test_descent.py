@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from gradsurgery.core.discovery import build
+from gradsurgery.core.discovery import available, build
 from gradsurgery.core.learner import Learner
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
@@ -189,3 +189,20 @@ def test_sam_gs_needs_its_pair_mean_and_its_clip(unchecked, fields, expected):
 def test_sam_gs_solves_from_below_within_ten_thousand_steps(unchecked):
     solved, _ = unchecked("sam_gs_toy1", "sam_gs", {}, 10_000, [(-10.0, -2.5), (10.0, -2.5)])
     assert solved == [pytest.approx(9_915, abs=5)] * 2
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", [name for name in available("aggregators") if name != "torchjd"])
+def test_a_start_that_leaves_the_finite_numbers_ends_alone_and_is_said(name):
+    """(1e200, 1e200) has losses that are no number; the other start goes on as if it were by itself."""
+    method = build("aggregators", name)
+    both = _learner("cagrad_toy", method, 200, [(-8.5, -5.0), (1e200, 1e200)])
+    alone = _learner("cagrad_toy", method, 200, [(-8.5, -5.0), (-8.5, -5.0)])
+    row = both.epoch()
+    alone.epoch()
+    assert np.array_equal(_theta(both)[0], _theta(alone)[0])
+    assert not np.isfinite(_theta(both)[1]).all()
+    assert both.diverged == 1
+    assert np.isnan(row["val.all.solved"])
+    assert not np.isfinite(row["val.all.loss"])
+    assert alone.diverged is None

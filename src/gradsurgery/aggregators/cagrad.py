@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from gradsurgery.core.interfaces import State, Weighting
-from gradsurgery.core.simplex import minimise
+from gradsurgery.core.simplex import lopsided, minimise
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class CAGrad(Weighting):
     Departures:
         1. The paper has no rescaling; the official code has four. The defaults are those of its image experiments.
         2. The official code adds 1e-8 (landscape 1e-4) under the roots; the exact solver needs nothing of the kind
-           and gives the same weights from 1e-6 to 1e6 times the gradients.
+           and gives the same weights from 1e-6 to 1e6 times the gradients, and an optimal d where the gradients'
+           lengths differ by up to twelve decades.
         3. Where no d helps every task (zero is in the convex hull of the gradients), the paper's formula divides by
            |g_w| = 0. For c >= 1 d = 0, a fixed point, as Theorem 3.2 has it. For c < 1 d leaves the tasks of that hull
            unchanged and does for the others, orthogonally to them, what the method does.
@@ -69,15 +70,17 @@ class CAGrad(Weighting):
         if self.scale_by_num_tasks:
             factor *= K
         if K == 2 and self.solver == "exact":
-            first, second, gap = self._two(*G.ravel().tolist())
-            return np.array([factor * first, factor * second]), {"gap": gap}
+            a, h, _, b = G.ravel().tolist()
+            if not lopsided(a, b):
+                first, second, gap = self._two(a, h, b)
+                return np.array([factor * first, factor * second]), {"gap": gap}
         unit = float(np.trace(G)) / K
         if unit == 0.0:
             return np.full(K, factor / K), {"gap": 0.0}
         alpha, gap = self._official(G, unit) if self.solver == "official" else self._exact(G / unit)
         return factor * alpha, {"gap": gap}
 
-    def _two(self, a: float, h: float, _: float, b: float) -> tuple[float, float, float]:
+    def _two(self, a: float, h: float, b: float) -> tuple[float, float, float]:
         """Closed form for two tasks, in plain floats: w = (x, 1 - x)."""
         unit = 0.5 * (a + b)
         if unit == 0.0:

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from gradsurgery.core.interfaces import State, Weighting
-from gradsurgery.core.simplex import minimise
+from gradsurgery.core.simplex import lopsided, minimise
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,9 @@ class MGDA(Weighting):
 
         d = J^T w,  w = argmin over the simplex of |J^T w|
 
-    A task without a gradient makes d zero: by this rule nothing can be improved without it.
+    A task without a gradient makes d zero: by this rule nothing can be improved without it. d hurts no task whatever
+    the gradients' lengths; where it is shorter than 1e-7 of what it is combined from, zero is in the hull as far as
+    float64's G can tell, and what is left of d is rounding.
 
     Departures:
         1. The minimum is exact (closed form for two tasks, active set beyond); Sener and Koltun stop Frank-Wolfe at a
@@ -32,9 +34,10 @@ class MGDA(Weighting):
         K = len(G)
         if K == 2:
             (a, h), (_, b) = G.tolist()
-            A = a + b - 2.0 * h
-            x = min(max((b - h) / A, 0.0), 1.0) if A > 0.0 else 0.5
-            return np.array([x, 1.0 - x]), {}
+            if not lopsided(a, b):
+                A = a + b - 2.0 * h
+                x = min(max((b - h) / A, 0.0), 1.0) if A > 0.0 else 0.5
+                return np.array([x, 1.0 - x]), {}
         unit = float(np.trace(G)) / K
         if unit == 0.0:
             return np.full(K, 1.0 / K), {}

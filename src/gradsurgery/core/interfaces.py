@@ -25,6 +25,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from gradsurgery.core.finite import of_finite
+
 State = dict[str, Any]
 Metrics = dict[str, float]
 
@@ -38,7 +40,15 @@ class Scalarization(ABC):
 
 
 class Weighting(ABC):
-    """A direction d = J^T w whose weights depend on the task gradients only through their Gram matrix."""
+    """A direction d = J^T w whose weights depend on the task gradients only through their Gram matrix.
+
+    Whatever a subclass does in `__call__`, it is never handed a `G` that is not finite: the call raises NotFinite.
+    """
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "__call__" in vars(cls):
+            cls.__call__ = of_finite(cls.__call__)  # type: ignore[method-assign]
 
     @abstractmethod
     def __call__(

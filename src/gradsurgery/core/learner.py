@@ -17,6 +17,7 @@ from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses,
 from gradsurgery.core.buffers import Buffers, kept_buffers
 from gradsurgery.core.conflict import diagnose, magnitude_similarity, mean_cosine
 from gradsurgery.core.curvature import curvature_shares
+from gradsurgery.core.divergence import has_diverged, mean_of_finite
 from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
 from gradsurgery.core.jacobian import products
 from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
@@ -60,6 +61,7 @@ class Learner:
         layer_scores: conflict counts (layers, thresholds) of every epoch, the whole J in the last row; empty unless
             asked for.
         observed: one row per diagnosed step, a list over the layers for each quantity; empty unless asked for.
+        diverged: the first epoch that diverged (`divergence.has_diverged`), or None. No use in training on from there.
         rule_state: what a rule keeps between epochs.
         step_count: optimiser steps taken or skipped.
         buffers: those of the network, as they were before the step.
@@ -128,6 +130,7 @@ class Learner:
         self.trajectory: dict[str, Any] | None = None
         self.epochs: list[Row] = []
         self.diagnostics: list[Row] = []
+        self.diverged: int | None = None
         self.step_count = 0
         self.skipped_steps = 0
         self.backward_passes = 0
@@ -210,6 +213,7 @@ class Learner:
             The row that was appended to `epochs`.
         """
         values = defaultdict(list)
+        steps, skipped = self.step_count, self.skipped_steps
         self.network.train()
         if self.score_layers:
             self.layer_scores.append([[0] * len(self.score_layers) for _ in [*self.layers, "all"]])
@@ -225,9 +229,7 @@ class Learner:
                 # An epoch whose steps were all skipped, or taken by the rule itself, still moves the schedule.
                 warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
                 self.scheduler.step()
-        finite = {name: [v for v in own if math.isfinite(v)] for name, own in values.items()}
-        row: Row = {"epoch": len(self.epochs) + 1}
-        row |= {name: float(np.mean(own)) if own else math.nan for name, own in finite.items()}
+        row: Row = {"epoch": len(self.epochs) + 1, **{name: mean_of_finite(v) for name, v in values.items()}}
         losses = np.array([row.get(f"train.{task}.loss", math.nan) for task in self.problem.tasks])
         self.balancer_state = self.balancer.end_epoch(losses, self.balancer_state)
         self.network.eval()
@@ -236,6 +238,10 @@ class Learner:
                 evaluated = self.problem.evaluate(self.network, split)
                 row |= {f"{split}.{name}": value for name, value in evaluated.items()}
         self.epochs.append(row)
+        if self.diverged is None and has_diverged(
+            row, self.problem.metrics, self.step_count - steps, self.skipped_steps - skipped
+        ):
+            self.diverged = len(self.epochs)
         return row
 
     def state_dict(self) -> dict[str, Any]:
@@ -258,6 +264,7 @@ class Learner:
             "observed": self.observed,
             "epochs": self.epochs,
             "diagnostics": self.diagnostics,
+            "diverged": self.diverged,
             "counters": [self.step_count, self.skipped_steps, self.backward_passes],
             "step_times": self.step_times,
         }
@@ -284,6 +291,7 @@ class Learner:
         self.observed = state["observed"]
         self.epochs = state["epochs"]
         self.diagnostics = state["diagnostics"]
+        self.diverged = state["diverged"]
         self.step_count, self.skipped_steps, self.backward_passes = state["counters"]
         self.step_times = state["step_times"]
 

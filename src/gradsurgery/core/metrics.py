@@ -16,6 +16,8 @@ def relative_change(
 ) -> dict[str, float]:
     """Change of each metric against `base`, in per cent of the base, signed so that positive means worse.
 
+    NaN where either side is.
+
     Raises:
         ValueError: a metric is missing on either side, or its base is zero.
     """
@@ -54,8 +56,15 @@ def mean_ranks(rows: Mapping[str, Mapping[str, float]], metrics: Mapping[str, bo
     """Rank of every row on every metric (1 is best, ties share the average), averaged over the metrics.
 
     Ranks depend on who else is in the table: with n rows they sum to n (n + 1) / 2 whatever the values.
+
+    Raises:
+        ValueError: a value is not finite, which has no rank, and would leave no other row one either.
     """
     names = list(rows)
     table = np.array([[rows[n][m] * (-1.0 if higher else 1.0) for m, higher in metrics.items()] for n in names])
+    if len(odd := np.argwhere(~np.isfinite(table))):
+        row, column = odd[0]
+        name, metric = names[row], list(metrics)[column]
+        raise ValueError(f"`rows` must be finite to be ranked, found {metric} = {rows[name][metric]} in {name}.")
     ranks = rankdata(table, axis=0).mean(axis=1)
     return {name: float(rank) for name, rank in zip(names, ranks, strict=True)}

@@ -59,7 +59,7 @@ def judge(
     tasks: Sequence[str],
     answers: Iterable[tuple[Sequence[Float[Tensor, "batch classes"]], Sequence[Int64[Tensor, " batch"]]]],
 ) -> Metrics:
-    """Accuracies in [0, 1] and mean losses of every task.
+    """Accuracies in [0, 1] and mean losses of every task; both NaN where an output is, as NaN ranks no class first.
 
     Counted here rather than by torchmetrics: one comparison per batch is the whole metric.
 
@@ -78,5 +78,6 @@ def judge(
                 correct[k] += int((output.argmax(dim=1) == truth).sum())
                 total[k] += float(cross_entropy(output, truth, reduction="sum"))
     network.train(was_training)
+    correct[np.isnan(total)] = np.nan  # an output that is NaN makes the loss so, and argmax takes it for the largest
     accuracies = {f"{task}.accuracy": float(correct[k] / n) for k, task in enumerate(tasks)}
     return accuracies | {f"{task}.loss": float(total[k] / n) for k, task in enumerate(tasks)}

@@ -1,5 +1,7 @@
 """How well scores rank the positives of a binary task above its negatives: the area under the ROC curve, two ways."""
 
+import math
+
 import numpy as np
 from jaxtyping import Integer, Real
 from scipy.stats import rankdata
@@ -9,6 +11,8 @@ _EPSILON = 1e-6  # keeps the rates of the thresholded form finite when a class i
 
 def roc_auc(labels: Integer[np.ndarray, " n"], scores: Real[np.ndarray, " n"]) -> float:
     """Probability that a random positive scores above a random negative, ties counting one half: the exact area.
+
+    NaN where a score is: it has no rank.
 
     Raises:
         ValueError: one of the two classes is missing.
@@ -28,8 +32,10 @@ def roc_auc_thresholds(
 
     The curve has one point for each threshold 0-, 1/(n-1), .., (n-2)/(n-1), 1+, joined by straight lines. Where many
     scores lie between two thresholds, the corner they cut off is lost: on a skewed task the area comes out too small,
-    by as much as the differences that papers report.
+    by as much as the differences that papers report. NaN where a probability is.
     """
+    if np.isnan(probabilities).any():
+        return math.nan
     inner = np.arange(1, thresholds - 1) / (thresholds - 1)
     edges = np.concatenate([[-1e-7], inner, [1.0 + 1e-7]])
     above = []

@@ -135,12 +135,16 @@ class Landscape(Problem):
         return losses[0] + losses[1] < (-30.17 if self.landscape == "sam_gs_toy1" else -73.13)
 
     def evaluate(self, network: Network, split: str) -> Metrics:
-        """The same on "val" and "test": a landscape has nothing to hold out."""
+        """The same on "val" and "test": a landscape has nothing to hold out.
+
+        `all.solved` is NaN where a start has left the finite numbers.
+        """
         theta = network(torch.empty(0))[0].detach().cpu().numpy()
         losses, _ = self.jacobian(theta)
+        solved = float(self.solved(theta, losses).mean())
         return {
             "all.loss": float(losses.mean()),
-            "all.solved": float(self.solved(theta, losses).mean()),
+            "all.solved": solved if np.isfinite(theta).all() else math.nan,
             "L1.loss": float(losses[0].mean()),
             "L2.loss": float(losses[1].mean()),
         }

@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradsurgery.reporting import cards, controlled, costing, deviations, landscapes, observatory, papers, verdicts
+from gradsurgery.reporting import (
+    cards,
+    controlled,
+    costing,
+    deviations,
+    diverged,
+    landscapes,
+    observatory,
+    papers,
+    verdicts,
+)
 from gradsurgery.reporting.findings import Finding, is_cell, paper_sentence, published_value
 from gradsurgery.reporting.grouping import Groups, Metrics, landscape, of, problems, title
 from gradsurgery.reporting.history import Run
@@ -56,12 +66,17 @@ class Report:
 
 
 def assemble(sources: Sources, pool: Executor | None = None) -> Report:
-    """All figures, tables, plots and the page. The same sources give the same bytes, whoever draws (see `Output`)."""
+    """All figures, tables, plots and the page. The same sources give the same bytes, whoever draws (see `Output`).
+
+    Lines that diverged are taken out first, so that nothing below meets a number that is none, and shown apart.
+    """
+    whole, gone = diverged.split(sources.groups)
+    sources = dataclasses.replace(sources, groups=whole, metrics={n: sources.metrics[n] for n in whole})
     everything = problems(sources.groups)
     toys = [p for p in everything if landscape(sources.groups, p)]
     data = [p for p in everything if p not in toys]
     out = Output(pool)
-    findings = verdicts.find(sources.papers, sources.groups, sources.metrics)
+    findings = verdicts.find(sources.papers, sources.groups, sources.metrics, gone)
     headlines = [f for group in findings.values() for f in group if f.record.headline]
     known = {paper.key: paper for paper in sources.papers}
     made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known, sources.studies))
@@ -74,13 +89,14 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     context = {
         "summary": {
             "what": _what(sources, data, toys),
-            "facts": _facts(sources, everything),
+            "facts": _facts(sources, everything, gone),
             "table": _summary(headlines, entries, made),
             "counts": out.table("verdict-counts", verdicts.counts(findings)),
             "problems": _sentences(sources, data, toys),
+            "diverged": out.table("diverged", diverged.table(gone)) if gone else None,
         },
         "papers": entries,
-        "problems": [controlled.comparison(sources.groups, sources.metrics, problem, out) for problem in data],
+        "problems": [controlled.comparison(whole, sources.metrics, problem, out, gone) for problem in data],
         "conflict": observatory.conflict(sources.groups, data, out),
         "conflict_table": out.table("conflict", observatory.table(sources.groups, data)),
         "conflict_sheets": observatory.sheets(sources.groups, data, out),
@@ -90,7 +106,9 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
         "environment": costing.environment(sources.costs),
     }
     out.table("published-vs-ours", findings_table(headlines))
-    out.files["verdict.json"] = (json.dumps(verdicts.verdicts(findings), indent=1, sort_keys=True) + "\n").encode()
+    out.files["verdict.json"] = (
+        json.dumps(verdicts.verdicts(findings), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    ).encode()
     if "cagrad_toy" in toys:
         runs = {m: g[0] for m, g in of(sources.groups, "cagrad_toy").items()}
         out.files["figures/readme.png"] = png(landscapes.overview(runs))
@@ -203,7 +221,7 @@ def _what(sources: Sources, data: Sequence[str], toys: Sequence[str]) -> str:
     )
 
 
-def _facts(sources: Sources, everything: Sequence[str]) -> list[tuple[str, str]]:
+def _facts(sources: Sources, everything: Sequence[str], gone: Groups) -> list[tuple[str, str]]:
     total = sum(s["seconds"] for c in sources.costs.values() for s in c["seeds"].values())
     skipped = sum(run.skipped_steps for group in sources.groups.values() for run in group)
     return [
@@ -213,4 +231,5 @@ def _facts(sources: Sources, everything: Sequence[str]) -> list[tuple[str, str]]
         (f"{total / 60:.1f} min", "process time, all runs"),
         (str(sum(len(p.records) for p in sources.papers)), "published values on record"),
         (str(skipped), "steps skipped (not finite)"),
+        *([(str(len(gone)), "experiments diverged")] if gone else []),
     ]

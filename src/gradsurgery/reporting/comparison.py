@@ -8,7 +8,8 @@ Delta-m and ranks are taken per seed and averaged afterwards. Delta-m is taken a
 seed; its interval therefore carries their spread too. (The published Delta-m is the ratio of seed-averaged metrics.)
 
 Holm's correction and mean ranks are taken among the lines that keep the contract of the controlled table; a line that
-does not says why under `excluded`, and is compared with the sum like the others, uncorrected.
+does not says why under `excluded`, and is compared with the sum like the others, uncorrected. A line of which a seed
+diverged has no means and is compared with nothing: its `diverged` says which seeds did, and in which epoch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
+from gradsurgery.reporting import diverged
 from gradsurgery.reporting.contract import violations
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.measures import by_word
@@ -41,9 +43,12 @@ def evaluate(runs: Mapping[str, Sequence[Run]], selections: Mapping[str, str]) -
     for problem in sorted({group[0].problem for group in runs.values()}):
         members = {name: runs[name] for name in sorted(runs) if runs[name][0].problem == problem}
         rule = selections.get(problem, DEFAULT_RULE)
-        if members and next(iter(members.values()))[0].trajectory is not None:
+        if next(iter(members.values()))[0].trajectory is not None:
             rule = "last"  # a landscape has no data to select on: where the descent stopped is the answer
-        result |= _problem(members, rule)
+        whole, gone = diverged.split(members)
+        if whole:
+            result |= _problem(whole, rule)
+        result |= {name: diverged.record(group, rule) for name, group in gone.items()}
     return result
 
 

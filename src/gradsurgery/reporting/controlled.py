@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradsurgery.reporting import figures, tables
+from gradsurgery.reporting import diverged, figures, tables
 from gradsurgery.reporting.contract import REFERENCE
 from gradsurgery.reporting.grouping import Groups, Metrics, of, records, setting, title
 from gradsurgery.reporting.history import Run
@@ -18,20 +18,25 @@ from gradsurgery.reporting.statistics import significant
 from gradsurgery.reporting.style import family
 
 
-def comparison(groups: Groups, metrics: Metrics, problem: str, out: Output) -> dict[str, Any]:
+def comparison(
+    groups: Groups, metrics: Metrics, problem: str, out: Output, gone: Groups | None = None
+) -> dict[str, Any]:
     """Sentence, figures and tables of one problem with data.
 
-    Lines of another budget (track `reference`) stand last in the tables, as what they are, and in no figure.
+    Lines that diverged (`gone`) are a row without numbers in the first table, and nowhere else. Lines of another budget
+    (track `reference`) stand last in the tables, as what they are, and in no figure.
     """
-    runs, entries = of(groups, problem), records(metrics, problem)
+    runs, entries, gone = of(groups, problem), records(metrics, problem), gone or {}
+    sentence = f"{image_sentence(problem, metrics)} {diverged.sentence(gone, problem)}".strip()
+    missing = {n: diverged.record(g, "-") for n, g in gone.items() if g[0].problem == problem}
     directions = next(iter(runs.values()))[0].metrics
     _plots(runs, entries, problem, out)
     first: list[dict[str, Any]] = []
     more: list[dict[str, Any]] = []
     shown: dict[str, Any] = {
-        "key": problem, "title": title(problem), "sentence": image_sentence(problem, metrics),
+        "key": problem, "title": title(problem), "sentence": sentence,
         "setting": f"{setting(runs)} {unknown(next(iter(runs.values()))[0])}".strip(), "first": first, "more": more,
-        "table": out.table(problem, tables.problem_table(metrics, problem, directions)),
+        "table": out.table(problem, tables.problem_table({**metrics, **missing}, problem, directions)),
         "rules": out.table(f"{problem}-selection", tables.rules_table(metrics, problem, directions)),
         "tasks": None,
     }  # fmt: skip

@@ -1,11 +1,12 @@
 """Verdict words, made from the numbers and never stronger than they are.
 
-The words are those of protocol.md 1.2, fixed before any run: `reproduced`, `direction only`, `not reproduced`,
-`no difference detected`, `not run (reason)`. A landscape at full length can reproduce a count or a bound; a problem
-with data can below `scale: paper`, or on a twin of the published setting, at best show a direction. Difference claims
-compare runs paired by seed (by start on a landscape) and need a 95 % interval that leaves zero out; a difference of
-accuracies must besides be larger than the test set's size alone can explain, because three seeds that share a test set
-can agree on an accident of it. For other metrics that size is not known here, and `why` says so.
+The words are those of protocol.md 1.2, fixed before any run: `reproduced`, `direction only`, `not reproduced`, `no
+difference detected`, `not run (reason)`, and `diverged (seed, epoch)` where a run that it needs did. A landscape at
+full length can reproduce a count or a bound; a problem with data can below `scale: paper`, or on a twin of the
+published setting, at best show a direction. Difference claims compare runs paired by seed (by start on a landscape)
+and need a 95 % interval that leaves zero out; a difference of accuracies must besides be larger than the test set's
+size alone can explain, because three seeds that share a test set can agree on an accident of it. For other metrics
+that size is not known here, and `why` says so.
 """
 
 import dataclasses
@@ -14,6 +15,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from gradsurgery.reporting import diverged
 from gradsurgery.reporting.answers import (
     CONFLICT,
     cosines_of,
@@ -33,7 +35,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 # Points, or the metric's own unit; protocol.md 1.2. An AUC is held to half a point like an accuracy.
 TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1}
-WORDS = ("reproduced", "direction only", "no difference detected", "not reproduced", "not run")
+WORDS = ("reproduced", "direction only", "no difference detected", "not reproduced", "diverged", "not run")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +49,17 @@ class Finding:
     why: str = ""
 
 
-def judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
-    """Our answer to one published record. Raises ValueError where it names a metric that the experiment lacks."""
+def judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups | None = None) -> Finding:
+    """Our answer to one published record; `gone` are runs of experiments that diverged, which `groups` does not hold.
+
+    Raises ValueError where the record names a metric that the experiment lacks."""
     answer = record.answered_by
     if answer is None:
         return Finding(record, "-", "-", f"not run ({record.unanswered})")
     missing = [name for name in (answer.experiment, answer.minus) if name is not None and name not in groups]
+    if missing and gone and (runs := gone.get(missing[0])):
+        why = f"{missing[0]} left the finite numbers, and nothing is said of the seeds that did not"
+        return Finding(record, "-", f"{runs[0].scale}, {runs[0].track}", diverged.told(runs), why)
     if missing:
         return Finding(record, "-", "-", f"not run (no history of {missing[0]})")
     run = groups[answer.experiment][0]

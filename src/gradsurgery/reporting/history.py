@@ -15,7 +15,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 # Fields that only later histories hold, with what stands for them where they are missing.
 _LATER: dict[str, tuple[tuple[type, ...], Any]] = {
     "layers": ((dict, type(None)), None), "test_rows": ((int, dict, type(None)), None),
-    "observed": ((dict, type(None)), None),
+    "observed": ((dict, type(None)), None), "diverged": ((int, type(None)), None),
 }  # fmt: skip
 
 
@@ -28,6 +28,7 @@ class Run:
         test_rows: examples behind every test metric, or by task where each task has examples of its own.
         observed: cosine, magnitude similarity and curvature of every shared layer at every diagnosed step; None unless
             asked for.
+        diverged: the epoch in which the run diverged, its last, which may hold None; None for a run that did not.
     """
 
     experiment: str
@@ -46,6 +47,7 @@ class Run:
     layers: Mapping[str, Any] | None = None
     test_rows: int | Mapping[str, int] | None = None
     observed: Mapping[str, Any] | None = None
+    diverged: int | None = None
 
     @property
     def method(self) -> str:
@@ -113,7 +115,10 @@ def _run(line: str) -> Run:
             raise ValueError(f"`{field}` must be {types[0].__name__} or null, found {type(record[field]).__name__}.")
     if not record["epochs"]:
         raise ValueError("`epochs` must hold at least one epoch, found none.")
+    _check_end(record["epochs"], record["diverged"])
     for entry in record["epochs"]:
+        if entry.get("epoch") == record["diverged"]:
+            continue
         for name in record["metrics"]:
             for key in (f"val.{name}", f"test.{name}"):
                 value = entry.get(key)
@@ -122,6 +127,12 @@ def _run(line: str) -> Run:
     if record["observed"] is not None:
         _check_observed(record["observed"])
     return Run(**{field: record[field] for field in (*_TYPES, *_LATER)})
+
+
+def _check_end(epochs: list[Any], diverged: int | None) -> None:
+    last = epochs[-1].get("epoch")
+    if diverged is not None and diverged != last:
+        raise ValueError(f"`diverged` must be the last of `epochs` ({last}) or null, found {diverged}.")
 
 
 def _check_observed(observed: Mapping[str, Any]) -> None:

@@ -34,7 +34,7 @@ def image_sentence(problem: str, metrics: Metrics) -> str:
     track = next((r["track"] for r in metrics.values() if (r["problem"], r["method"]) == (problem, "sum")), None)
     records = [r for r in paired if not r.get("excluded") and r["track"] == track]
     if not records:
-        return "The sum was not run, so that nothing can be compared with it."
+        return "The sum was not run to its end, so that nothing can be compared with it."
     names = ["all"] if all("all" in r["minus_sum"] for r in records) else _kinds(records[0]["minus_sum"])
     sentence = " ".join(_metric_sentence(name, records) for name in names)
     outside = "; ".join(f"{label(r['method'])} ({_why_outside(r)})" for r in paired if r not in records)

@@ -13,18 +13,20 @@ from gradsurgery.reporting.tables import Linked, source
 Findings = Mapping[str, Sequence[Finding]]
 
 
-def find(papers: Sequence[Paper], groups: Groups, metrics: Metrics) -> dict[str, list[Finding]]:
-    """Every record of every paper beside our evidence, by paper.
+def find(
+    papers: Sequence[Paper], groups: Groups, metrics: Metrics, gone: Groups | None = None
+) -> dict[str, list[Finding]]:
+    """Every record of every paper beside our evidence, by paper; arguments as for `findings.judge`.
 
     Raises:
         ValueError: a record names a metric or a pair of experiments that its histories cannot answer.
     """
-    return {paper.key: [_judge(record, groups, metrics) for record in paper.records] for paper in papers}
+    return {paper.key: [_judge(record, groups, metrics, gone or {}) for record in paper.records] for paper in papers}
 
 
-def _judge(record: Record, groups: Groups, metrics: Metrics) -> Finding:
+def _judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups) -> Finding:
     try:
-        return judge(record, groups, metrics)
+        return judge(record, groups, metrics, gone)
     except (ValueError, KeyError) as error:
         raise ValueError(f"{record.id}: {error}") from None
 
@@ -59,7 +61,8 @@ def counts(findings: Findings) -> pd.DataFrame:
             "doubtful": sum(f.record.doubtful is not None for f in group),
         }  # fmt: skip
         rows.append({**row, **{word: sum(f.verdict.startswith(word) for f in group) for word in WORDS}})
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    return frame if frame.empty or frame["diverged"].any() else frame.drop(columns="diverged")
 
 
 def table(findings: Sequence[Finding]) -> pd.DataFrame:

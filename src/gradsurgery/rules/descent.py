@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float64
 
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.discovery import find
+from gradsurgery.core.finite import NotFinite
 from gradsurgery.core.interfaces import Method, Metrics, Network, Scalarization, State, TrainingRule, Weighting
 
 _YIELD_EVERY = 1000  # steps between two reports of progress
@@ -150,7 +151,10 @@ def _weigh(
     G = J @ J.transpose(0, 2, 1)
     W = np.empty((len(J), 2))
     for s, generator in enumerate(generators):
-        W[s], states[s] = method(G[s], states[s], generator)
+        try:
+            W[s], states[s] = method(G[s], states[s], generator)
+        except NotFinite:
+            W[s] = np.nan  # this start has left the finite numbers; the others go on
     return W[:, :1] * J[:, 0] + W[:, 1:] * J[:, 1]
 
 
@@ -184,7 +188,9 @@ def _diagnose(J: Float64[np.ndarray, "S K 2"], D: Float64[np.ndarray, "S 2"], st
         numbers = diagnose(j @ j.T, j @ d, math.hypot(*d))
         logged = {f"method.{name}": value for name, value in (state or {}).items() if type(value) is float}
         rows.append(numbers | logged)
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    # A method that was never called for a start, as its gradients were not finite, has logged nothing for it.
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 
 
 def _means(tasks: tuple[str, ...], losses: Float64[np.ndarray, "K S"]) -> Metrics:
