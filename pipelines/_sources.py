@@ -46,7 +46,7 @@ class Way:
 def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
     """The sources of one data set in their order. Raises ValueError for one that is not written as its kind needs."""
     pins = mapping(f"datasets.{name}.arrays", dataset["arrays"])
-    found, own = [], True
+    found = []
     for number, source in enumerate(dataset["sources"]):
         where = f"datasets.{name}.sources[{number}]"
         kind = mapping(where, source).get("kind")
@@ -54,7 +54,7 @@ def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
             raise ValueError(f"`{where}.kind` must be one of {', '.join(KINDS)}, found {kind!r}.")
         fields(where, source, {"kind", *KINDS[kind]}, {"arguments"} if kind == "python" else set())
         found.append(_way(where, source, pins))
-        own = own and kind in OWN
+    own = bool(found) and all(source["kind"] in OWN for source in dataset["sources"])
     for array, pin in pins.items():
         if not own and not {"file", "sha256"} <= set(pin):
             raise ValueError(f"`datasets.{name}.arrays.{array}` must hold `file` and `sha256`, found {sorted(pin)}.")

@@ -222,14 +222,16 @@ def test_a_package_index_without_the_version_is_not_open(client):
 
 def test_a_client_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch, client):
     client("npm", {}, hang=True)
-    monkeypatch.setattr(pipelines._sources, "_COMMAND_S", 0.5)
+    monkeypatch.setattr(pipelines._sources, "_COMMAND_S", 1.0)
     way = pipelines._sources.ways("ones", _dataset({"kind": "npm", "package": "p", "version": "1"}))[0]
     started = time.monotonic()
-    with pytest.raises(SourceError, match=r"no end after 0\.5 seconds"):
+    with pytest.raises(SourceError, match=r"no end after 1 seconds"):
         way.obtain(tmp_path)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10, "it must not wait for the child to end by itself"
     child = int((tmp_path / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() - started < 20, "the child lives on"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("alive", ["address", "client", "own", "mirror"])

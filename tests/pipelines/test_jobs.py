@@ -16,7 +16,7 @@ def test_a_number_of_processes_is_taken_as_written():
 def test_anything_else_is_one_sentence(text):
     with pytest.raises(ValueError, match=rf"^`--jobs` must be a whole number from 1 to {MOST}, found "):
         jobs(text)
-    with pytest.raises(ValueError, match="^`GRADSURGERY_JOBS` must be"):
+    with pytest.raises(ValueError, match=r"^`GRADSURGERY_JOBS` must be"):
         whole("GRADSURGERY_JOBS", text)
 
 
