@@ -45,20 +45,22 @@ class Way:
 
 def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
     """The sources of one data set in their order. Raises ValueError for one that is not written as its kind needs."""
-    pins = mapping(f"datasets.{name}.arrays", dataset["arrays"])
-    found = []
-    for number, source in enumerate(dataset["sources"]):
+    fields(f"datasets.{name}", dataset, {"arrays", "sources"}, {"title", "licence"})
+    sources, pins = dataset["sources"], mapping(f"datasets.{name}.arrays", dataset["arrays"])
+    for number, source in enumerate(sources):
         where = f"datasets.{name}.sources[{number}]"
         kind = mapping(where, source).get("kind")
         if kind not in KINDS:
             raise ValueError(f"`{where}.kind` must be one of {', '.join(KINDS)}, found {kind!r}.")
         fields(where, source, {"kind", *KINDS[kind]}, {"arguments"} if kind == "python" else set())
-        found.append(_way(where, source, pins))
-    own = bool(found) and all(source["kind"] in OWN for source in dataset["sources"])
+        for field in sorted(KINDS[kind]):
+            if not isinstance(source[field], str):
+                raise ValueError(f"`{where}.{field}` must be text, in quotes if need be, found {source[field]!r}.")
+    own = bool(sources) and all(source["kind"] in OWN for source in sources)
     for array, pin in pins.items():
         if not own and not {"file", "sha256"} <= set(pin):
             raise ValueError(f"`datasets.{name}.arrays.{array}` must hold `file` and `sha256`, found {sorted(pin)}.")
-    return found
+    return [_way(f"datasets.{name}.sources[{number}]", source, pins) for number, source in enumerate(sources)]
 
 
 def _way(where: str, source: Mapping[str, Any], pins: Mapping[str, Any]) -> Way:
@@ -72,11 +74,11 @@ def _way(where: str, source: Mapping[str, Any], pins: Mapping[str, Any]) -> Way:
         return Way(path, functools.partial(_own.copy, path, pins), functools.partial(_own.there, path))
     if kind == "python":
         function, arguments = source["function"], mapping(f"{where}.arguments", source.get("arguments", {}))
-        if not _FUNCTION.fullmatch(str(function)):
+        if not _FUNCTION.fullmatch(function):
             raise ValueError(f"`{where}.function` must be written module:function, found {function!r}.")
         obtain = functools.partial(_own.call, function, arguments, pins)
         return Way(function, obtain, functools.partial(_own.installed, function))
-    package, version = str(source["package"]), str(source["version"])
+    package, version = source["package"], source["version"]
     if kind == "npm":
         exact = f"{package}@{version}"
         return _command(

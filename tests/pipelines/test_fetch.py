@@ -447,17 +447,24 @@ def test_an_unknown_format_or_kind_is_refused(server, go):
     [
         ({"kind": "npm", "package": "p"}, r"`datasets.ones.sources\[0\]` must hold `version`"),
         ({"kind": "npm", "package": "p", "version": "1", "url": "x"}, r"`datasets.ones.sources\[0\].url` is no field"),
+        (
+            {"kind": "npm", "package": "p", "version": 1.2},
+            r"sources\[0\].version` must be text, in quotes .* found 1.2",
+        ),
         ({"kind": "python", "function": "load_digits"}, "must be written module:function, found 'load_digits'"),
     ],
 )
 def test_a_source_written_wrongly_is_refused(go, source, said):
     with pytest.raises(ValueError, match=said):
         go(_dataset(source))
+    with pytest.raises(ValueError, match=r"`datasets.ones.optional` is no field of it"):
+        go(_dataset() | {"optional": True})
 
 
-def test_what_is_downloaded_must_be_pinned(server, go):
+@pytest.mark.parametrize("missing", ["file", "sha256"])
+def test_what_is_downloaded_must_be_pinned(server, go, missing):
     dataset = _files(server)
-    del dataset["arrays"]["train_labels"]["sha256"]
+    del dataset["arrays"]["train_labels"][missing]
     with pytest.raises(ValueError, match=r"`datasets\.ones\.arrays\.train_labels` must hold `file` and `sha256`"):
         go(dataset)
     assert server.requests == []
