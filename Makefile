@@ -17,8 +17,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-repro: $(STAMP) ## data, training on all cores, figures, tables, report (SCALE=smoke: minutes, in workspaces/smoke)
-	@$(BIN)/python -m pipelines.repro $(if $(SCALE),--scale $(SCALE))
+repro: $(STAMP) ## data, training on all cores, figures, tables, report, in workspaces/<scale> (SCALE=smoke: minutes; ARGS=--record)
+	@$(BIN)/python -m pipelines.repro $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 study: $(STAMP) ## equal-budget search and static fronts on prepared data, then the report (SCALE=smoke; ARGS="census --jobs 1")
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pipelines.study $(if $(SCALE),--scale $(SCALE)) $(ARGS)
@@ -52,8 +52,8 @@ lint: $(STAMP) ## formatter, linter, types, import contracts, method pages
 
 install: $(STAMP) ## .venv with the tested versions; every other target does it when needed
 
-clean: ## removes caches and workspaces; keeps .venv, data, runs and reports
-	@rm -rf workspaces .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+clean: ## removes caches; keeps .venv, data, runs, workspaces and reports
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	@find src pipelines tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # uv installs in seconds what takes pip minutes; it knows no folder of wheels unless told, hence UV_FIND_LINKS.

@@ -6,18 +6,15 @@ from pathlib import Path
 
 import requests
 from tqdm import tqdm
-from urllib3.exceptions import MaxRetryError, NewConnectionError, ProxyError
+from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProxyError
 
-_CONNECT_S, _READ_S = 5, 30  # seconds without an answer before a try counts as failed
+_CONNECT_S, _READ_S = 5, 15  # seconds without an answer before a try counts as failed
 _TRIES = 4  # downloads of one file; the pause before a new one is 1, 2, 4 seconds
+_LEAST, _SLOW_S = 2**16, 60  # a server that sends fewer bytes in so many seconds is given up: it would never end
 
 
 class SourceError(Exception):
     """Why one source, or none of them, gave the data set."""
-
-
-class AbsentError(SourceError):
-    """The same, where nothing at all came: no connection, no such file, no package manager, no mirror."""
 
 
 def download(urls: Sequence[str], folder: Path) -> None:
@@ -49,7 +46,9 @@ def _one(url: str, path: Path) -> None:
             reason = _why(error)
             if isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError | ProxyError):
                 break  # refused, or no such host: that does not change within seconds
-    raise AbsentError(reason)
+        except HTTPError:  # while the body came
+            reason = "the connection ended early"
+    raise SourceError(reason)
 
 
 def knock(url: str) -> None:
@@ -57,9 +56,9 @@ def knock(url: str) -> None:
     try:
         with requests.get(url, headers={"Range": "bytes=0-0"}, stream=True, timeout=_CONNECT_S) as answer:
             if answer.status_code >= 400 and answer.status_code != 429:
-                raise AbsentError(f"the server answered {answer.status_code}")
+                raise SourceError(f"the server answered {answer.status_code}")
     except requests.RequestException as error:
-        raise AbsentError(_why(error)) from None
+        raise SourceError(_why(error)) from None
 
 
 def _why(error: requests.RequestException) -> str:
@@ -83,7 +82,14 @@ def _continue(url: str, part: Path) -> bool:
             part.open("ab" if have else "wb") as file,
             tqdm(desc=f"  {part.stem}", total=total, initial=have, unit="B", unit_scale=True, disable=None) as bar,
         ):
-            for chunk in answer.iter_content(1 << 14):
+            came, since = 0, time.monotonic()
+            # What has arrived, as it is: a read that waits for a whole block would wait for ever on a trickle.
+            while chunk := answer.raw.read1(2**16, decode_content=False):
                 file.write(chunk)
                 bar.update(len(chunk))
+                came += len(chunk)
+                if came >= _LEAST:
+                    came, since = 0, time.monotonic()
+                elif time.monotonic() - since > _SLOW_S:
+                    raise SourceError(f"only {came} bytes came in {_SLOW_S} seconds")
     return total is None or part.stat().st_size == total

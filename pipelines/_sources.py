@@ -1,28 +1,41 @@
-"""The ways to a data set's files: an address, a package manager, or the folder of the user's mirror."""
+"""The ways to a data set's files: an address, a package, the user's own data, or the folder of the user's mirror.
 
+A package is a name and a version, and comes through the user's own client (npm, pip, apt-get), which knows the user's
+registry: no registry's address is written down here. A machine without the client goes on to the next source.
+"""
+
+import contextlib
 import functools
+import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
+import psutil
 
-from pipelines._download import AbsentError, download, knock
+from pipelines import _own
+from pipelines._blocks import fields, mapping
+from pipelines._download import SourceError, download, knock
 
 MIRROR = "GRADSURGERY_MIRROR"
-_COMMAND_S = 600  # seconds a package manager may take
+KINDS = {
+    "files": {"url"}, "archive": {"url"}, "npm": {"package", "version"}, "pypi": {"package", "version"},
+    "deb": {"package", "version"}, "file": {"path"}, "python": {"function"},
+}  # fmt: skip
+OWN = ("file", "python")  # a user's own data: what they hold need not be pinned
+_COMMAND_S, _ASK_S = 600, 14  # seconds a package manager may take, and its answer to a question
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True)
 class Way:
     """One way to the files: `obtain` leaves them, or an archive with them, in the folder it is given.
 
-    `knock` raises AbsentError where that would come to nothing, as far as can be told without doing it.
+    `knock` raises SourceError where that would come to nothing, as far as can be told in seconds without doing it.
     """
 
     label: str
@@ -30,37 +43,58 @@ class Way:
     knock: Callable[[], object]
 
 
-def ways(dataset: Mapping[str, Any]) -> list[Way]:
-    """The sources of params.yaml in their order, each package manager before the address of its package."""
-    files = [pin["file"] for pin in dataset["arrays"].values()]
-    found = []
-    for source in dataset["sources"]:
+def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
+    """The sources of one data set in their order. Raises ValueError for one that is not written as its kind needs."""
+    fields(f"datasets.{name}", dataset, {"arrays", "sources"}, {"title", "licence"})
+    sources, pins = dataset["sources"], mapping(f"datasets.{name}.arrays", dataset["arrays"])
+    for number, source in enumerate(sources):
+        where = f"datasets.{name}.sources[{number}]"
+        kind = mapping(where, source).get("kind")
+        if kind not in KINDS:
+            raise ValueError(f"`{where}.kind` must be one of {', '.join(KINDS)}, found {kind!r}.")
+        fields(where, source, {"kind", *KINDS[kind]}, {"arguments"} if kind == "python" else set())
+        for field in sorted(KINDS[kind]):
+            if not isinstance(source[field], str):
+                raise ValueError(f"`{where}.{field}` must be text, in quotes if need be, found {source[field]!r}.")
+    own = bool(sources) and all(source["kind"] in OWN for source in sources)
+    for array, pin in pins.items():
+        if not own and not {"file", "sha256"} <= set(pin):
+            raise ValueError(f"`datasets.{name}.arrays.{array}` must hold `file` and `sha256`, found {sorted(pin)}.")
+    return [_way(f"datasets.{name}.sources[{number}]", source, pins) for number, source in enumerate(sources)]
+
+
+def _way(where: str, source: Mapping[str, Any], pins: Mapping[str, Any]) -> Way:
+    kind = source["kind"]
+    if kind in ("files", "archive"):
         url = source["url"]
-        if source["kind"] == "files":
-            urls = [f"{url.rstrip('/')}/{file}.gz" for file in files]
-        elif source["kind"] == "archive":
-            urls = [url]
-        elif source["kind"] == "npm":
-            package = f"{source['package']}@{source['version']}"
-            found.append(_command("npm", "pack", package, "--ignore-scripts", "--silent"))
-            urls = [url]
-        elif source["kind"] == "pypi":
-            # The source package as it is: nothing of it is installed, and its dependencies are not asked for.
-            package = f"{source['package']}=={source['version']}"
-            found.append(
-                _command(
-                    sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:", package
-                )
-            )
-            urls = [url]
-        elif source["kind"] == "deb":
-            # Without the version: the archive may have moved on to another packaging of the same files.
-            found.append(_command("apt-get", "download", source["package"]))
-            urls = [url]
-        else:
-            raise ValueError(f"`sources.kind` must be files, archive, npm, pypi or deb, found {source['kind']!r}.")
-        found.append(Way(url, functools.partial(download, urls), functools.partial(knock, urls[0])))
-    return found
+        urls = [url] if kind == "archive" else [f"{url.rstrip('/')}/{pin['file']}.gz" for pin in pins.values()]
+        return Way(url, functools.partial(download, urls), functools.partial(knock, urls[0]))
+    if kind == "file":
+        path = source["path"]
+        return Way(path, functools.partial(_own.copy, path, pins), functools.partial(_own.there, path))
+    if kind == "python":
+        function, arguments = source["function"], mapping(f"{where}.arguments", source.get("arguments", {}))
+        if not _FUNCTION.fullmatch(function):
+            raise ValueError(f"`{where}.function` must be written module:function, found {function!r}.")
+        obtain = functools.partial(_own.call, function, arguments, pins)
+        return Way(function, obtain, functools.partial(_own.installed, function))
+    package, version = source["package"], source["version"]
+    if kind == "npm":
+        exact = f"{package}@{version}"
+        return _command(
+            ["npm", "pack", exact, "--ignore-scripts", "--silent"],
+            ["npm", "view", exact, "version", "--fetch-retries=0", f"--fetch-timeout={1000 * _ASK_S}"],
+        )
+    if kind == "pypi":
+        pip = [sys.executable, "-m", "pip"]
+        # The source package as it is: nothing of it is installed, and its dependencies are not asked for.
+        return _command(
+            [*pip, "download", "--quiet", "--no-deps", "--no-binary", ":all:", f"{package}=={version}"],
+            [*pip, "index", "versions", package, "--retries=0", f"--timeout={_ASK_S}"],
+            version,
+        )
+    # Without the version: the archive may have moved on to another packaging of the same files.
+    return _command(["apt-get", "download", package], ["apt-get", "download", "--print-uris", package])
 
 
 def mirrored(mirror: Path | None, name: str) -> Way:
@@ -68,52 +102,56 @@ def mirrored(mirror: Path | None, name: str) -> Way:
     return Way(
         MIRROR if mirror is None else f"{MIRROR}={mirror}",
         functools.partial(_copy, mirror, name),
-        functools.partial(_own, mirror, name),
+        functools.partial(_folder, mirror, name),
     )
 
 
-def _own(mirror: Path | None, name: str) -> Path:
+def _folder(mirror: Path | None, name: str) -> Path:
     """The mirror's folder of one data set."""
     if mirror is None:
-        raise AbsentError("not set")
+        raise SourceError("not set")
     if not (mirror / name).is_dir():
-        raise AbsentError(f"no folder {mirror / name}")
+        raise SourceError(f"no folder {mirror / name}")
     return mirror / name
 
 
 def _copy(mirror: Path | None, name: str, folder: Path) -> None:
-    for path in _own(mirror, name).iterdir():
+    for path in _folder(mirror, name).iterdir():
         if path.is_file():
             shutil.copy(path, folder / path.name)
 
 
-def _command(*command: str) -> Way:
-    label = " ".join([Path(command[0]).name, *command[1:3]])
-    return Way(label, functools.partial(_run, command), functools.partial(_find, command[0]))
+def _command(command: Sequence[str], question: Sequence[str], expected: str = "") -> Way:
+    label = " ".join(word for word in command if word not in (sys.executable, ":all:") and not word.startswith("-"))
+
+    def obtain(folder: Path) -> None:
+        _run(command, folder, _COMMAND_S)
+
+    def ask() -> None:
+        if expected not in _run(question, None, _ASK_S):
+            raise SourceError(f"no version {expected}")
+
+    return Way(label, obtain, ask)
 
 
-def _find(program: str) -> None:
-    if shutil.which(program) is None:
-        raise AbsentError(f"{Path(program).name} is not installed")
-
-
-def _run(command: Sequence[str], folder: Path) -> None:
-    _find(command[0])
-    with tqdm(desc="  waiting", bar_format="{desc}: {elapsed}", disable=None, leave=False) as bar:
-        process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        begin = time.monotonic()
-        while True:
-            try:
-                said, _ = process.communicate(timeout=0.5)
-                break
-            except subprocess.TimeoutExpired:
-                bar.refresh()
-                if time.monotonic() - begin > _COMMAND_S:
-                    process.kill()
-                    process.communicate()
-                    raise AbsentError(f"no end after {_COMMAND_S} seconds") from None
+def _run(command: Sequence[str], folder: Path | None, seconds: float) -> str:
+    """What a client says. Raises SourceError where there is none, where it fails, or where it does not end."""
+    if shutil.which(command[0]) is None:
+        raise SourceError(f"{Path(command[0]).name} is not installed")
+    with subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            said = process.communicate(timeout=seconds)[0].decode(errors="replace")
+        except subprocess.TimeoutExpired:
+            raise SourceError(f"no end after {seconds:g} seconds") from None
+        finally:  # also on an interrupt
+            with contextlib.suppress(psutil.Error):
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+            process.kill()
     if process.returncode:
-        lines = said.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise AbsentError(f"exit code {process.returncode}: {lines[-1]}")
+        lines = said.strip().splitlines() or ["it said nothing"]
+        telling = [line for line in lines if "error" in line.lower() or line.startswith("E:")]
+        raise SourceError(f"exit code {process.returncode}: {(telling or lines[-1:])[0].strip()}")
+    return said

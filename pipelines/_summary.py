@@ -1,10 +1,11 @@
 """What `make repro` says at its end: where everything is, what it cost, and whether it reproduced."""
 
+import dataclasses
 import json
 import os
 import subprocess
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,40 @@ from pipelines._params import Params
 from pipelines._regression import Moved, compare
 
 
+@dataclasses.dataclass(frozen=True)
+class Missing:
+    """A data set that could not be had: why, a reason for every source, and the problems and experiments it takes."""
+
+    dataset: str
+    reasons: tuple[str, ...]
+    problems: tuple[str, ...]
+    experiments: tuple[str, ...]
+
+
 def summary(
-    root: Path, here: Path, params: Params, trained: Sequence[str], skipped: Sequence[str], seconds: float
+    root: Path,
+    here: Path,
+    params: Params,
+    trained: Sequence[str],
+    missing: Sequence[Missing],
+    own: bool,
+    seconds: float,
 ) -> list[Moved]:
-    """Prints where everything is and whether it reproduced; the numbers outside their bands."""
+    """Prints where everything is, whether it reproduced, and last what was not rerun.
+
+    Args:
+        root: the checkout.
+        here: the folder of the run.
+        params: what was run.
+        trained: the experiments that had to be trained.
+        missing: the data sets that could not be had.
+        own: whether the scale is the one whose report is committed.
+        seconds: the run took.
+
+    Returns:
+        The numbers outside their bands.
+    """
     print(f"\nscale {params.scale}: {len(params.experiments)} experiments, {len(trained)} trained now, {seconds:.0f} s")
-    if skipped:
-        print(f"  SKIPPED  {', '.join(skipped)}: their data set could not be had")
     if trained:
         print(_time_split(here, params, trained))
     for what, where in (
@@ -26,12 +54,25 @@ def summary(
     ):  # fmt: skip
         print(f"  {what:8} {here / where}")
     print(f"  {'tracker':8} make ui ({os.environ.get('MLFLOW_TRACKING_URI') or root / 'mlflow.db'})")
-    reference, source = _reference(root, here, params.scale)
+    skipped = {problem for one in missing for problem in one.problems}
+    moved = _compared(root, here, params, skipped, own)
+    if missing:
+        lines = {name for one in missing for name in one.experiments}
+        why = "; ".join(f"data set {one.dataset}: {', '.join(one.reasons)}" for one in missing)
+        print(f"not rerun here: {len(lines)} experiments of {len(skipped)} problems ({why})")
+    return moved
+
+
+def _compared(root: Path, here: Path, params: Params, skipped: Set[str], own: bool) -> list[Moved]:
+    """The numbers outside their bands, after saying how many lie within."""
+    reference, source = _reference(root, params.scale, own)
     if reference is None:
         print(f"nothing to compare with: {source} holds no committed numbers at this scale.")
         return []
     fresh = json.loads((here / "reports/metrics.json").read_text(encoding="utf-8"))
-    reference = {name: entry for name, entry in reference.items() if entry["problem"] not in skipped}
+    fresh, reference = (
+        {name: entry for name, entry in side.items() if entry["problem"] not in skipped} for side in (fresh, reference)
+    )
     compared, moved = compare(fresh, reference, params.regression)
     print(f"{compared - len(moved)} of {compared} numbers lie within their regression bands of {source}.")
     for one in moved[:20]:
@@ -50,8 +91,8 @@ def _time_split(here: Path, params: Params, trained: Sequence[str]) -> str:
     return "  seconds  " + ", ".join(f"{problem} {spent:.0f}" for problem, spent in sorted(split.items()))
 
 
-def _reference(root: Path, here: Path, scale: str) -> tuple[Mapping[str, Any] | None, str]:
+def _reference(root: Path, scale: str, own: bool) -> tuple[Mapping[str, Any] | None, str]:
     """The committed numbers of this scale, and where they are: HEAD's report, or the small record of another scale."""
-    path = "reports/metrics.json" if here == root else f"tests/regression/{scale}.json"
+    path = "reports/metrics.json" if own else f"tests/regression/{scale}.json"
     shown = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=root, capture_output=True)
     return (json.loads(shown.stdout), f"HEAD:{path}") if shown.returncode == 0 else (None, f"HEAD:{path}")

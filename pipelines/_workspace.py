@@ -1,12 +1,18 @@
-"""The folder a run happens in: its DVC locks made whole, or a copy of the tree for another scale."""
+"""The folder a run happens in: a copy of the tree, so that nothing that Git knows is touched before it is whole."""
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+
+SKIPPED = "reports/skipped.json"  # in a workspace alone: the problems whose data could not be had
+# results that follow the checkout's until they are made here
+_FOLLOWED = [Path("reports") / name for name in ("history", "costs", "study", "study/costs")]
 
 
 def cut_locks(root: Path) -> list[Path]:
@@ -28,38 +34,31 @@ def _is_cut(lock: Path) -> bool:
     return not whole or not text.endswith("\n")
 
 
-def restore_lock(root: Path, lock: Path) -> None:
-    """A kill at the wrong moment leaves a lock cut off, and then DVC cannot be trusted: say so and take Git's."""
-    name = lock.relative_to(root).as_posix()
-    committed = subprocess.run(["git", "show", f"HEAD:./{name}"], cwd=root, capture_output=True)
-    if committed.returncode == 0:
-        print(f"warning: {name} was cut off by a kill; restored from Git.", file=sys.stderr)
-        lock.write_bytes(committed.stdout)
-    else:
-        print(f"warning: {name} was cut off by a kill and Git has none; removed.", file=sys.stderr)
-        lock.unlink()
+def checkout(here: Path) -> Path:
+    """The checkout that a folder is, or is a workspace of."""
+    return here.parents[1] if here.parent.name == "workspaces" else here
 
 
 def workspace(root: Path, scale: str) -> Path:
-    """workspaces/<scale>/: the tree as it is here, `scale` replaced, results of its own, DVC's cache shared."""
+    """workspaces/<scale>/: the tree as it is here, `scale` replaced, results of its own, DVC's cache shared.
+
+    That of the scale in params.yaml starts from the checkout's results, and keeps following them for every experiment
+    that was not trained there. What a kill can leave half written is told from what is whole, and made again.
+
+    Raises:
+        ValueError: the folder is no Git checkout, so that nobody knows what belongs to it.
+    """
     here = root / "workspaces" / scale
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        check=True,
-    ).stdout.decode()
-    tracked = {name for name in listed.split("\0") if name and (root / name).is_file()}
+    tracked = {name for name in _listed(root) if (root / name).is_file()}
     generated = {name for name in tracked if name.startswith("reports/") or name.endswith("dvc.lock")} | {"README.md"}
     wanted = tracked - generated
+    own = re.search(rb"(?m)^scale: (\w+)", (root / "params.yaml").read_bytes())
     for name in wanted:
         content = (root / name).read_bytes()
         if name == "params.yaml":
             content = re.sub(rb"(?m)^scale: \w+", f"scale: {scale}".encode(), content, count=1)
-        if not (here / name).is_file() or (here / name).read_bytes() != content:
-            (here / name).parent.mkdir(parents=True, exist_ok=True)
-            (here / name).write_bytes(content)
-            shutil.copymode(root / name, here / name)
+        _put(here / name, content)
+        shutil.copymode(root / name, here / name)
     for kept in ("src", "pipelines", "data/published"):  # a file deleted here must not live on there
         for path in sorted((here / kept).rglob("*")):
             if (
@@ -71,8 +70,81 @@ def workspace(root: Path, scale: str) -> Path:
                 path.unlink()
     for folder in ("reports/history", "reports/costs", "reports/study"):
         (here / folder).mkdir(parents=True, exist_ok=True)
-    if not (here / "README.md").exists():
-        shutil.copy(root / "README.md", here / "README.md")
+    for lock in cut_locks(here):
+        print(f"warning: {lock.relative_to(root)} was cut off by a kill; removed.", file=sys.stderr)
+        lock.unlink()
+    _seed(root, here, sorted(generated), same_scale=own is not None and own[1].decode() == scale)
     cache = root / ".dvc" / "cache"
-    (here / ".dvc" / "config.local").write_text(f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n")
+    _put(here / ".dvc" / "config.local", f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n".encode())
+    if not (here / "runs").is_dir():
+        if cache.is_dir():  # data, and the runs behind the seeded locks, as far as this machine has them
+            command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing"]
+            subprocess.run(command, cwd=here, capture_output=True)
+        (here / "runs").mkdir(exist_ok=True)
+    _share_data(root, here)
     return here
+
+
+def prepared(root: Path, problem: str) -> Path:
+    """The folder of a problem's prepared arrays: in the checkout, or else in a workspace, where `make repro` works."""
+    folders = [root, *sorted((root / "workspaces").glob("*"))]
+    own = [folder / "data/processed" / problem for folder in folders]
+    return next((folder for folder in own if folder.is_dir()), own[0])
+
+
+def _listed(root: Path) -> list[str]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=root, capture_output=True, check=True).stdout.decode()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ValueError(f"{root} must be a Git checkout, found that `git ls-files` fails there: {error}.") from None
+    return list(filter(None, listed.split("\0")))
+
+
+def _seed(root: Path, here: Path, generated: Sequence[str], same_scale: bool) -> None:
+    """Takes over the checkout's results where this folder has none of its own."""
+    trained = {path.parent.name for path in (here / "runs").glob("*/seed-*.json")}
+    trained |= {path.stem for path in (here / "runs/study").glob("*.jsonl")}
+    cut = {str(lock.relative_to(root)) for lock in cut_locks(root)}
+    for name in generated:
+        path = Path(name)
+        if path.parent in _FOLLOWED and same_scale:
+            take = path.stem not in trained
+        elif same_scale or name in ("dvc.lock", "README.md"):  # the lock knows the data, which have no scale
+            take = not (here / name).exists() and name not in cut
+        else:
+            take = False
+        if take:
+            _put(here / name, (root / name).read_bytes())
+
+
+def _share_data(root: Path, here: Path) -> None:
+    """Raw data sets that another folder of this checkout has, without a second copy on disk where that goes.
+
+    Nothing writes into such a file: `fetch` and DVC replace whole folders.
+    """
+    for other in [root, *sorted((root / "workspaces").glob("*"))]:
+        for source in sorted((other / "data/raw").glob("[!.]*")):
+            target = here / "data/raw" / source.name
+            if source.is_dir() and not target.exists():
+                staging = target.with_name(f".{target.name}.shared")
+                shutil.rmtree(staging, ignore_errors=True)
+                shutil.copytree(source, staging, copy_function=_link)
+                staging.rename(target)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """A file appears whole or not at all, and keeps its time if nothing changed."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_bytes(content)
+    os.replace(beside, path)

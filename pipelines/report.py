@@ -22,6 +22,7 @@ from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
 from gradsurgery.reporting.study import Trial, parse
+from pipelines._workspace import SKIPPED
 from pipelines.evaluate import read_histories, write
 
 OWNED = ("tables", "figures", "plots")  # folders under reports/ that hold nothing but what this stage writes
@@ -81,6 +82,7 @@ def gather(root: Path) -> Sources:
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
         studies=read_studies(root / "reports/study"),
+        skipped=read_json(marks) if (marks := root / SKIPPED).exists() else (),
     )
 
 

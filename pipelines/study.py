@@ -2,7 +2,7 @@
 
 For every problem of `studies` in params.yaml: as many random trials for every method, on one seed; the trial that the
 problem's selection rule finds best on validation again on fresh seeds; and one line under many static weights. Needs
-the problem's prepared arrays; reads no history and changes none.
+the problem's prepared arrays, here or in a workspace; reads no history and changes none.
 
 Trials are shared out over the cores, one thread each. Finished ones are kept in runs/study/<problem>.jsonl, which is
 replaced as a whole after each, so that a killed study goes on where it was; one whose declaration, sources or data
@@ -23,46 +23,50 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import joblib
-import psutil
 from tqdm import tqdm
 
 from gradsurgery.reporting.study import best, parse, validation
 from pipelines._finished import DONE, WORK, Finished
+from pipelines._jobs import jobs, refuse_ranks
 from pipelines._params import SCALES, Params, complain, load
 from pipelines._studies import Search
 from pipelines._tracking import Tracker
 from pipelines._trials import Record, Trial, run, searching, tracing, winning
 from pipelines._watchdog import drivers, end_with
-from pipelines._workspace import workspace
+from pipelines._workspace import prepared, workspace
 from pipelines.train import as_json, data_hashes
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when every study is complete, 2 for a wrong input, 130 when it was interrupted."""
     arguments = _arguments(argv)
-    data = Path("data/processed").resolve()  # the arrays do not depend on the scale
+    root = Path.cwd()
     try:
+        refuse_ranks()
         if arguments.scale:
-            os.chdir(workspace(Path.cwd(), arguments.scale))
+            os.chdir(workspace(root, arguments.scale))
         params = load()
         problems = _chosen(arguments.problems, params)
-        hashes = {p: data_hashes(data / p, params.problems[p].sha256) for p in problems}
+        data = {p: prepared(root, p) for p in problems}  # the arrays do not depend on the scale
+        hashes = {p: data_hashes(data[p], params.problems[p].sha256) for p in problems}
         ledgers = {p: Finished(p) for p in problems}
-        jobs = arguments.jobs or psutil.cpu_count() or 1
-        if jobs < 1:
-            raise ValueError(f"`--jobs` must be at least 1, found {jobs}.")
+        count = jobs(arguments.jobs)
     except ValueError as error:
         return complain(error)
     end_with(drivers())
     try:
-        return _study(params, hashes, ledgers, data, jobs)
+        return _study(params, hashes, ledgers, data, count)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was.", file=sys.stderr)
         return 130
 
 
 def _study(
-    params: Params, hashes: Mapping[str, Mapping[str, str]], ledgers: Mapping[str, Finished], data: Path, jobs: int
+    params: Params,
+    hashes: Mapping[str, Mapping[str, str]],
+    ledgers: Mapping[str, Finished],
+    data: Mapping[str, Path],
+    jobs: int,
 ) -> int:
     searches = {p: s for p, s in params.studies.searches.items() if p in hashes}
     fronts = {p: f for p, f in params.studies.fronts.items() if p in hashes}
@@ -100,13 +104,15 @@ def _study(
     return 0
 
 
-def _train(trials: Sequence[Trial], data: Path, jobs: int, kept: Callable[[Trial, Record, float], None]) -> None:
+def _train(
+    trials: Sequence[Trial], data: Mapping[str, Path], jobs: int, kept: Callable[[Trial, Record, float], None]
+) -> None:
     """All of `trials` over the cores, each handed to `kept` in this process as it finishes."""
     if min(jobs, len(trials)) < 2:
         for trial in trials:
-            kept(*run(os.getpid(), trial, data / trial.experiment.problem))
+            kept(*run(os.getpid(), trial, data[trial.experiment.problem]))
         return
-    tasks = (joblib.delayed(run)(os.getpid(), trial, data / trial.experiment.problem) for trial in trials)
+    tasks = (joblib.delayed(run)(os.getpid(), trial, data[trial.experiment.problem]) for trial in trials)
     for result in joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")(tasks):
         kept(*result)
 
@@ -161,7 +167,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m pipelines.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("problems", nargs="*", metavar="problem", help="a problem of `studies` (default: all of them)")
-    parser.add_argument("--jobs", type=int, help="trials at once (default: one per core)")
+    parser.add_argument("--jobs", help="trials at once (default: one per core)")
     parser.add_argument("--scale", choices=SCALES, help="in workspaces/<scale> (default: here, at that of params.yaml)")
     return parser.parse_args(argv)
 

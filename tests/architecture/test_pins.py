@@ -1,6 +1,7 @@
 """One set of versions: pyproject.toml bounds it, constraints.txt pins it, environment.yml points at both."""
 
 import re
+import subprocess
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -55,6 +56,19 @@ def test_conda_users_get_the_same():
     assert pip[0] == "-c constraints.txt"
     assert set(re.findall(r"\w+", pip[1].removeprefix("-e ."))) == {"dev", "peers"}
     assert ".[dev,peers]" in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+# put together here, as this file is searched too
+HOSTS = [".".join(words) for words in (
+    ("registry", "npmjs"), ("npmjs", "org"), ("npmjs", "com"), ("deb", "debian"), ("pypi", "org"),
+    ("pythonhosted", "org"),
+)]  # fmt: skip
+
+
+def test_no_registry_is_named_as_the_users_own_client_knows_it():
+    patterns = [part for host in HOSTS for part in ("-e", host)]
+    found = subprocess.run(["git", "grep", "-nIF", *patterns], cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 1, found.stdout + found.stderr
 
 
 def test_nobody_is_phoned():

@@ -17,8 +17,7 @@ LIMIT = 200  # lines: the style guide's ceiling; methods aim at 40 to 120
 OVER = {
     "pipelines/_params.py": 300,
     "pipelines/_tracking.py": 275,
-    "pipelines/fetch.py": 300,
-    "pipelines/repro.py": 325,
+    "pipelines/repro.py": 275,
     "pipelines/train.py": 275,
     "src/gradsurgery/aggregators/gcond.py": 300,
     "src/gradsurgery/core/learner.py": 350,

@@ -4,17 +4,25 @@ import gzip
 import hashlib
 import http.server
 import io
+import socket
 import struct
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 
+import pipelines._download
+import pipelines._knock
 import pipelines._sources
-from pipelines.fetch import AbsentError, SourceError, check, fetch, main
+from pipelines._download import SourceError
+from pipelines._knock import mirror_folder, unreachable
+from pipelines._params import CHECKED, sha256_of
+from pipelines.fetch import check, fetch, main
 
 ARRAYS = {
     "train_images": ("train-images-idx3-ubyte", np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)),
@@ -50,12 +58,13 @@ class _Server:
 
     def __init__(self):
         self.bodies = {f"/data/{file}.gz": gzip.compress(_idx(array)) for file, array in ARRAYS.values()}
-        self.bodies |= {"/p.tgz": _tgz("package/data"), "/p.deb": _deb()}
+        self.bodies |= {"/p.tgz": _tgz("package/data")}
         self.requests = []  # (path, Range header)
         self.truncate = 0  # how many answers end after half the body
         self.corrupt = 0  # how many answers have a byte changed
         self.ranges = True
         self.status = None
+        self.trickle = False
         server = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -77,6 +86,10 @@ class _Server:
                 if server.truncate:
                     server.truncate -= 1
                     body = body[: len(body) // 2]
+                if server.trickle:
+                    for byte in body:
+                        self.wfile.write(bytes([byte]))
+                        threading.Event().wait(0.02)
                 self.wfile.write(body)
 
             def log_message(self, format, *args):
@@ -85,6 +98,28 @@ class _Server:
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def client(tmp_path, monkeypatch):
+    """Puts a program of our own in the place of a client: it writes down what it was asked, and leaves files."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.chdir(tmp_path / "bin")  # a question is asked wherever one is
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin/python"))
+    monkeypatch.setattr("shutil.which", lambda n: ((p := tmp_path / "bin" / Path(n).name).exists() and str(p)) or None)
+
+    def made(program, files, says="", code=0, hang=False):
+        for name, body in files.items():
+            (tmp_path / name).write_bytes(body)
+        lines = [f'echo "$*" > {tmp_path}/asked', *(f"cp {tmp_path / name} ." for name in files)]
+        lines += [f"sleep 60 & echo $! > {tmp_path}/child; wait"] if hang else []
+        lines += [f"echo '{says}'", f"exit {code}"]
+        (tmp_path / "bin" / program).write_text("\n".join(["#!/bin/sh", *lines]) + "\n")
+        (tmp_path / "bin" / program).chmod(0o755)
+        return tmp_path / "asked"
+
+    return made
 
 
 @pytest.fixture
@@ -98,6 +133,15 @@ def server(monkeypatch):
     yield served
     served.http.shutdown()
     served.http.server_close()
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """An address where somebody accepts every connection and never answers."""
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
 
 
 def _dataset(*sources):
@@ -134,9 +178,79 @@ def test_official_files(server, go, tmp_path, capsys):
     assert "Licence: none needed" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("kind", "path"), [("npm", "/p.tgz"), ("deb", "/p.deb")])
-def test_packages(server, go, tmp_path, kind, path):
-    go(_dataset({"kind": kind, "package": "p", "version": "1", "url": server.url + path}))
+@pytest.mark.parametrize(
+    ("kind", "program", "command", "name", "body"),
+    [
+        ("npm", "npm", "pack p@1 --ignore-scripts", "p-1.tgz", _tgz("package/data")),
+        ("deb", "apt-get", "download p", "p_1_all.deb", _deb()),
+        ("pypi", "python", "-m pip download --quiet --no-deps --no-binary :all: p==1", "p-1.tar.gz", _tgz("p-1/data")),
+    ],
+)
+def test_packages_come_through_the_users_own_client(go, tmp_path, client, kind, program, command, name, body):
+    asked = client(program, {name: body})
+    go(_dataset({"kind": kind, "package": "p", "version": "1"}))
+    _assert_complete(tmp_path)
+    assert asked.read_text().startswith(command)
+
+
+@pytest.mark.parametrize(
+    ("kind", "program", "question", "reason"),
+    [
+        ("npm", "npm", "view p@1 version --fetch-retries=0", "npm pack p@1"),
+        ("deb", "apt-get", "download --print-uris p", "apt-get download p"),
+        ("pypi", "python", "-m pip index versions p --retries=0", "pip download p==1"),
+    ],
+)
+def test_a_client_is_asked_without_downloading(tmp_path, client, kind, program, question, reason):
+    dataset = {"ones": _dataset({"kind": kind, "package": "p", "version": "1"})}
+    asked = client(program, {}, says="p (1)")
+    assert unreachable(dataset, None) == {}
+    assert asked.read_text().startswith(question)
+    client(program, {}, says="npm error 404 no such package", code=1)
+    (told, _) = unreachable(dataset, None)["ones"]
+    assert reason in told
+    assert "exit code 1: npm error 404 no such package" in told
+    (tmp_path / "bin" / program).unlink()
+    assert f"{program} is not installed" in unreachable(dataset, None)["ones"][0]
+
+
+def test_a_package_index_without_the_version_is_not_open(client):
+    client("python", {}, says="Available versions: 0.9, 0.8")
+    (told, _) = unreachable({"ones": _dataset({"kind": "pypi", "package": "p", "version": "1"})}, None)["ones"]
+    assert told.endswith("no version 1")
+
+
+def test_a_client_that_hangs_is_ended_with_its_children(tmp_path, monkeypatch, client):
+    client("npm", {}, hang=True)
+    monkeypatch.setattr(pipelines._sources, "_COMMAND_S", 1.0)
+    way = pipelines._sources.ways("ones", _dataset({"kind": "npm", "package": "p", "version": "1"}))[0]
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=r"no end after 1 seconds"):
+        way.obtain(tmp_path)
+    assert time.monotonic() - started < 10, "it must not wait for the child to end by itself"
+    child = int((tmp_path / "child").read_text())
+    while psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() - started < 20, "the child lives on"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("alive", ["address", "client", "own", "mirror"])
+def test_with_every_other_source_dead_the_one_left_is_taken(server, tmp_path, go, client, alive):
+    client("npm", {"p-1.tgz": _tgz("package/data")}, code=0 if alive == "client" else 1)
+    own = tmp_path / "own.npz"
+    if alive == "own":
+        np.savez(own, **{name: array for name, (_, array) in ARRAYS.items()})
+    mirror = tmp_path / "mirror"
+    if alive == "mirror":
+        (mirror / "ones").mkdir(parents=True)
+        (mirror / "ones/p.tgz").write_bytes(_tgz("x"))
+    server.status = None if alive == "address" else 503
+    dataset = _dataset(
+        {"kind": "files", "url": f"{server.url}/data/"}, {"kind": "npm", "package": "p", "version": "1"},
+        {"kind": "file", "path": str(own)},
+    )  # fmt: skip
+    assert unreachable({"ones": dataset}, mirror) == {}
+    go(dataset, mirror=mirror)
     _assert_complete(tmp_path)
 
 
@@ -200,7 +314,8 @@ def test_a_corrupted_answer_is_fetched_anew(server, go, tmp_path):
 def test_a_source_that_stays_wrong_gives_way_to_the_next(server, go, tmp_path, capsys):
     server.bodies["/data/train-labels-idx1-ubyte.gz"] = gzip.compress(_idx(np.zeros(64, np.uint8)))
     go(_dataset({"kind": "files", "url": f"{server.url}/data"},
-                {"kind": "npm", "package": "p", "version": "1", "url": f"{server.url}/p.tgz"}))  # fmt: skip
+                {"kind": "npm", "package": "p", "version": "1"},
+                {"kind": "archive", "url": f"{server.url}/p.tgz"}))  # fmt: skip
     _assert_complete(tmp_path)
     out = capsys.readouterr().out
     assert "train-labels-idx1-ubyte has sha256" in out
@@ -217,7 +332,8 @@ def test_server_errors_are_retried_but_not_for_ever(server, go, tmp_path):
 def test_when_all_fail_the_error_says_why_and_what_to_do(server, go, tmp_path):
     dataset = _dataset(
         {"kind": "files", "url": f"{server.url}/nowhere"},
-        {"kind": "npm", "package": "p", "version": "1.2", "url": "http://127.0.0.1:9/p.tgz"},
+        {"kind": "npm", "package": "p", "version": "1.2"},
+        {"kind": "archive", "url": "http://127.0.0.1:9/p.tgz"},
     )
     with pytest.raises(SourceError) as caught:
         go(dataset)
@@ -234,7 +350,7 @@ def test_when_all_fail_the_error_says_why_and_what_to_do(server, go, tmp_path):
     assert len(server.requests) == 1  # 404 and a refused connection are final
 
 
-@pytest.mark.parametrize("form", ["plain", "gz", "tgz", "deb"])
+@pytest.mark.parametrize("form", ["plain", "gz", "tgz", "deb", "npy"])
 def test_a_mirror_is_the_last_resort(server, go, tmp_path, form):
     folder = tmp_path / "mirror/ones"
     folder.mkdir(parents=True)
@@ -243,7 +359,10 @@ def test_a_mirror_is_the_last_resort(server, go, tmp_path, form):
         (folder / f"package.{form}").write_bytes(_tgz("x") if form == "tgz" else _deb())
     else:
         for file, array in ARRAYS.values():
-            if form == "gz":
+            if form == "npy":
+                (name,) = [name for name, (other, _) in ARRAYS.items() if other == file]
+                np.save(folder / f"{name}.npy", array)
+            elif form == "gz":
                 (folder / f"{file}.gz").write_bytes(gzip.compress(_idx(array)))
             else:
                 (folder / file).write_bytes(_idx(array))
@@ -291,9 +410,9 @@ def test_a_target_that_cannot_be_written(server, go, tmp_path):
     assert server.requests == []
 
 
-def test_a_failing_package_manager_gives_its_last_words(server, tmp_path, monkeypatch):
-    monkeypatch.setattr("shutil.which", lambda name: name)
-    way = pipelines._sources._command("sh", "-c", "echo first; echo no such package; exit 7")
+def test_a_failing_package_manager_gives_its_last_words(tmp_path, client):
+    client("npm", {}, says="first\nno such package", code=7)
+    way = pipelines._sources.ways("ones", _dataset({"kind": "npm", "package": "p", "version": "1"}))[0]
     with pytest.raises(SourceError, match="exit code 7: no such package"):
         way.obtain(tmp_path)
 
@@ -308,7 +427,7 @@ def test_a_source_package_whose_files_have_other_names(server, go, tmp_path):
     pin = {"file": "a.data", "packaged": "packaged.csv", "format": "bytes"}
     dataset = {
         "title": "T", "licence": "L", "arrays": {"a": pin | {"sha256": hashlib.sha256(b"1,2").hexdigest()}},
-        "sources": [{"kind": "pypi", "package": "p", "version": "1", "url": f"{server.url}/p-1.tar.gz"}],
+        "sources": [{"kind": "archive", "url": f"{server.url}/p-1.tar.gz"}],
     }  # fmt: skip
     go(dataset)
     assert np.load(tmp_path / "raw/ones/a.npy").tobytes() == b"1,2"
@@ -319,41 +438,93 @@ def test_an_unknown_format_or_kind_is_refused(server, go):
     dataset["arrays"]["train_labels"]["format"] = "csv"
     with pytest.raises(ValueError, match=r"`format` must be idx, bytes, cifar100_images or .* found 'csv'"):
         go(dataset)
-    with pytest.raises(ValueError, match="must be files, archive, npm, pypi or deb, found 'ftp'"):
+    with pytest.raises(ValueError, match=r"sources\[0\]\.kind` must be one of files, .* found 'ftp'"):
         go(_dataset({"kind": "ftp", "url": server.url}))
 
 
-def test_nothing_had_and_something_wrong_are_told_apart(server, go, tmp_path):
-    nowhere = {"kind": "files", "url": f"{server.url}/nowhere"}
-    with pytest.raises(AbsentError):
-        go(_dataset(nowhere))
-    server.bodies["/data/train-labels-idx1-ubyte.gz"] = gzip.compress(_idx(np.zeros(64, np.uint8)))
-    with pytest.raises(SourceError) as caught:
-        go(_dataset({"kind": "files", "url": f"{server.url}/data"}, nowhere))
-    assert not isinstance(caught.value, AbsentError)
-    (tmp_path / "mirror/ones").mkdir(parents=True)  # a mirror that lacks the files is a mistake, not an absence
-    with pytest.raises(SourceError) as caught:
-        go(_dataset(nowhere), mirror=tmp_path / "mirror")
-    assert not isinstance(caught.value, AbsentError)
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"kind": "npm", "package": "p"}, r"`datasets.ones.sources\[0\]` must hold `version`"),
+        ({"kind": "npm", "package": "p", "version": "1", "url": "x"}, r"`datasets.ones.sources\[0\].url` is no field"),
+        (
+            {"kind": "npm", "package": "p", "version": 1.2},
+            r"sources\[0\].version` must be text, in quotes .* found 1.2",
+        ),
+        ({"kind": "python", "function": "load_digits"}, "must be written module:function, found 'load_digits'"),
+    ],
+)
+def test_a_source_written_wrongly_is_refused(go, source, said):
+    with pytest.raises(ValueError, match=said):
+        go(_dataset(source))
+    with pytest.raises(ValueError, match=r"`datasets.ones.optional` is no field of it"):
+        go(_dataset() | {"optional": True})
+
+
+@pytest.mark.parametrize("missing", ["file", "sha256"])
+def test_what_is_downloaded_must_be_pinned(server, go, missing):
+    dataset = _files(server)
+    del dataset["arrays"]["train_labels"][missing]
+    with pytest.raises(ValueError, match=r"`datasets\.ones\.arrays\.train_labels` must hold `file` and `sha256`"):
+        go(dataset)
+    assert server.requests == []
+
+
+def test_a_trickle_is_given_up(server, go, monkeypatch):
+    monkeypatch.setattr(pipelines._download, "_SLOW_S", 0.3)
+    server.trickle = True
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=r"only \d+ bytes came in 0\.3 seconds"):
+        go(_files(server))
+    assert time.monotonic() - started < 5
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(go, silent, monkeypatch):
+    monkeypatch.setattr(pipelines._download, "_READ_S", 0.1)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(SourceError, match=rf"{silent}p\.tgz: no answer"):
+        go(_dataset({"kind": "archive", "url": f"{silent}p.tgz"}))
 
 
 def test_asking_downloads_nothing(server, go, tmp_path, capsys):
     raw, nowhere = tmp_path / "raw", {"kind": "files", "url": f"{server.url}/nowhere"}
-    with pytest.raises(AbsentError, match=r"GRADSURGERY_MIRROR: not set\n.*the server answered 404\nBy hand"):
-        check("ones", _dataset(nowhere), raw, None)
-    with pytest.raises(AbsentError, match="no folder"):
-        check("ones", _dataset(nowhere), raw, tmp_path)
-    with pytest.raises(AbsentError, match=r"http://127.0.0.1:9/p\.tgz: no connection"):
-        check("ones", _dataset({"kind": "archive", "url": "http://127.0.0.1:9/p.tgz"}), raw, None)
+    with pytest.raises(SourceError, match=r"the server answered 404\n.*GRADSURGERY_MIRROR: not set\nBy hand"):
+        check("ones", _dataset(nowhere), raw, tmp_path, None)
+    with pytest.raises(SourceError, match="no folder"):
+        check("ones", _dataset(nowhere), raw, tmp_path, tmp_path)
     server.requests.clear()
-    check("ones", _dataset(nowhere, *_files(server)["sources"]), raw, None)
-    assert [wanted for _, wanted in server.requests] == ["bytes=0-0"] * 2
-    assert f"could be had from {server.url}/data/" in capsys.readouterr().out
+    check("ones", _dataset(nowhere, *_files(server)["sources"]), raw, tmp_path, None)
+    assert {wanted for _, wanted in server.requests} == {"bytes=0-0"}
+    assert "ones: could be had." in capsys.readouterr().out
     assert not raw.exists()
     go(_files(server))
     server.requests.clear()
-    check("ones", _dataset(nowhere), raw, None)
+    check("ones", _dataset(nowhere), raw, tmp_path, None)
     assert server.requests == []
+
+
+def test_all_are_asked_side_by_side_and_nobody_is_waited_for(server, silent, monkeypatch):
+    hanging, dead = {"kind": "archive", "url": f"{silent}p.tgz"}, {"kind": "archive", "url": "http://127.0.0.1:9/p"}
+    datasets = {f"hanging{n}": _dataset(hanging, dead) for n in range(5)}
+    datasets |= {"dead": _dataset(dead), "open": _dataset(hanging, dead, *_files(server)["sources"])}
+    started = time.monotonic()
+    found = unreachable(datasets, None, 0.6)
+    assert time.monotonic() - started < 2
+    assert sorted(found) == ["dead", *(f"hanging{n}" for n in range(5))]
+    assert found["hanging0"][0] == f"{silent}p.tgz: no answer"
+    assert found["dead"] == ["http://127.0.0.1:9/p: no connection (ConnectionError)", "GRADSURGERY_MIRROR: not set"]
+    # without a hanging one nobody waits at all
+    started = time.monotonic()
+    unreachable({"dead": datasets["dead"], "ones": _files(server)}, None, 60)
+    assert time.monotonic() - started < 5
+
+
+def test_a_mirror_that_is_no_folder_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("GRADSURGERY_MIRROR", str(tmp_path / "none"))
+    with pytest.raises(ValueError, match=r"`GRADSURGERY_MIRROR` must be a folder, found '.*none'"):
+        mirror_folder()
+    monkeypatch.setenv("GRADSURGERY_MIRROR", "")
+    assert mirror_folder() is None
 
 
 @pytest.mark.parametrize("options", [[], ["--check"]])
@@ -365,28 +536,34 @@ def test_the_exit_code_says_that_nothing_could_be_had(server, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("GRADSURGERY_MIRROR", raising=False)
+    monkeypatch.setenv(CHECKED, sha256_of(tmp_path / "params.yaml"))  # the lines of the table are no part of this
     monkeypatch.setattr("sys.argv", ["fetch", "mnist", *options])
     assert main() == 3
     assert "set GRADSURGERY_MIRROR=<any>:" in capsys.readouterr().err
 
 
-def test_real_data_is_what_is_pinned():
+def _real(name):
+    """The folder of a real data set, in the checkout or in a workspace of it."""
     root = Path(__file__).parents[2]
-    if not (root / "data/raw/mnist").is_dir():
-        pytest.skip("data/raw/mnist is not there: run `dvc repro fetch@mnist`")
-    images = np.load(root / "data/raw/mnist/train_images.npy")
-    labels = np.load(root / "data/raw/mnist/train_labels.npy")
+    for folder in (root, *root.glob("workspaces/*")):
+        if (folder / "data/raw" / name).is_dir():
+            return folder / "data/raw" / name
+    pytest.skip(f"{name} is not there: run `make repro`")
+
+
+def test_real_data_is_what_is_pinned():
+    folder = _real("mnist")
+    images = np.load(folder / "train_images.npy")
+    labels = np.load(folder / "train_labels.npy")
     assert images.shape == (60_000, 28, 28)
     assert images.mean() == pytest.approx(33.318, abs=1e-3)
     assert np.bincount(labels).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 
 
 def test_the_real_cifar100_is_complete_and_in_order():
-    root = Path(__file__).parents[2]
-    if not (root / "data/raw/cifar100").is_dir():
-        pytest.skip("data/raw/cifar100 is not there: set GRADSURGERY_MIRROR if need be, run `dvc repro fetch@cifar100`")
-    images = np.load(root / "data/raw/cifar100/train_images.npy")
-    labels = np.load(root / "data/raw/cifar100/train_labels.npy")
+    folder = _real("cifar100")
+    images = np.load(folder / "train_images.npy")
+    labels = np.load(folder / "train_labels.npy")
     assert images.shape == (50_000, 32, 32, 3)
     np.testing.assert_array_equal(labels, np.repeat(np.arange(100), 500))
     np.testing.assert_allclose(images.mean((0, 1, 2)) / 255, [0.50708, 0.48655, 0.44092], atol=1e-5)

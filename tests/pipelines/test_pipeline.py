@@ -1,15 +1,23 @@
 """The pipeline as a user meets it: run, run again, edit one method, pull the plug."""
 
+import gzip
+import http.server
 import json
 import os
+import shutil
 import signal
+import socket
 import sys
+import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 import yaml
 
+import pipelines.repro
+from pipelines._params import CHECKED, sha256_of
 from tests.pipelines.conftest import Checkout
 
 pytestmark = pytest.mark.slow
@@ -17,9 +25,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def done(checkout):
-    """The checkout after one `make repro`, committed."""
+    """The checkout after one `make repro`, its results recorded, committed, and put in place from DVC's cache."""
     checkout.first = checkout.python("-m", "pipelines.repro", "--jobs", "2")
+    checkout.untouched = checkout.run("git", "status", "--porcelain").stdout
+    checkout.second = checkout.python("-m", "pipelines.repro", "--record")
     checkout.commit()
+    checkout.run("dvc", "checkout", "-q")
     return checkout
 
 
@@ -40,10 +51,10 @@ def _stale(checkout):
 
 
 def _trainers(checkout):
-    found = []
+    found, work = [], str(checkout.root / "workspaces/smoke")
     for process in psutil.process_iter():
         try:
-            if {"pipelines.train", "pipelines._warm"} & set(process.cmdline()) and process.cwd() == str(checkout.root):
+            if {"pipelines.train", "pipelines._warm"} & set(process.cmdline()) and process.cwd() == work:
                 found.append(process)
         except psutil.Error:
             continue
@@ -68,9 +79,18 @@ def test_a_fresh_clone_ends_with_a_report_and_a_summary(done, params):
     assert f"{len(experiments)} experiments, {len(experiments)} trained now" in done.first.stdout
 
 
+def test_a_run_leaves_what_git_knows_alone_until_it_is_recorded(done):
+    assert done.untouched == ""
+    assert "0 trained now" in done.second.stdout
+    assert f"files in {done.root}: commit reports/, README.md and the dvc.lock files together" in done.second.stdout
+    work = done.root / "workspaces/smoke"
+    for path in [*(work / "reports").rglob("[!.]*"), *work.rglob("dvc.lock")]:
+        if path.is_file() and path.name != "skipped.json":
+            assert (done.root / path.relative_to(work)).read_bytes() == path.read_bytes(), path
+
+
 def test_the_second_run_runs_nothing(done):
-    assert "Running stage" not in done.run("dvc", "repro").stdout
-    assert "0 trained now" in done.python("-m", "pipelines.repro").stdout
+    assert "Running stage" not in done.run("dvc", "repro").stdout, "in place, after `dvc checkout`"
     assert "Running stage" not in done.run("dvc", "repro", "--dry", "--allow-missing").stdout
 
 
@@ -139,15 +159,14 @@ def test_a_checkpoint_of_other_settings_is_not_continued(clean, params):
     assert "epoch 1/4" in printed
 
 
-@pytest.mark.parametrize("share", [0.6, 0.02])
-@pytest.mark.parametrize("name", ["dvc.lock", "pipelines/multi_mnist/dvc.lock"])
-def test_a_truncated_lock_is_named_and_restored(clean, name, share):
-    lock = clean.root / name
+@pytest.mark.parametrize(("name", "share"), [("dvc.lock", 0.02), ("pipelines/multi_mnist/dvc.lock", 0.6)])
+def test_a_truncated_lock_is_named_and_made_again(clean, name, share):
+    lock = clean.root / "workspaces/smoke" / name
     whole = lock.read_bytes()
     lock.write_bytes(whole[: int(len(whole) * share)])
     again = clean.python("-m", "pipelines.repro")
-    assert f"warning: {name} was cut off by a kill; restored from Git" in again.stderr
-    assert lock.read_bytes() == whole
+    assert f"warning: workspaces/smoke/{name} was cut off by a kill; removed" in again.stderr
+    assert yaml.safe_load(lock.read_bytes()) == yaml.safe_load(whole)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
@@ -156,8 +175,9 @@ def test_no_trainer_outlives_an_interrupted_run(clean, sent):
     # An epoch lasts longer than a trainer may outlive its driver: one that prints would die of the broken pipe alone.
     changed["problems"]["cagrad_toy"]["smoke"]["steps"] = 600_000 + 4 * sent
     (clean.root / "params.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
-    checkpoints = list((clean.root / "runs").glob("cagrad_toy-*/*.pt"))
+    checkpoints = list((clean.root / "workspaces/smoke/runs").glob("cagrad_toy-*/*.pt"))
     before = max(path.stat().st_mtime_ns for path in checkpoints)
+    known = clean.run("git", "status", "--porcelain").stdout
     driver = clean.start(sys.executable, "-m", "pipelines.repro", "--jobs", "2")
 
     def training():
@@ -175,6 +195,30 @@ def test_no_trainer_outlives_an_interrupted_run(clean, sent):
         driver.kill()
         driver.communicate()
     assert driver.returncode in (130, -signal.SIGKILL)
+    assert clean.run("git", "status", "--porcelain").stdout == known
+
+
+@pytest.mark.parametrize(("sent", "after"), [(signal.SIGKILL, 0.5), (signal.SIGINT, 2.5), (signal.SIGTERM, 5.0)])
+def test_git_knows_nothing_of_an_interrupt(clean, sent, after):
+    with open(clean.root / "src/gradsurgery/aggregators/pcgrad.py", "a", encoding="utf-8") as file:
+        file.write(f"\n# edited, {after}\n")
+    clean.commit()
+    driver = clean.start(sys.executable, "-m", "pipelines.repro", "--jobs", "2")
+    time.sleep(after)
+    os.kill(driver.pid, sent)
+    driver.communicate()
+    assert driver.returncode != 0, "it was over before it was interrupted"
+    assert clean.run("git", "status", "--porcelain").stdout == ""
+    clean.run("git", "reset", "-q", "--hard", "HEAD~1")
+
+
+def test_a_stage_that_fails_in_place_leaves_what_it_should_replace(clean):
+    source = clean.root / "src/gradsurgery/aggregators/pcgrad.py"
+    source.write_text(source.read_text(encoding="utf-8") + "\nraise RuntimeError('not today')\n", encoding="utf-8")
+    failed = clean.run("dvc", "repro", "-s", "pipelines/cagrad_toy/dvc.yaml:train@pcgrad", check=False)
+    assert failed.returncode != 0
+    assert "not today" in failed.stderr + failed.stdout
+    assert clean.run("git", "status", "--porcelain").stdout == " M src/gradsurgery/aggregators/pcgrad.py\n"
 
 
 def test_another_scale_leaves_this_one_alone(clean):
@@ -195,23 +239,97 @@ def test_another_scale_leaves_this_one_alone(clean):
     )
 
 
-def test_a_missing_optional_data_set_skips_its_problems_at_smoke_scale(checkout, params, tmp_path):
-    root = tmp_path / "clone"
-    checkout.run("git", "clone", "-q", str(checkout.root), str(root))
-    changed = yaml.safe_load((root / "params.yaml").read_text())
-    changed["datasets"]["digits"]["optional"] = True
-    (root / "params.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
-    bare = Checkout(root, tmp_path / "no-mirror")
-    printed = bare.python("-m", "pipelines.repro", "--jobs", "2").stdout
-    assert "warning: skipping multi_mnist: data set digits could not be had" in printed
-    assert "SKIPPED  multi_mnist: their data set could not be had" in printed
-    wanted = {f"cagrad_toy-{key}.jsonl" for key in params["experiments"]["cagrad_toy"]}
-    assert {path.name for path in (root / "reports/history").iterdir()} >= wanted
-    changed["datasets"]["digits"]["optional"] = False
-    (root / "params.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
-    refused = bare.python("-m", "pipelines.repro", "--jobs", "2", check=False)
+@pytest.fixture(scope="module")
+def bare(done, tmp_path_factory):
+    """A fresh clone of the committed state on a machine that has no data, and no mirror."""
+    root = tmp_path_factory.mktemp("bare") / "clone"
+    done.run("git", "clone", "-q", str(done.root), str(root))
+    made = Checkout(root, Path())
+    del made.environment["GRADSURGERY_MIRROR"]
+    return made
+
+
+def _sources(checkout, *sources):
+    changed = yaml.safe_load((checkout.root / "params.yaml").read_text())
+    changed["datasets"]["digits"]["sources"] = list(sources)
+    (checkout.root / "params.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
+    checkout.commit()
+
+
+def test_a_data_set_that_cannot_be_had_costs_its_own_problems_until_it_comes(bare, done):
+    before = _histories(bare)
+    _sources(bare, {"kind": "archive", "url": "http://127.0.0.1:9/digits.tgz"})
+    lacking = bare.python("-m", "pipelines.repro", "--jobs", "2", "--strict")
+    assert lacking.stdout.splitlines()[-1] == (
+        "not rerun here: 2 experiments of 1 problems (data set digits: http://127.0.0.1:9/digits.tgz: no connection "
+        "(ConnectionError), GRADSURGERY_MIRROR: not set)"
+    )
+    assert "no source gave the data set digits" in lacking.stderr
+    assert "into a folder <any>/digits/ and set GRADSURGERY_MIRROR=<any>" in lacking.stderr
+    assert bare.run("git", "status", "--porcelain").stdout == ""
+    work = bare.root / "workspaces/smoke"
+    histories = {path.name: path.read_bytes() for path in (work / "reports/history").iterdir()}
+    assert histories == before, "what was not rerun keeps its committed history, what was comes out the same"
+    page = (work / "reports/index.html").read_text()
+    assert "Committed, not rerun on this machine, as their data could not be had: MultiMNIST." in page
+    assert 'MultiMNIST <span class="soft">(committed, not rerun on this machine)</span></h3>' in page
+    assert "not rerun on this machine" not in (bare.root / "reports/index.html").read_text()
+    bare.environment["GRADSURGERY_MIRROR"] = done.environment["GRADSURGERY_MIRROR"]
+    told = bare.python("-m", "pipelines.repro", "--jobs", "2").stdout
+    del bare.environment["GRADSURGERY_MIRROR"]
+    assert "4 experiments, 2 trained now" in told
+    assert "not rerun" not in told + (work / "reports/index.html").read_text()
+    assert bare.run("git", "status", "--porcelain").stdout == ""
+    shutil.rmtree(work / "data/raw/digits")
+
+
+def test_wrong_bytes_cost_no_more_and_recording_wants_everything(bare, tmp_path):
+    class Wrong(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(gzip.compress(b"nothing of the sort"))
+
+        def log_message(self, format, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Wrong) as served:
+        threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{served.server_port}/digits/"
+        _sources(bare, {"kind": "files", "url": url})
+        refused = bare.python("-m", "pipelines.repro", "--record", check=False)
+        served.shutdown()
     assert refused.returncode == 1
-    assert "GRADSURGERY_MIRROR" in refused.stderr
+    assert "idx3-ubyte is no IDX file of bytes" in refused.stderr
+    assert "error: `--record` needs a complete run, found none of the data set digits." in refused.stderr
+    assert "not rerun here: 2 experiments of 1 problems (data set digits: http" in refused.stdout
+    assert bare.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_required_data_are_missed_before_any_work_and_in_bounded_time(bare):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never answers
+        _sources(bare, {"kind": "archive", "url": f"http://127.0.0.1:{silent.getsockname()[1]}/digits.tgz"})
+        started = time.monotonic()
+        done = bare.python("-m", "pipelines.repro", "--require-data", check=False)
+        assert time.monotonic() - started < 30
+    assert done.returncode == 1
+    assert "digits.tgz: no answer" in done.stderr
+    assert "error: `--require-data` needs every data set, found none of digits" in done.stderr
+    assert "evaluate and report" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--jobs", "-1"], "`--jobs` must be a whole number from 1 to 1024, found '-1'."),
+        (["--jobs", "1000000"], "`--jobs` must be a whole number from 1 to 1024, found '1000000'."),
+        (["--per-gpu", "2"], "`--per-gpu` must stand with GRADSURGERY_DEVICE=cuda, found the device 'cpu'."),
+    ],
+)
+def test_a_wrong_option_is_one_sentence(arguments, said, capsys, monkeypatch):
+    monkeypatch.setenv(CHECKED, sha256_of(pipelines.repro.ROOT / "params.yaml"))  # its lines are no part of this
+    assert pipelines.repro.main(arguments) == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
 
 
 def test_dvc_commands_say_something(clean):

@@ -55,6 +55,8 @@ def _counting(monkeypatch, stop=None):
 
 
 def test_a_whole_study_is_fair_complete_and_free_of_the_clock(folder, capsys):
+    (folder / "workspaces/laptop").mkdir(parents=True)
+    (folder / "data").rename(folder / "workspaces/laptop/data")  # where `make repro` prepares them
     assert main(["--jobs", "1"]) == 0
     lines = DONE.read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]

@@ -1,10 +1,12 @@
-"""A dvc.lock that ends before its time is told from a whole one, wherever it was cut."""
+"""A run's own folder: what it starts from, what it keeps, and which lock was cut off, wherever it was cut."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from pipelines._workspace import cut_locks
+from pipelines._workspace import checkout, cut_locks, prepared, workspace
 
 LOCK = """\
 schema: '2.0'
@@ -44,3 +46,86 @@ def test_every_cut_but_one_between_two_stages_is_seen(tmp_path: Path, length: in
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.write_text(LOCK[:length])
         assert cut_locks(tmp_path)[-1] == lock
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A checkout with a scale, two committed histories, a study, a page, locks and a README."""
+    root = tmp_path / "checkout"
+    for name, text in {
+        "params.yaml": "# one\nscale: laptop\n", ".gitignore": "/workspaces/\n/data/raw/\n/runs/\n", "src/a.py": "1\n",
+        "README.md": "ours\n", "dvc.lock": LOCK, "pipelines/p/dvc.lock": LOCK, "reports/index.html": "page\n",
+        "reports/history/p-a.jsonl": "old\n", "reports/history/p-b.jsonl": "old\n", "reports/costs/p-a.json": "old\n",
+        "reports/study/p.jsonl": "old\n", "reports/study/costs/p.json": "old\n",
+    }.items():  # fmt: skip
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    return root
+
+
+def test_the_committed_scale_starts_from_the_checkout_and_follows_it(tree: Path) -> None:
+    here = workspace(tree, "laptop")
+    committed = {p.relative_to(tree) for p in tree.rglob("*") if p.is_file()} - {Path("params.yaml")}
+    for name in committed:
+        if name.parts[0] not in (".git", "workspaces"):
+            assert (here / name).read_bytes() == (tree / name).read_bytes(), name
+    (here / "runs/p-a").mkdir(parents=True)
+    (here / "runs/p-a/seed-0.json").write_text("{}")
+    (here / "reports/history/p-a.jsonl").write_text("trained here\n")
+    (here / "reports/index.html").write_text("page of here\n")
+    (here / "dvc.lock").write_text(LOCK.replace("size: 60", "size: 61"))
+    for name in ("history/p-a.jsonl", "history/p-b.jsonl", "costs/p-a.json", "study/p.jsonl", "study/costs/p.json"):
+        (tree / "reports" / name).write_text("moved on\n")
+    workspace(tree, "laptop")
+    assert (here / "reports/history/p-a.jsonl").read_text() == "trained here\n"
+    assert (here / "reports/costs/p-a.json").read_text() == "old\n"
+    assert (here / "reports/index.html").read_text() == "page of here\n"
+    assert "size: 61" in (here / "dvc.lock").read_text()
+    for name in ("history/p-b.jsonl", "study/p.jsonl", "study/costs/p.json"):
+        assert (here / "reports" / name).read_text() == "moved on\n"
+    (here / "runs/study").mkdir()
+    (here / "runs/study/p.jsonl").write_text("")
+    (tree / "reports/study/p.jsonl").write_text("once more\n")
+    workspace(tree, "laptop")
+    assert (here / "reports/study/p.jsonl").read_text() == "moved on\n"
+
+
+def test_another_scale_takes_the_data_and_no_results(tree: Path) -> None:
+    (tree / "data/raw/digits").mkdir(parents=True)
+    (tree / "data/raw/digits/images.npy").write_bytes(b"0123")
+    here = workspace(tree, "smoke")
+    assert (here / "params.yaml").read_text() == "# one\nscale: smoke\n"
+    assert (here / "dvc.lock").read_text() == LOCK
+    assert not (here / "pipelines/p/dvc.lock").exists()
+    assert [path for path in (here / "reports").rglob("*") if path.is_file()] == []
+    shared = here / "data/raw/digits/images.npy"
+    assert shared.samefile(tree / "data/raw/digits/images.npy")
+    shutil.rmtree(tree / "data")
+    assert workspace(tree, "paper").joinpath("data/raw/digits/images.npy").read_bytes() == b"0123"
+
+
+def test_a_cut_lock_is_neither_kept_nor_taken_over(tree: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    here = workspace(tree, "laptop")
+    (here / "dvc.lock").write_text(LOCK[:80])
+    workspace(tree, "laptop")
+    assert capsys.readouterr().err == "warning: workspaces/laptop/dvc.lock was cut off by a kill; removed.\n"
+    assert (here / "dvc.lock").read_text() == LOCK
+    (here / "dvc.lock").unlink()
+    (tree / "dvc.lock").write_text(LOCK[:80])
+    assert not (workspace(tree, "laptop") / "dvc.lock").exists()
+
+
+def test_prepared_arrays_are_found_wherever_they_were_made(tree: Path) -> None:
+    assert prepared(tree, "p") == tree / "data/processed/p"
+    (tree / "workspaces/laptop/data/processed/p").mkdir(parents=True)
+    assert prepared(tree, "p") == tree / "workspaces/laptop/data/processed/p"
+    (tree / "data/processed/p").mkdir(parents=True)
+    assert prepared(tree, "p") == tree / "data/processed/p"
+    assert checkout(tree) == checkout(tree / "workspaces/laptop") == tree
+
+
+def test_what_is_no_checkout_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(ValueError, match="must be a Git checkout"):
+        workspace(tmp_path, "smoke")

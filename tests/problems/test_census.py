@@ -12,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from gradsurgery.core.discovery import build
 from gradsurgery.problems.census import COLUMNS, CONTINUOUS, NOMINAL, prepare
+from pipelines._workspace import prepared
 
 _ROOT = Path(__file__).parents[2]
 
@@ -232,9 +233,9 @@ def test_more_rows_than_there_are_is_refused(arrays):
 
 @pytest.fixture(scope="module")
 def real():
-    folder = _ROOT / "data/processed/census"
+    folder = prepared(_ROOT, "census")
     if not folder.is_dir():
-        pytest.skip("data/processed/census is not there: run `dvc repro prepare@census`")
+        pytest.skip("data/processed/census is not there: run `make repro`")
     return {path.stem: np.load(path, mmap_mode="r") for path in folder.glob("*.npy")}
 
 

@@ -9,6 +9,7 @@ import torch
 
 from gradsurgery.core.discovery import build
 from gradsurgery.problems.overlay import prepare
+from pipelines._workspace import prepared
 
 _ROOT = Path(__file__).parents[2]
 
@@ -189,8 +190,8 @@ def test_more_pictures_than_there_are_is_refused(arrays):
 
 
 def test_real_data_has_the_papers_sizes():
-    folder = _ROOT / "data/processed/multi_fashion_mnist"
+    folder = prepared(_ROOT, "multi_fashion_mnist")
     if not folder.is_dir():
-        pytest.skip("data/processed/multi_fashion_mnist is not there: run `dvc repro prepare@multi_fashion_mnist`")
+        pytest.skip("data/processed/multi_fashion_mnist is not there: run `make repro`")
     sizes = {split: np.load(folder / f"{split}_labels.npy", mmap_mode="r").shape for split in ("train", "val", "test")}
     assert sizes == {"train": (108_000, 2), "val": (12_000, 2), "test": (20_000, 2)}

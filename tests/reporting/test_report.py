@@ -116,6 +116,24 @@ def test_problems_of_every_kind_of_metric_are_reported(others: Path) -> None:
     assert "| -0.0" in better
 
 
+def test_problems_that_were_not_rerun_are_marked_and_no_others(judged: Path) -> None:
+    words = "ommitted, not rerun on this machine"
+    marks = judged / "reports/skipped.json"
+    marks.write_text('["cagrad_toy", "multi_fashion_mnist"]')
+    assert report.main(["--root", str(judged)]) == 0
+    page = (judged / "reports/index.html").read_text()
+    titles = re.findall(r">([^<>]+)(?:</a>)? <span class=\"soft\">\(committed, not rerun on this machine\)", page)
+    assert set(titles) == {"Multi-Fashion+MNIST", "landscape of CAGrad"}
+    said = re.search(r"Committed, not rerun on this machine, as their data could not be had: ([^<]*)\.</p>", page)
+    assert said is not None
+    assert set(said[1].split(", ")) == set(titles)
+    marked = [line for line in (judged / "README.md").read_text().splitlines() if words in line]
+    assert {line.split(" | ")[0] for line in marked} == {"| CAGrad"}
+    marks.unlink()
+    assert report.main(["--root", str(judged)]) == 0
+    assert words.encode() not in b"".join(outputs(judged).values())
+
+
 @pytest.fixture
 def stale(judged: Path) -> Path:
     """A figure that an earlier report left for an experiment that is no more."""

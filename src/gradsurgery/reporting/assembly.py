@@ -36,6 +36,8 @@ from gradsurgery.reporting.study import Trial
 from gradsurgery.reporting.style import NAMES, SECTIONS, png
 from gradsurgery.reporting.tables import Linked, source
 
+NOT_RERUN = "committed, not rerun on this machine"
+
 
 @dataclasses.dataclass(frozen=True)
 class Sources:
@@ -46,6 +48,7 @@ class Sources:
         papers: the published records.
         datasets, declared: `datasets` and `problems` of params.yaml.
         studies: the trials of `make study`, by problem.
+        skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
 
     groups: Groups
@@ -55,6 +58,7 @@ class Sources:
     datasets: Mapping[str, Mapping[str, Any]]
     declared: Mapping[str, Mapping[str, Any]]
     studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
+    skipped: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,8 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     data = [p for p in everything if p not in toys]
     out = Output(pool)
     findings = verdicts.find(sources.papers, sources.groups, sources.metrics, gone)
+    if sources.skipped:
+        findings = {key: [_marked(f, sources) for f in group] for key, group in findings.items()}
     headlines = [f for group in findings.values() for f in group if f.record.headline]
     known = {paper.key: paper for paper in sources.papers}
     made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known, sources.studies))
@@ -104,6 +110,8 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
         "data": cards.data(sources.groups, data, sources.datasets, sources.declared),
         "deviations": out.table("deviations", deviations.deviations(sources.groups, sources.metrics, data)),
         "environment": costing.environment(sources.costs),
+        "skipped": [title(problem) for problem in everything if problem in sources.skipped],
+        "not_rerun": NOT_RERUN,
     }
     out.table("published-vs-ours", findings_table(headlines))
     out.files["verdict.json"] = (
@@ -141,6 +149,15 @@ def _paper(
         "doubts": list(dict.fromkeys(_doubt(f.record) for f in found if f.record.doubtful)),
         "ledger": _ledger(paper, found) if paper else "",
     }  # fmt: skip
+
+
+def _marked(finding: Finding, sources: Sources) -> Finding:
+    """A finding that rests on a problem that was not rerun here says so where it says its scale."""
+    answer = finding.record.answered_by
+    names = [name for name in (answer.experiment, answer.minus) if name in sources.groups] if answer else []
+    if any(sources.groups[name][0].problem in sources.skipped for name in names if name):
+        return dataclasses.replace(finding, where=f"{finding.where}, {NOT_RERUN}")
+    return finding
 
 
 def _doubt(record: Record) -> str:

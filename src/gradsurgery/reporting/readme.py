@@ -31,9 +31,21 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def with_block(text: str, findings: Sequence[Finding]) -> str:
     """`text` with the block between the markers replaced. Raises ValueError unless each marker stands there once."""
+    before, _, after = _parts(text)
+    return f"{before}{START}\n\n{markdown(findings_table(findings))}\n{END}{after}"
+
+
+def with_block_of(text: str, other: str) -> str:
+    """`text` with the block that `other` has. Raises ValueError unless each marker stands once in both."""
+    before, _, after = _parts(text)
+    return f"{before}{START}{_parts(other)[1]}{END}{after}"
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """What stands before, between and behind the markers."""
     for marker in (START, END):
         if text.count(marker) != 1:
             raise ValueError(f"`{marker}` must appear once in the README, found {text.count(marker)} times.")
     before, rest = text.split(START)
-    after = rest.split(END)[1]
-    return f"{before}{START}\n\n{markdown(findings_table(findings))}\n{END}{after}"
+    block, after = rest.split(END)
+    return before, block, after
