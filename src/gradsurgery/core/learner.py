@@ -182,7 +182,7 @@ class Learner:
         if finite and self.score_layers:
             assert self.surgery.gram is not None
             layers = layer_grams(self.surgery.jacobian, self.surgery.parameters, self.layers)
-            G = np.concatenate([layers, self.surgery.gram[None]])[:, rows][:, :, rows]
+            G = np.concatenate([layers, self.surgery.gram[None]])  # an absent task has cosine 0: no conflict
             self.layer_scores[-1] = (
                 conflict_counts(pair_cosines(G), self.score_layers) + np.array(self.layer_scores[-1])
             ).tolist()
