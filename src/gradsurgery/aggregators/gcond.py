@@ -156,26 +156,23 @@ class GCond(Aggregator, PerTask, Tensorwise):
 
     def recall(self, state: State, tasks: Sequence[int], num_tasks: int) -> State:
         """`previous`, `ema` and the winners; m and t are those of the sum, whoever it was made of."""
-        part = dict(state)
-        if "previous" in state:
-            # Absent winners keep numbers of their own behind those of `tasks`, so that they end a run of victories.
-            places = np.argsort(_order(tasks, num_tasks))
-            rows = {name: state[name][tasks] for name in ("previous", "ema")}
-            part |= {**rows, "history": places[state["history"]]}
-        return part
+        if "previous" not in state:
+            return state
+        # Tasks are numbered anew, absent ones last: as winners they end a run of victories.
+        order = np.argsort(~np.isin(np.arange(num_tasks), tasks), kind="stable")
+        history = np.argsort(order)[state["history"]]
+        return {**state, "previous": state["previous"][tasks], "ema": state["ema"][tasks], "history": history}
 
     def remember(self, state: State | None, part: State, tasks: Sequence[int], num_tasks: int) -> State:
         """Puts the rows back; a task that was never there has no previous gradient and the average length 1."""
-        whole = {} if state is None else state
-        if "previous" not in part:
-            return {**whole, **part}
-        new = part["previous"]
-        previous = whole["previous"] if "previous" in whole else new.new_zeros(num_tasks, new.shape[1])
-        previous[tasks] = new
-        ema = whole["ema"].copy() if "ema" in whole else np.ones(num_tasks)
-        ema[tasks] = part["ema"]
-        numbered = {name: _order(tasks, num_tasks)[part[name]] for name in ("history", "decisions")}
-        return {**whole, **part, "previous": previous, "ema": ema, **numbered}
+        before, whole = state or {}, {**(state or {}), **part}
+        if "previous" in part:
+            whole["previous"] = before.get("previous", part["previous"].new_zeros(num_tasks, part["previous"].shape[1]))
+            whole["ema"] = before.get("ema", np.ones(num_tasks)).copy()
+            whole["previous"][tasks], whole["ema"][tasks] = part["previous"], part["ema"]
+            order = np.argsort(~np.isin(np.arange(num_tasks), tasks), kind="stable")
+            whole |= {name: order[part[name]] for name in ("history", "decisions")}
+        return whole
 
     def _resolve(self, J: Float[Tensor, "K P"], before: State, g: Float[Tensor, " P"]) -> State:
         """Writes the sum of the resolved rows into `g` and returns the state that belongs to them."""
@@ -291,11 +288,6 @@ class GCond(Aggregator, PerTask, Tensorwise):
             ratio = 1.0 if min(length, own) < self.eps else float(length) / own
             parts.append(part.sign() * (min(ratio, self.trust_clip) * self.trust_coef))
         return torch.cat(parts)
-
-
-def _order(tasks: Sequence[int], num_tasks: int) -> np.ndarray:
-    """All tasks, those of the step first."""
-    return np.array([*tasks, *(k for k in range(num_tasks) if k not in tasks)], dtype=np.int64)
 
 
 def _past(J: Float[Tensor, "K P"], previous: Float[Tensor, "K P"] | None, j: int, k: int) -> tuple[float, float]:

@@ -45,8 +45,13 @@ class SharedGradients:
             or first.device != self.d.device
         )
 
-    def renew(self) -> None:
-        """Makes buffers for what is trainable now."""
+    def renew(self, remembered: bool) -> None:
+        """Makes buffers for what is trainable now; refused where a method has `remembered` the old layout."""
+        if remembered:
+            raise ValueError(
+                "`shared` must stay as it was while the method remembers its gradients, found parameters frozen, "
+                "unfrozen or moved: set `state` to None for a new start."
+            )
         self.parameters = _of_one_kind(self.given)
         self._lay_out()
 
@@ -93,6 +98,14 @@ class SharedGradients:
             # Autograd adds in place, and every view counts what is done to it.
             after = list(map(_version, views))
             self.missing = [i for i in self.missing if before[i] == after[i]]
+
+    def refuse_unreached(self) -> None:
+        """One parameter may be out of reach; all are so only where they are not the network's."""
+        if len(self.missing) == len(self.parameters):
+            raise ValueError(
+                f"`shared` must be in the graph of `losses`, found none of {len(self.parameters)} parameters there: "
+                "after load_state_dict(assign=True), or for another network, make the engine anew."
+            )
 
     def write(self, finite: bool) -> None:
         """Adds d to `.grad` of the parameters that some loss reached. A d that is not finite takes its place."""

@@ -91,10 +91,7 @@ class PerTask(ABC):
 
     @abstractmethod
     def recall(self, state: State, tasks: Sequence[int], num_tasks: int) -> State:
-        """The state of `tasks` alone (ascending, out of `num_tasks`); `state` is left as it was.
-
-        What belongs to no task, such as a momentum of d, may be the same tensor, which the call then advances in place.
-        """
+        """The state of `tasks` (ascending, of `num_tasks`) alone; what belongs to no task may be the same tensor."""
 
     @abstractmethod
     def remember(self, state: State | None, part: State, tasks: Sequence[int], num_tasks: int) -> State:

@@ -16,15 +16,17 @@ def several() -> bool:
 
 
 def agree(
-    gradients: Tensor, heads: Sequence[Tensor], flags: Sequence[bool], count: int, witness: Witness
-) -> tuple[list[bool], int, float]:
+    gradients: Tensor, heads: Sequence[Tensor], flags: Sequence[bool], strange: int, witness: Witness
+) -> tuple[list[bool], float]:
     """Averages `gradients` and the heads' over all processes. All then know the same.
 
+    Raises ValueError, in all of them, where one has `strange` parameters.
+
     Returns:
-        Which flags are set anywhere, the sum of the counts, and that of what the witnesses took down.
+        Which flags are set anywhere, and the sum of what the witnesses took down.
     """
     numbers = torch.tensor(
-        [*(p.grad is not None for p in heads), *flags, count, witness.total],
+        [*(p.grad is not None for p in heads), *flags, strange, witness.total],
         dtype=torch.float64,
         device=gradients.device,
     )
@@ -32,7 +34,12 @@ def agree(
     if beside is not None:
         numbers[-1] += beside
     dist.all_reduce(numbers)
-    *anywhere, count, total = numbers.tolist()
+    *anywhere, left_out, total = numbers.tolist()
+    if left_out:
+        raise ValueError(
+            "`heads` must hold every parameter besides `shared` that the losses train, or processes drift apart, found "
+            f"{int(left_out)} left out over all processes."
+        )
     # A head without a gradient here may have one elsewhere; without one anywhere it stays None, and Adam skips it.
     tensors = [gradients]
     for parameter, there in zip(heads, anywhere, strict=False):
@@ -42,7 +49,7 @@ def agree(
     for tensor in tensors:
         dist.all_reduce(tensor)
         tensor.div_(dist.get_world_size())
-    return [number > 0.0 for number in anywhere[len(heads) :]], int(count), total
+    return [number > 0.0 for number in anywhere[len(heads) :]], total
 
 
 def strays(losses: Iterable[Tensor], known: Iterable[Tensor]) -> int:

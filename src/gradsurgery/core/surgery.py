@@ -212,7 +212,8 @@ class GradientSurgery:
         source = shared.J if self._per_task and shared.J is not None else shared.d
         if several():
             self._agree(source)
-        self._refuse_strangers()
+        self._checked = True
+        shared.refuse_unreached()
         self._witness.note_gradients(self.heads)
         K, beside = len(self._present), self._witness.beside(source.device)
         tasks = [k for k, there in enumerate(self._present) if there]
@@ -235,11 +236,8 @@ class GradientSurgery:
 
         A snapshot, of what `torch.load` takes by default. Raises TypeError if the method's state holds something else.
         """
-        return to_plain({
-            "method": self.state,
-            "generator": self.generator.bit_generator.state,
-            "skipped_steps": self.skipped_steps,
-        })  # fmt: skip
+        generator = self.generator.bit_generator.state
+        return to_plain({"method": self.state, "generator": generator, "skipped_steps": self.skipped_steps})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where `state_dict` stood, to the bit. The state is copied; an unfinished step is dropped."""
@@ -251,12 +249,7 @@ class GradientSurgery:
     def _begin(self, num_tasks: int, diagnose: bool) -> None:
         shared = self._shared
         if shared.changed():
-            if self.state and isinstance(self.method, Aggregator):
-                raise ValueError(
-                    "`shared` must stay as it was while the method remembers its gradients, found parameters frozen, "
-                    "unfrozen or moved: set `state` to None for a new start."
-                )
-            shared.renew()
+            shared.renew(remembered=bool(self.state) and isinstance(self.method, Aggregator))
         self._diagnose = diagnose
         self._per_task = diagnose or not isinstance(self.method, Scalarization)
         self._present = [False] * num_tasks
@@ -266,25 +259,10 @@ class GradientSurgery:
         """Averages the gradients over processes; tasks, parameters and numbers are then the same for all of them."""
         shared, K = self._shared, len(self._present)
         reached = [i not in set(shared.missing) for i in range(len(shared.parameters))]
-        flags, self._strays, total = agree(
-            gradients, self.heads, [*self._present, *reached], self._strays, self._witness
-        )
+        flags, total = agree(gradients, self.heads, [*self._present, *reached], self._strays, self._witness)
         self._witness = Witness(total)
         self._present = flags[:K]
         shared.missing = [i for i, there in enumerate(flags[K:]) if not there]
-
-    def _refuse_strangers(self) -> None:
-        if self._strays:
-            raise ValueError(
-                "`heads` must hold every parameter besides `shared` that the losses train, or processes drift apart, "
-                f"found {self._strays} left out over all processes."
-            )
-        self._checked = True
-        if len(self._shared.missing) == len(self.parameters):
-            raise ValueError(
-                f"`shared` must be in the graph of `losses`, found none of {len(self.parameters)} parameters there: "
-                "after load_state_dict(assign=True), or for another network, make the engine anew."
-            )
 
     def _leave_out(self) -> None:
         self._conductor.weights = None
