@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from pipelines import _cifar
+from pipelines._blocks import unknown
 from pipelines._download import AbsentError, SourceError
 from pipelines._sources import MIRROR, Way, mirrored, ways
 
@@ -49,7 +50,7 @@ def main() -> int:
 
     datasets = load_or_exit().datasets
     if name not in datasets:
-        return complain(ValueError(f"`dataset` must be one of {', '.join(datasets)}, found {name!r}."))
+        return complain(unknown("dataset", name, datasets))
     mirror = os.environ.get(MIRROR)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradsurgery"
     try:
