@@ -3,8 +3,9 @@
 A wrong line anywhere ends every stage with one sentence on stderr and exit code 2, so that a typing error in the last
 experiment is found in the first seconds and not after an hour. Values are handed on as plain, typed sections.
 
-Building every line's parts takes seconds. A process whose driver has done so for this very file leaves that out: the
-driver says so in the environment.
+Lines are built whole, without data, at all three scales: what is wrong at another scale than the one in force would
+otherwise be found by whoever changes the scale. That takes a second or two, and a process whose driver has done so for
+this very file leaves it out: the driver says so in the environment.
 """
 
 import dataclasses
@@ -15,14 +16,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from gradsurgery.core.discovery import available
-from gradsurgery.experiment import validate
+from gradsurgery.core.declaration import problem_of, validate
+from gradsurgery.core.discovery import available, did_you_mean, make, preparation
 from gradsurgery.reporting.contract import check_line
-from gradsurgery.reporting.selection import RULES
-from pipelines._blocks import fields, mapping
+from pipelines._blocks import fields, known, mapping, named, seed_list
+from pipelines._datasets import check_hash, read_datasets
+from pipelines._judging import check_metrics, check_regression, read_selections
 from pipelines._studies import Studies, read_studies
+from pipelines._yaml import check_plain, read_yaml
 
 SCALES = ("smoke", "laptop", "paper")
 TRACKS = ("controlled", "as-published", "reference")
@@ -67,13 +68,7 @@ class Params:
 
     def experiment(self, name: str) -> Experiment:
         """Raises ValueError, with the nearest names, for an experiment that is not in the table."""
-        if name not in self.experiments:
-            problem = name.split("-")[0]
-            near = [e for e in self.experiments if e.startswith(problem)] or sorted(self.problems)
-            raise ValueError(
-                f"`experiments` must hold the experiment asked for, found no {name!r} among {', '.join(near)}."
-            )
-        return self.experiments[name]
+        return self.experiments[known("experiment", name, self.experiments)]
 
 
 def load_or_exit(path: Path = Path("params.yaml")) -> Params:
@@ -100,82 +95,122 @@ def load(path: Path = Path("params.yaml")) -> Params:
     if not path.is_file():
         raise ValueError(f"{path} must exist in the current folder, found none: run from the repository's root.")
     trusted = os.environ.get(CHECKED) == sha256_of(path)
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} must be valid YAML, found: {' '.join(str(error).split())}.") from None
+    return read(read_yaml(path), str(path), trusted)
+
+
+def read(document: Any, where: str = "params.yaml", trusted: bool = False) -> Params:
+    """What `load` makes of a file's contents.
+
+    Args:
+        document: what YAML reads in it.
+        where: its name in errors.
+        trusted: whether these very contents have been checked before.
+    """
     top = fields(
-        str(path),
+        where,
         document,
         {"scale", "datasets", "problems", "experiments", "protocols", "regression"},
         {"rows", "sequels", "studies"},
     )
-    if top["scale"] not in SCALES:
-        raise ValueError(f"`scale` must be one of {', '.join(SCALES)}, found {top['scale']!r}.")
-    datasets = mapping("datasets", top["datasets"])
-    problems = {n: _problem(n, b, top["scale"], datasets) for n, b in mapping("problems", top["problems"]).items()}
-    experiments = _table("experiments", "train", top["experiments"], problems, top["scale"])
-    sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems, top["scale"])
-    for experiment in () if trusted else (experiments | sequels).values():
-        _check_parts(experiment, problems[experiment.problem])
+    top = {
+        name: {} if name in ("rows", "sequels", "studies") and block is None else block for name, block in top.items()
+    }
+    scale = known("scale", top["scale"], SCALES)
+    if trusted:
+        return _at(top, scale, trusted)
+    check_plain("", document)
+    mapping("rows", top.get("rows", {}))
+    read_datasets(top["datasets"])
+    params = _at(top, scale, trusted)
+    for other in SCALES:
+        if other != scale:
+            _at(top, other, trusted)
+    return params
+
+
+def _at(top: Mapping[str, Any], scale: str, trusted: bool) -> Params:
+    """The document as it stands at one scale; unless it is trusted, all that it declares is built, without data."""
+    problems = {
+        name: _problem(name, block, scale, top["datasets"])
+        for name, block in named("problems", top["problems"]).items()
+    }
+    experiments = _table("experiments", "train", top["experiments"], problems, scale)
+    sequels = _table("sequels", "sequel", top.get("sequels", {}), problems, scale)
     if repeated := sorted(set(experiments) & set(sequels)):
         raise ValueError(f"`sequels` must have names of their own, found {repeated[0]} in `experiments` too.")
     _check_evidence(experiments, sequels)
-    _check_judging(top["protocols"], top["regression"], problems)
-    studies = read_studies(top.get("studies") or {}, top["scale"], experiments, top["protocols"])
+    for problem in read_selections(top["protocols"]):
+        known("protocols", problem, problems)
+    check_regression(top["regression"])
     lines = experiments | sequels
-    return Params(top["scale"], datasets, problems, lines, top["protocols"], top["regression"], studies)
+    if not trusted:
+        _check_whole(problems, lines, top["regression"], scale)
+    studies = read_studies(top.get("studies", {}), scale, experiments, top["protocols"])
+    return Params(scale, top["datasets"], problems, lines, top["protocols"], top["regression"], studies)
+
+
+def _check_whole(
+    problems: Mapping[str, Problem], lines: Mapping[str, Experiment], regression: Mapping[str, Any], scale: str
+) -> None:
+    for name, problem in problems.items():
+        try:
+            make(preparation(problem.module), "prepare", problem.prepare)
+        except ValueError as error:
+            raise ValueError(f"problems.{name}: {error}") from None
+    metrics: dict[str, set[str]] = {name: set() for name in problems}
+    for name, line in lines.items():
+        _check_parts(line, problems[line.problem], scale)
+        metrics[name] = set(problem_of(line.declaration).metrics)
+        metrics[line.problem] |= metrics[name]
+    check_metrics(regression, metrics)
 
 
 def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> Problem:
     where = f"problems.{name}"
     block = fields(where, block, {"module", "inputs", "prepare", "sha256", *SCALES})
-    if block["module"] not in available("problems"):
-        known = ", ".join(available("problems"))
-        raise ValueError(f"`{where}.module` must name one of {known}, found {block['module']!r}.")
+    known(f"{where}.module", block["module"], available("problems"))
     prepare = mapping(f"{where}.prepare", block["prepare"])
-    sources = {side: prepare[side] for side in ("left", "right") if side in prepare}
-    for side, dataset in sources.items():
-        if dataset not in datasets:
-            raise ValueError(
-                f"`{where}.prepare.{side}` must name one of datasets {', '.join(datasets)}, found {dataset!r}."
-            )
+    sources = {
+        side: known(f"{where}.prepare.{side}", prepare[side], datasets) for side in ("left", "right") if side in prepare
+    }
     # dvc.yaml reads `inputs`, prepare.py reads `prepare`: were they to differ, a changed data set would go unnoticed
     module = f"src/gradsurgery/problems/{block['module']}.py"
     read = {"right": sources.get("left"), **sources}  # one data set stands on both sides
     wanted = {side: f"data/raw/{read[side]}" if read.get(side) else module for side in ("left", "right")}
     if block["inputs"] != wanted:
         raise ValueError(f"`{where}.inputs` must agree with `prepare` and be {wanted}, found {block['inputs']!r}.")
-    seeds: list[int] = []
-    learner: Mapping[str, Any] = {}
-    settings: dict[str, Any] = {}
+    at: dict[str, tuple[tuple[int, ...], Mapping[str, Any], Mapping[str, Any]]] = {}
     for each in SCALES:
         values = dict(mapping(f"{where}.{each}", block[each]))
-        found = _seeds(f"{where}.{each}", values.pop("seeds", None))
-        options = mapping(f"{where}.{each}.learner", values.pop("learner", {}))
-        if each == scale:
-            seeds, learner, settings = found, options, values
-    pinned = mapping(f"{where}.sha256", block["sha256"])
-    return Problem(block["module"], prepare, pinned, tuple(seeds), learner, settings)
-
-
-def _seeds(where: str, found: Any) -> list[int]:
-    if not isinstance(found, list) or not found or not all(type(s) is int and s >= 0 for s in found):
-        raise ValueError(f"`{where}.seeds` must be a list of whole numbers from 0 on, found {found!r}.")
-    return sorted(set(found))
+        own = seed_list(f"{where}.{each}.seeds", values.pop("seeds", None))
+        learner = mapping(f"{where}.{each}.learner", values.pop("learner", {}))
+        for shared in sorted(values.keys() & prepare.keys()):
+            if values[shared] != prepare[shared]:
+                raise ValueError(
+                    f"`{where}.{each}.{shared}` must be that of `{where}.prepare`, {prepare[shared]!r}, "
+                    f"found {values[shared]!r}."
+                )
+        at[each] = (own, learner, values)
+    for array, pin in mapping(f"{where}.sha256", block["sha256"]).items():
+        check_hash(f"{where}.sha256.{array}", pin)
+    return Problem(block["module"], prepare, block["sha256"], *at[scale])
 
 
 def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem], scale: str) -> dict[str, Experiment]:
     """The lines of `experiments` or `sequels`, which are grouped by problem, under their full names."""
-    found = {}
+    found: dict[str, Experiment] = {}
     for problem, lines in mapping(section, table).items():
         if problem not in problems:
-            raise ValueError(f"`{section}` must group lines by problem ({', '.join(problems)}), found {problem!r}.")
-        for key, block in mapping(f"{section}.{problem}", lines).items():
-            at = f"pipelines/{problem}/dvc.yaml:{stage}@{key}"
-            found[f"{problem}-{key}"] = _experiment(
-                f"{section}.{problem}.{key}", f"{problem}-{key}", at, block, problems, scale
+            raise ValueError(
+                f"`{section}` must group lines by problem ({', '.join(problems)}), found {problem!r}"
+                f"{did_you_mean(problem, problems)}"
             )
+        for key, block in named(f"{section}.{problem}", lines).items():
+            stage_at = f"pipelines/{problem}/dvc.yaml:{stage}@{key}"
+            where = f"{section}.{problem}.{key}"
+            if f"{problem}-{key}" in found:  # problem `a-b`, line `c` and problem `a`, line `b-c`
+                raise ValueError(f"`{where}` must have a full name of its own, found {problem}-{key} twice.")
+            found[f"{problem}-{key}"] = _experiment(where, problem, key, stage_at, block, problems, scale)
     return found
 
 
@@ -183,9 +218,12 @@ def _check_evidence(experiments: Mapping[str, Experiment], sequels: Mapping[str,
     """A sequel names an experiment that leaves layer scores; an experiment names none, or DVC would not know of it."""
     for name, sequel in sequels.items():
         where = f"sequels.{sequel.problem}.{name.removeprefix(f'{sequel.problem}-')}.evidence"
-        source = experiments.get(str(sequel.declaration.get("evidence")))
-        if source is None:
-            raise ValueError(f"`{where}` must name an experiment, found {sequel.declaration.get('evidence')!r}.")
+        evidence = sequel.declaration.get("evidence")
+        if not isinstance(evidence, str) or evidence not in experiments:
+            raise ValueError(
+                f"`{where}` must name an experiment, found {evidence!r}{did_you_mean(evidence, experiments)}"
+            )
+        source = experiments[evidence]
         if not source.declaration.get("learner", {}).get("score_layers"):
             raise ValueError(f"`{where}` must name one with `learner.score_layers`, found {source.name}.")
     for experiment in experiments.values():
@@ -194,20 +232,20 @@ def _check_evidence(experiments: Mapping[str, Experiment], sequels: Mapping[str,
 
 
 def _experiment(
-    where: str, name: str, stage: str, block: Any, problems: Mapping[str, Problem], scale: str
+    where: str, under: str, key: str, stage: str, block: Any, problems: Mapping[str, Problem], scale: str
 ) -> Experiment:
     block = fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence", *SCALES})
     block = _at_scale(where, block, scale)
-    if not name.startswith(f"{block['problem']}-"):
+    if known(f"{where}.problem", block["problem"], problems) != under:
         raise ValueError(f"`{where}.problem` must be the problem it stands under, found {block['problem']!r}.")
     problem = problems[block["problem"]]
     if block["module"] != problem.module:
         raise ValueError(f"`{where}.module` must be its problem's {problem.module!r}, found {block['module']!r}.")
-    if block["track"] not in TRACKS:
-        raise ValueError(f"`{where}.track` must be one of {', '.join(TRACKS)}, found {block['track']!r}.")
-    for slot in SLOTS:
+    known(f"{where}.track", block["track"], TRACKS)
+    for slot, kind in SLOTS.items():
         if "name" not in mapping(f"{where}.{slot}", block[slot]):
             raise ValueError(f"`{where}.{slot}` must hold a `name`, found {block[slot]!r}.")
+        known(f"{where}.{slot}.name", block[slot]["name"], available(kind))
     settings = {**problem.settings, **mapping(f"{where}.settings", block.get("settings", {}))}
     learner = {**problem.learner, **mapping(f"{where}.learner", block.get("learner", {}))}
     declaration = {
@@ -218,15 +256,15 @@ def _experiment(
         **({"learner": learner} if learner else {}),
         **({"evidence": block["evidence"]} if "evidence" in block else {}),
     }
-    seeds = tuple(_seeds(where, block["seeds"])) if "seeds" in block else problem.seeds
-    return Experiment(name, block["problem"], stage, block["track"], seeds, declaration)
+    own = seed_list(f"{where}.{scale}.seeds", block["seeds"]) if "seeds" in block else problem.seeds
+    return Experiment(f"{under}-{key}", under, stage, block["track"], own, declaration)
 
 
 def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any]:
     """The line with what it says of this scale alone put over what it says of all."""
     for each in SCALES:
         own = dict(fields(f"{where}.{each}", block.get(each, {}), set(), {*SLOTS, "settings", "learner", "seeds"}))
-        _seeds(f"{where}.{each}", own.pop("seeds", [0]))
+        seed_list(f"{where}.{each}.seeds", own.pop("seeds", [0]))
         for part, values in own.items():
             if "name" in mapping(f"{where}.{each}.{part}", values) and part in SLOTS:
                 # dvc.yaml follows the source files of the name that stands in the line itself
@@ -240,7 +278,7 @@ def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any
     return merged
 
 
-def _check_parts(experiment: Experiment, problem: Problem) -> None:
+def _check_parts(experiment: Experiment, problem: Problem, scale: str) -> None:
     """Builds what the line declares, without data, and holds a controlled line to its problem's terms."""
     section = "sequels" if ":sequel@" in experiment.stage else "experiments"
     try:
@@ -249,24 +287,4 @@ def _check_parts(experiment: Experiment, problem: Problem) -> None:
             check_line(experiment.declaration, problem.settings)
     except (ValueError, TypeError) as error:
         key = experiment.name.removeprefix(f"{experiment.problem}-")
-        raise ValueError(f"{section}.{experiment.problem}.{key}: {error}") from None
-
-
-def _check_judging(protocols: Any, regression: Any, problems: Mapping[str, Problem]) -> None:
-    for problem, block in mapping("protocols", protocols).items():
-        if problem not in problems:
-            raise ValueError(f"`protocols` must name problems among {', '.join(problems)}, found {problem!r}.")
-        selection = fields(f"protocols.{problem}", block, {"selection"})["selection"]
-        if selection not in RULES:
-            known = ", ".join(RULES)
-            raise ValueError(f"`protocols.{problem}.selection` must be one of {known}, found {selection!r}.")
-    blocks = fields("regression", regression, {"bands", "exceptions"})
-    bands = dict(mapping("regression.bands", blocks["bands"]))
-    for owner, metrics in mapping("regression.exceptions", blocks["exceptions"]).items():
-        for metric, entry in mapping(f"regression.exceptions.{owner}", metrics).items():
-            bands[f"{owner}.{metric}"] = fields(f"regression.exceptions.{owner}.{metric}", entry, {"band", "reason"})[
-                "band"
-            ]
-    for metric, band in bands.items():
-        if isinstance(band, bool) or not isinstance(band, int | float) or band < 0:
-            raise ValueError(f"`regression` band of {metric} must be a non-negative number, found {band!r}.")
+        raise ValueError(f"{section}.{experiment.problem}.{key} at scale {scale}: {error}") from None

@@ -45,8 +45,7 @@ class Way:
 
 def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
     """The sources of one data set in their order. Raises ValueError for one that is not written as its kind needs."""
-    fields(f"datasets.{name}", dataset, {"arrays", "sources"}, {"title", "licence"})
-    sources, pins = dataset["sources"], mapping(f"datasets.{name}.arrays", dataset["arrays"])
+    sources, pins = dataset["sources"], dataset["arrays"]
     for number, source in enumerate(sources):
         where = f"datasets.{name}.sources[{number}]"
         kind = mapping(where, source).get("kind")
@@ -56,10 +55,6 @@ def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
         for field in sorted(KINDS[kind]):
             if not isinstance(source[field], str):
                 raise ValueError(f"`{where}.{field}` must be text, in quotes if need be, found {source[field]!r}.")
-    own = bool(sources) and all(source["kind"] in OWN for source in sources)
-    for array, pin in pins.items():
-        if not own and not {"file", "sha256"} <= set(pin):
-            raise ValueError(f"`datasets.{name}.arrays.{array}` must hold `file` and `sha256`, found {sorted(pin)}.")
     return [_way(f"datasets.{name}.sources[{number}]", source, pins) for number, source in enumerate(sources)]
 
 

@@ -4,15 +4,17 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from gradsurgery.core.discovery import build
+from gradsurgery.core.declaration import problem_of
+from gradsurgery.core.discovery import did_you_mean, require
 from gradsurgery.reporting.contract import TRACK
 from gradsurgery.reporting.selection import FAIR
 from gradsurgery.simplex import spread
-from pipelines._blocks import fields, mapping
+from pipelines._blocks import fields, known, mapping, seed_list, whole
 
 if TYPE_CHECKING:
     from pipelines._params import Experiment
 
+MOST_POINTS = 10_000  # of a front: a larger number is a slip, and would take for ever to draw
 STATIC = "static"  # the method whose task weights are the line's own parameters
 
 
@@ -72,10 +74,10 @@ def read_studies(
     if "smoke" not in block:
         return found
     small = fields("studies.smoke", block["smoke"], {"problems", "trials", "points"})
-    if not isinstance(small["problems"], list) or (unknown := sorted(set(small["problems"]) - set(found.problems))):
-        shown = small["problems"] if not isinstance(small["problems"], list) else unknown[0]
-        raise ValueError(f"`studies.smoke.problems` must name problems with a study, found {shown!r}.")
-    trials, points = (_whole(f"studies.smoke.{name}", small[name], 1) for name in ("trials", "points"))
+    require("studies.smoke.problems", small["problems"], list[str])
+    for problem in small["problems"]:
+        known("studies.smoke.problems", problem, found.problems)
+    trials, points = (whole(f"studies.smoke.{name}", small[name], 1) for name in ("trials", "points"))
     return _cut(found, small["problems"], trials, points) if scale == "smoke" else found
 
 
@@ -95,9 +97,10 @@ def _search(where: str, problem: str, block: Any, experiments: Mapping[str, "Exp
             f"`protocols.{problem}.selection` must be one of {', '.join(FAIR)} for a search, found {rule!r}."
         )
     methods = block["methods"]
-    if not isinstance(methods, list) or not methods or len({str(m) for m in methods}) < len(methods):
+    require(f"{where}.methods", methods, list[str])
+    if not methods or len(set(methods)) < len(methods):
         raise ValueError(f"`{where}.methods` must be a list of different lines, found {methods!r}.")
-    lines = {str(m): _line(f"{where}.methods", problem, m, experiments) for m in methods}
+    lines = {m: _line(f"{where}.methods", problem, m, experiments) for m in methods}
     if STATIC in lines:
         raise ValueError(f"`{where}.methods` must leave `{STATIC}` to `{where}.static`, found it among them.")
     plain = _plain(f"{where}.static", problem, block["static"], experiments)
@@ -106,11 +109,11 @@ def _search(where: str, problem: str, block: Any, experiments: Mapping[str, "Exp
     for method, line in lines.items():
         if "lr" not in line.declaration["settings"]:
             raise ValueError(f"`{where}.methods` must be lines with a learning rate, found none in {method}.")
-    seed = _whole(f"{where}.seed", block["seed"], 0)
-    seeds = _seeds(f"{where}.seeds", block["seeds"])
+    seed = whole(f"{where}.seed", block["seed"], 0)
+    seeds = seed_list(f"{where}.seeds", block["seeds"])
     if seed in seeds:
         raise ValueError(f"`{where}.seeds` must be fresh, found the search's own seed {seed} among them.")
-    return Search(lines, count, _whole(f"{where}.trials", block["trials"], 1), seed, seeds, rule)
+    return Search(lines, count, whole(f"{where}.trials", block["trials"], 1), seed, seeds, rule)
 
 
 def _front(where: str, problem: str, block: Any, experiments: Mapping[str, "Experiment"]) -> StaticFront:
@@ -121,8 +124,8 @@ def _front(where: str, problem: str, block: Any, experiments: Mapping[str, "Expe
     if ("shares" in block, "points" in block) != (count == 2, count > 2):
         raise ValueError(f"`{where}` must hold `{wanted}` and not the other for {count} tasks, found {sorted(block)}.")
     if count > 2:
-        points = _whole(f"{where}.points", block["points"], 2)
-        drawn = spread(points, count, _whole(f"{where}.seed", block.get("seed", 0), 0))
+        points = whole(f"{where}.points", block["points"], 2, MOST_POINTS)
+        drawn = spread(points, count, whole(f"{where}.seed", block.get("seed", 0), 0))
         weights = {f"{STATIC}-point{i:02d}": tuple(row.tolist()) for i, row in enumerate(drawn)}
     else:
         shares = block["shares"]
@@ -131,7 +134,7 @@ def _front(where: str, problem: str, block: Any, experiments: Mapping[str, "Expe
         weights = {f"{STATIC}-{round(100 * s):02d}": (s, round(1.0 - s, 6)) for s in shares}
         if len(weights) < len(shares) or not shares:
             raise ValueError(f"`{where}.shares` must be different whole per cents, found {shares!r}.")
-    return StaticFront(line, weights, _seeds(f"{where}.seeds", block["seeds"]))
+    return StaticFront(line, weights, seed_list(f"{where}.seeds", block["seeds"]))
 
 
 def weighted(line: "Experiment", method: str, weights: list[float]) -> "Experiment":
@@ -142,15 +145,17 @@ def weighted(line: "Experiment", method: str, weights: list[float]) -> "Experime
 
 def tasks_of(line: "Experiment") -> int:
     """K of a line's problem, without its data."""
-    declared = line.declaration
-    return len(build("problems", declared["module"], arrays={}, **declared["settings"]).tasks)
+    return len(problem_of(line.declaration).tasks)
 
 
 def _line(where: str, problem: str, key: Any, experiments: Mapping[str, "Experiment"]) -> "Experiment":
     line = experiments.get(f"{problem}-{key}")
     if line is None:
-        known = [n.removeprefix(f"{problem}-") for n, e in experiments.items() if e.problem == problem]
-        raise ValueError(f"`{where}` must name lines of `experiments.{problem}` ({', '.join(known)}), found {key!r}.")
+        names = [n.removeprefix(f"{problem}-") for n, e in experiments.items() if e.problem == problem]
+        raise ValueError(
+            f"`{where}` must name lines of `experiments.{problem}` ({', '.join(names)}), found {key!r}"
+            f"{did_you_mean(key, names)}"
+        )
     if line.track != TRACK:
         raise ValueError(f"`{where}` must name lines of track {TRACK}, found {key!r} of track {line.track}.")
     if line.declaration["balancer"]["name"] == "single_task":
@@ -164,15 +169,3 @@ def _plain(where: str, problem: str, key: Any, experiments: Mapping[str, "Experi
     if parts[0] != "equal" or parts[1] not in ("sum", "mean"):
         raise ValueError(f"`{where}` must name a line with balancer equal and a sum or mean, found {key!r}.")
     return line
-
-
-def _whole(where: str, value: Any, least: int) -> int:
-    if type(value) is not int or value < least:
-        raise ValueError(f"`{where}` must be a whole number from {least} on, found {value!r}.")
-    return value
-
-
-def _seeds(where: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or not value or not all(type(s) is int and s >= 0 for s in value):
-        raise ValueError(f"`{where}` must be a list of whole numbers from 0 on, found {value!r}.")
-    return tuple(sorted(set(value)))

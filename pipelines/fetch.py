@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines._blocks import unknown
 from pipelines._download import SourceError
 from pipelines._formats import Pin, decoded, verify
 from pipelines._knock import mirror_folder, told, unreachable
@@ -47,7 +48,7 @@ def main() -> int:
 
     datasets = load_or_exit().datasets
     if name not in datasets:
-        return complain(ValueError(f"`dataset` must be one of {', '.join(datasets)}, found {name!r}."))
+        return complain(unknown("dataset", name, datasets))
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradsurgery"
     try:
         doing = check if arguments.check else fetch

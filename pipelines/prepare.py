@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines._blocks import unknown
+
 _RAW, _PROCESSED = Path("data/raw"), Path("data/processed")
 
 
@@ -25,7 +27,7 @@ def main() -> int:
 
     problems = load_or_exit().problems
     if name not in problems:
-        return complain(ValueError(f"`problem` must be one of {', '.join(problems)}, found {name!r}."))
+        return complain(unknown("problem", name, problems))
     problem = problems[name]
     try:
         sources = {problem.prepare[side] for side in ("left", "right") if side in problem.prepare}

@@ -25,6 +25,7 @@ from pathlib import Path
 import joblib
 from tqdm import tqdm
 
+from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.reporting.study import best, parse, validation
 from pipelines._finished import DONE, WORK, Finished
 from pipelines._jobs import jobs, refuse_ranks
@@ -158,7 +159,8 @@ def _chosen(names: Sequence[str], params: Params) -> list[str]:
         raise ValueError("`studies` must hold at least one study, found none.")
     for name in names:
         if name not in known:
-            raise ValueError(f"`studies` must hold the problem asked for, found no {name!r} among {', '.join(known)}.")
+            among = f"{', '.join(known)}{did_you_mean(name, known)}"
+            raise ValueError(f"`studies` must hold the problem asked for, found no {name!r} among {among}")
     return list(dict.fromkeys(names)) or known
 
 

@@ -15,12 +15,12 @@ Examples:
 
 import argparse
 import dataclasses
-import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.reporting.published import Record
 from pipelines._provenance import Line, provenance
 from pipelines.report import read_json, read_papers
@@ -80,11 +80,9 @@ def explain(name: str, checkout: Checkout) -> list[Line]:
     if name in checkout.metrics:
         return provenance(name, checkout.root)
     known = [*checkout.records, *checkout.metrics, *checkout.cells]
-    lower = {each.lower(): each for each in known}
-    near = [lower[each] for each in difflib.get_close_matches(name.lower(), list(lower), n=4, cutoff=0.5)]
-    near = near or [each for each in known if name.lower() in each.lower()][:4]
-    hint = f"nearest: {'; '.join(near)}" if near else "see --help for what a name looks like"
-    raise ValueError(f"`NAME` must be a record, an experiment or a cell, found {name!r}; {hint}.")
+    said = did_you_mean(name, known)
+    said = "; see --help for what a name looks like." if said == "." else said
+    raise ValueError(f"`NAME` must be a record, an experiment or a cell, found {name!r}{said}")
 
 
 def _record(record: Record, checkout: Checkout) -> list[Line]:

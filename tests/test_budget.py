@@ -7,8 +7,8 @@ import pytest
 
 from gradsurgery import budget
 from gradsurgery.budget import OWN, Choice, Range, Simplex, check_equal, trials
+from gradsurgery.core.declaration import validate
 from gradsurgery.core.discovery import build, find
-from gradsurgery.experiment import validate
 
 
 @pytest.fixture

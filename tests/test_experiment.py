@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from gradsurgery import experiment
+from gradsurgery.core import declaration as declared
+from gradsurgery.core.declaration import validate
 from gradsurgery.core.interfaces import ModelTransform
-from gradsurgery.experiment import build_learner, evidence_of, history, validate
+from gradsurgery.experiment import build_learner, evidence_of, history
 
 
 def parameters(learner):
@@ -49,7 +50,7 @@ def without(declaration, key):
         (lambda d: d | {"aggregator": {"name": "cagrad", "c": "much"}}, "`cagrad.c` must be a number, found 'much'"),
         (lambda d: d | {"aggregator": {"name": "cagrad", "c": -1.0}}, "`c` must be non-negative, found c = -1.0"),
         (lambda d: d | {"aggregator": {}}, "`aggregator.name` must name one, found {}"),
-        (lambda d: d | {"aggregator": "pcgrad"}, "`aggregator` must be a mapping, found 'pcgrad'"),
+        (lambda d: d | {"aggregator": "pcgrad"}, "`aggregator` must be a block of named values, found 'pcgrad'"),
         (lambda d: d | {"balancer": {"name": "no"}}, "`balancers` must name one of"),
         (lambda d: d | {"balancer": {"name": "static", "weights": [1.0]}}, "one entry for each of 2 tasks"),
         (lambda d: d | {"rule": {"name": "joint", "micro_batches": 0}}, "`micro_batches` must be at least 1"),
@@ -97,7 +98,7 @@ def test_a_history_is_complete_and_free_of_clock_and_machine(declare, arrays):
 
 
 def test_the_transform_is_what_is_trained(declare, arrays, monkeypatch):
-    original = experiment.build
+    original = declared.build
 
     class ZeroFirstHead(ModelTransform):
         def check(self, build):
@@ -108,7 +109,7 @@ def test_the_transform_is_what_is_trained(declare, arrays, monkeypatch):
             return network
 
     monkeypatch.setattr(
-        experiment,
+        declared,
         "build",
         lambda kind, name, **f: ZeroFirstHead() if kind == "transforms" else original(kind, name, **f),
     )

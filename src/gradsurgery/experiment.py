@@ -13,45 +13,17 @@ cuDNN's search for the fastest one off. On a GPU this costs speed, and torch ref
 deterministically. Other machines may differ in the last bits.
 """
 
-import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from gradsurgery.core.discovery import build
+from gradsurgery.core.declaration import parts_of
 from gradsurgery.core.divergence import finite_or_null
-from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Problem, TrainingRule
 from gradsurgery.core.layers import as_evidence
 from gradsurgery.core.learner import Learner
-from gradsurgery.core.options import check_options
 from gradsurgery.core.seeding import Generators
-from gradsurgery.rules.joint import Joint
-
-_SLOTS = ("transform", "balancer", "rule", "aggregator")
-_KEYS = ("problem", "module", "settings", *_SLOTS)
-
-
-@dataclass(frozen=True)
-class _Parts:
-    problem: Problem
-    transform: ModelTransform
-    balancer: Balancer
-    rule: TrainingRule
-    method: Method
-    options: Mapping[str, Any]
-
-
-def validate(declaration: Mapping[str, Any]) -> None:
-    """Checks the whole declaration, without data and before any work.
-
-    Raises:
-        ValueError: with one line that names the entry, what it must be and what was found.
-    """
-    parts = _parts(declaration, {})
-    parts.transform.check(functools.partial(parts.problem.network, Generators(0).init))
 
 
 def build_learner(
@@ -72,7 +44,7 @@ def build_learner(
         threads: threads of torch, for the whole process; part of what makes two runs equal.
         evidence: what `evidence_of` made of the histories of the experiment that the declaration names.
     """
-    parts = _parts(declaration, arrays)
+    parts = parts_of(declaration, arrays)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     # Every buffer of ours is written before it is read.
@@ -150,39 +122,3 @@ def evidence_of(histories: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         raise ValueError(f"`evidence` must be an experiment with `learner.score_layers`, found {what}.")
     counts = [np.array(epoch) for record in records for epoch in record["scores"]]
     return as_evidence(records[0]["names"], records[0]["thresholds"], counts)
-
-
-def _parts(declaration: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> _Parts:
-    for key in _KEYS:
-        if key not in declaration:
-            raise ValueError(f"`{key}` must be declared, found only {', '.join(sorted(declaration)) or 'nothing'}.")
-    for key, value in declaration.items():
-        if key not in (*_KEYS, "learner", "evidence"):
-            raise ValueError(
-                f"`{key}` is no entry of a declaration; its entries are: {', '.join(_KEYS)}, learner, evidence."
-            )
-        if key in (*_SLOTS, "settings", "learner") and not isinstance(value, Mapping):
-            raise ValueError(f"`{key}` must be a mapping, found {value!r}.")
-        if key in _SLOTS and not isinstance(value.get("name"), str):
-            raise ValueError(f"`{key}.name` must name one, found {dict(value)!r}.")
-    problem = build("problems", declaration["module"], arrays=arrays, **declaration["settings"])
-    slots = {}
-    for slot in _SLOTS:
-        fields = dict(declaration[slot])
-        slots[slot] = build(f"{slot}s", fields.pop("name"), **fields)
-    slots["balancer"].parameters(len(problem.tasks))  # refuses what does not fit the number of tasks
-    if isinstance(slots["rule"], Joint):
-        slots["rule"].check(len(problem.tasks))
-    return _Parts(
-        problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], _options(declaration)
-    )
-
-
-def _options(declaration: Mapping[str, Any]) -> dict[str, Any]:
-    options = dict(declaration.get("learner", {}))
-    for name in options:
-        if name not in ("precision", "diagnose_every", "score_layers", "observe_layers"):
-            known = "precision, diagnose_every, score_layers, observe_layers"
-            raise ValueError(f"`learner.{name}` is no field of the learner; its fields are: {known}.")
-    check_options(**options)
-    return options

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gradsurgery.core.settings import check, network_of
+from gradsurgery.core.settings import OneSet, check, check_rows, check_schedule, check_sizes, network_of
 
 FIELDS = {"name": "recommender", "width": 8, "tower": 4, "embedding": 2}
 OWN = {"num_tasks": 2, "num_continuous": 2, "cardinalities": (3, 5)}
@@ -17,9 +17,43 @@ def test_settings():
     with pytest.raises(ValueError, match="`batch_size` must be at most train_size = 64, found batch_size = 65"):
         check(sizes | {"batch_size": (65, 1)}, {})
     check(sizes | {"train_size": (0, 0), "batch_size": (65, 1)}, {})  # 0 means all
-    for rate in (0.0, float("nan")):
+    for rate in (0.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="`lr` must be positive, found lr ="):
             check(sizes, {"lr": rate})
+
+
+def test_sizes_of_a_network_have_a_least_and_a_largest_value():
+    check_sizes({"width": (1, 1), "depth": (10_000, 0)})
+    with pytest.raises(ValueError, match=r"`width` must be at least 1 for a test, found width = 0\."):
+        check_sizes({"width": (0, 1)}, " for a test")
+    with pytest.raises(ValueError, match=r"`depth` must be at most 10000, found depth = 10001\."):
+        check_sizes({"depth": (10_001, 0)})
+
+
+def test_a_schedule_rises_and_momentum_fades():
+    check_schedule("sgd", 0.9, (1, 4))
+    check_schedule("adam", 0.0, ())
+    for milestones in ((4, 2), (2, 2), (0,), (-1, 3)):
+        with pytest.raises(ValueError, match="`milestones` must be epochs from 1 on that rise, found milestones = "):
+            check_schedule("adam", 0.0, milestones)
+    with pytest.raises(ValueError, match=r"`momentum` must be less than 1, found momentum = 1\.0\."):
+        check_schedule("sgd", 1.0, ())
+    with pytest.raises(ValueError, match=r"`momentum` must be 0 unless optimizer = 'sgd', found momentum = 0\.5"):
+        check_schedule("adam", 0.5, ())
+
+
+def test_a_batch_fits_into_the_data_and_no_split_is_empty():
+    check_rows({"train": 16, "val": 1, "test": 1}, 16)
+    with pytest.raises(ValueError, match="`batch_size` must be at most the 15 training rows, found batch_size = 16"):
+        check_rows({"train": 15, "val": 1, "test": 1}, 16)
+    with pytest.raises(ValueError, match="`val_size` must leave a row, found none"):
+        check_rows({"train": 16, "val": 0, "test": 1}, 16)
+
+
+def test_one_data_set_may_be_named_twice_and_not_two():
+    assert OneSet("cifar100", 0, "cifar100") != OneSet("cifar100", 0)
+    with pytest.raises(ValueError, match="`right` must be left out or left = 'cifar100', found right = 'mnist'"):
+        OneSet("cifar100", 0, "mnist")
 
 
 def test_a_network_depends_on_the_generator_alone_and_leaves_torchs_untouched():

@@ -73,6 +73,7 @@ def params():
     for block in ("problems", "protocols"):
         document[block] = {name: document[block][name] for name in EXPERIMENTS}
     document["regression"]["exceptions"] = {}
+    document["datasets"] = {"digits": digits({"train_images": {"file": "train-images-idx3-ubyte", "sha256": "0" * 64}})}
     image = document["problems"]["multi_mnist"]
     image |= {"inputs": {"left": "data/raw/digits", "right": "data/raw/digits"}, "sha256": {}}
     image["prepare"] |= {"left": "digits", "right": "digits"}
@@ -104,12 +105,17 @@ def checkout(tmp_path_factory, params):
     for path in (root / "data/published").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")
     arrays = _pictures(mirror / "digits")
-    params["datasets"] = {"digits": {"title": "random pictures", "licence": "none", "arrays": arrays, "sources": []}}
+    params["datasets"] = {"digits": digits(arrays)}
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     made = Checkout(root, mirror)
     made.run("git", "init", "-q")
     made.commit()
     return made
+
+
+def digits(arrays: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """The data set's block of params.yaml."""
+    return {"title": "random pictures", "licence": "none", "arrays": arrays, "sources": []}
 
 
 def _published(path: Path) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Bad input: one clear sentence on stderr, exit code 2, and nothing written."""
 
 import copy
+import importlib
+import math
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
 import pipelines.train
-from pipelines._params import Experiment, load
+from pipelines._params import CHECKED, Experiment, load, read, sha256_of
 from pipelines._studies import read_studies
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +51,7 @@ BAD = {
     "study of an unknown line": (
         _put(*SEARCH, "methods", ["sum", "pcgard"]),
         "`studies.search.multi_mnist.methods` must name lines of `experiments.multi_mnist` (pcgrad, sum), "
-        "found 'pcgard'.",
+        "found 'pcgard'; did you mean pcgrad?",
     ),
     "study of a reference line": (
         _put(*PCGRAD_LINE, "track", "reference"),
@@ -68,7 +71,7 @@ BAD = {
     "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, paper, found 'huge'."),
     "unknown method": (
         _put(*PCGRAD_LINE, "aggregator", {"name": "pcgard"}),
-        "`aggregators` must name one of",
+        "`experiments.multi_mnist.pcgrad.aggregator.name` must be one of cagrad, gcond,",
     ),
     "unknown field": (
         _put(*PCGRAD_LINE, "aggregator", "orders", "fixed"),
@@ -96,7 +99,7 @@ BAD = {
         "`evidence` belongs to a line of `sequels`",
     ),
     "sequel without evidence": (_sequel(), "`sequels.multi_mnist.recon-sum.evidence` must name an experiment"),
-    "sequel of nothing": (_sequel(evidence="multi_mnist-score"), "found 'multi_mnist-score'."),
+    "sequel of nothing": (_sequel(evidence="multi_mnist-summ"), "-summ'; did you mean multi_mnist-sum"),
     "sequel of one without scores": (_sequel(evidence="multi_mnist-sum"), "must name one with `learner.score_layers`"),
     "missing scale block": (_put("problems", "multi_mnist", "paper", ...), "`problems.multi_mnist` must hold `paper`"),
     "unknown section": (_put("experimets", {}), "`params.yaml.experimets` is no field"),
@@ -128,14 +131,127 @@ BAD = {
     ),
     "unknown selection": (_put("protocols", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
     "negative band": (_put("regression", "bands", "loss", -1), "must be a non-negative number, found -1"),
+    "band of NaN": (
+        _put("regression", "bands", "loss", math.nan),
+        "`regression.bands.loss` must be finite, found nan.",
+    ),
+    "band of no metric": (_put("regression", "bands", "acuracy", 0.1), "found 'acuracy'; did you mean accuracy"),
+    "exception of nobody": (
+        _put("regression", "exceptions", {"cagrad_toi": {"loss": {"band": 1.0, "reason": "x"}}}),
+        "`regression.exceptions` must be one of",
+    ),
+    "exception of another problem's metric": (
+        _put("regression", "exceptions", {"cagrad_toy": {"accuracy": {"band": 1.0, "reason": "x"}}}),
+        "`regression.exceptions.cagrad_toy` must be one of loss, solved, found 'accuracy'.",
+    ),
+    "exception without a reason": (
+        _put("regression", "exceptions", {"cagrad_toy": {"loss": {"band": 1.0, "reason": " "}}}),
+        "`regression.exceptions.cagrad_toy.loss.reason` must be a text",
+    ),
+    "protocol of nobody": (_put("protocols", "multi_mnits", {"selection": "last"}), "did you mean multi_mnist?"),
+    "a seed twice": (
+        _put("problems", "multi_mnist", "smoke", "seeds", [0, 0]),
+        "`problems.multi_mnist.smoke.seeds` must be different numbers, found [0, 0].",
+    ),
+    "a seed twice at another scale": (
+        _put("problems", "multi_mnist", "paper", "seeds", [1, 1]),
+        "`problems.multi_mnist.paper.seeds` must be different numbers",
+    ),
+    "true for a number": (
+        _put("problems", "multi_mnist", "smoke", "lr", True),
+        "`overlay.lr` must be a number, found True.",
+    ),
+    "true for a number at another scale": (
+        _put("problems", "multi_mnist", "laptop", "epochs", True),
+        "experiments.multi_mnist.pcgrad at scale laptop: `overlay.epochs` must be a whole number, found True.",
+    ),
+    "unknown field at another scale": (
+        _put("problems", "multi_mnist", "paper", "epoch", 3),
+        "experiments.multi_mnist.pcgrad at scale paper: `overlay.epoch` is no field of overlay",
+    ),
+    "wrong field of a line at another scale": (
+        _put(*PCGRAD_LINE, "paper", {"aggregator": {"order": "backwards"}}),
+        "experiments.multi_mnist.pcgrad at scale paper: `pcgrad.order` must be one of 'random', 'fixed'",
+    ),
+    "milestones that fall": (
+        _put("problems", "multi_mnist", "laptop", "milestones", [4, 2]),
+        "`milestones` must be epochs from 1 on that rise, found milestones = [4, 2].",
+    ),
+    "a milestone below 1": (_put("problems", "multi_mnist", "laptop", "milestones", [-1]), "found milestones = [-1]."),
+    "a milestone twice": (
+        _put("problems", "multi_mnist", "laptop", "milestones", [2, 2]),
+        "found milestones = [2, 2].",
+    ),
+    "momentum of 1": (
+        lambda d: d["problems"]["multi_mnist"]["paper"].update(optimizer="sgd", momentum=1.0),
+        "`momentum` must be less than 1, found momentum = 1.0.",
+    ),
+    "unknown landscape": (
+        _put("problems", "cagrad_toy", "prepare", "landscape", "cagrad_toi"),
+        "`problems.cagrad_toy.smoke.landscape` must be that of `problems.cagrad_toy.prepare`, 'cagrad_toi'",
+    ),
+    "another landscape than was prepared": (
+        _put("problems", "cagrad_toy", "paper", "landscape", "pcgrad_toy"),
+        "`problems.cagrad_toy.paper.landscape` must be that of `problems.cagrad_toy.prepare`, 'cagrad_toy', found",
+    ),
+    "prepare of another problem": (
+        _put("problems", "multi_mnist", "prepare", "perturbed_starts", 3),
+        "problems.multi_mnist: `prepare.perturbed_starts` is no field of prepare; its fields are: left, right, seed.",
+    ),
+    "prepare without a seed": (
+        _put("problems", "multi_mnist", "prepare", "seed", ...),
+        "problems.multi_mnist: `prepare.seed` must be given, found nothing.",
+    ),
+    "a negative seed of prepare": (
+        _put("problems", "multi_mnist", "prepare", "seed", -1),
+        "problems.multi_mnist: `seed` must be non-negative, found seed = -1.",
+    ),
+    "a missing setting": (
+        _put("problems", "cagrad_toy", "paper", "steps", ...),
+        "experiments.cagrad_toy.mean at scale paper: `landscape.steps` must be given, found nothing.",
+    ),
+    "unknown field of a data set": (
+        _put("datasets", "digits", "titel", "x"),
+        "`datasets.digits.titel` is no field of it; its fields are: arrays, licence, optional, sources, title; did",
+    ),
+    "no hash": (
+        _put("datasets", "digits", "arrays", "train_images", "sha256", "741c"),
+        "`datasets.digits.arrays.train_images.sha256` must be a sha256, 64 hexadecimal digits, found '741c'.",
+    ),
+    "a file in another folder": (
+        _put("datasets", "digits", "arrays", "train_images", "file", "../x"),
+        "`datasets.digits.arrays.train_images.file` must be the name of a file, without a folder, found '../x'.",
+    ),
+    "a name twice": (
+        lambda d: (
+            d["problems"].update({"multi_mnist-sum": d["problems"]["multi_mnist"]}),
+            d["experiments"]["multi_mnist"].update({"sum-sum": d["experiments"]["multi_mnist"]["sum"]}),
+            d["experiments"].update(
+                {"multi_mnist-sum": {"sum": {**d["experiments"]["multi_mnist"]["sum"], "problem": "multi_mnist-sum"}}}
+            ),
+        ),
+        "`experiments.multi_mnist-sum.sum` must have a full name of its own, found multi_mnist-sum-sum twice.",
+    ),
+    "no table": (_put("experiments", []), "`experiments` must be a block of named values, found []."),
+    "a number for a name": (lambda d: d["problems"].update({3: {}}), "`problems` must have texts for names, found 3."),
+    "an unknown way to write a slot": (
+        _put(*PCGRAD_LINE, "agregator", {"name": "pcgrad"}),
+        "`experiments.multi_mnist.pcgrad.agregator` is no field of it",
+    ),
+    "an argument of build": (_put(*PCGRAD_LINE, "aggregator", "kind", "x"), "`pcgrad.kind` is no field of pcgrad"),
+    "arrays for settings": (_put("problems", "multi_mnist", "smoke", "arrays", {}), "`settings.arrays` is no field"),
 }
+# What would leave the checkout, reach a shell as more than a word, or be taken for an option
+NAMES = (
+    "a/../../../x", "..", ".", "/etc/x", "a/b", "a b", "a;b", "$(touch x)", "`x`", "a'b", 'a"b', "-rf", "_x", "Sum",
+    "a.b", "a\nb", "", "a@b", "a*", "~", "\u00e9", "x" * 65, "a:b", "a\\b", "a%20b", "a?b",
+)  # fmt: skip
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, params):
     """An empty folder with a good params.yaml, entered."""
     document = copy.deepcopy(params)
-    document["datasets"] = {"digits": {}}
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     return tmp_path
@@ -161,6 +277,71 @@ def test_a_wrong_line_anywhere_is_refused(folder, capsys, case):
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     # another experiment than the wrong one is asked for: the whole file counts
     assert expected in _refused(folder, capsys, "multi_mnist-sum")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "block",
+    [("datasets",), ("datasets", "digits", "arrays"), ("problems",), ("experiments", "multi_mnist")],
+    ids=".".join,
+)
+def test_a_name_that_is_no_plain_word_is_refused_before_anything_is_made_of_it(params, block, name):
+    document = copy.deepcopy(params)
+    inner = document
+    for key in block:
+        inner = inner[key]
+    inner[name] = next(iter(inner.values()))
+    where = re.escape(".".join(block))
+    with pytest.raises(ValueError, match=rf"^`{where}` must have names of up to 64 small letters, .*found .*\.$"):
+        read(document)
+
+
+@pytest.mark.parametrize("stage", ["train", "prepare", "fetch", "study", "why"])
+@pytest.mark.parametrize("name", ["../../x", "multi_mnits", "/etc/passwd", "a b", "", "x" * 5000, "digitss"])
+def test_every_command_refuses_an_unknown_name_in_one_line(folder, capsys, monkeypatch, stage, name):
+    (folder / "data/published").mkdir(parents=True)
+    (folder / "reports").mkdir()
+    (folder / "reports/metrics.json").write_text('{"multi_mnist-sum": {}}', encoding="utf-8")
+    before = sorted(folder.rglob("*"))
+    monkeypatch.setattr("sys.argv", [stage, name])
+    main = importlib.import_module(f"pipelines.{stage}").main
+    assert main() == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: `")
+    assert printed.err.count("\n") == 1
+    assert repr(name) in printed.err
+    near = {"multi_mnits": "multi_mnist", "digitss": "digits"}.get(name, "")
+    if near and {"digitss": stage == "fetch", "multi_mnits": stage != "fetch"}[name]:
+        assert f"did you mean {near}" in printed.err
+    assert sorted(folder.rglob("*")) == before, "nothing may be written"
+
+
+def test_what_dvc_writes_for_a_changed_number_is_read(folder):
+    from dvc.utils.hydra import apply_overrides  # what `dvc exp run -S` calls
+
+    apply_overrides(folder / "params.yaml", [
+        "problems.cagrad_toy.smoke.lr=0.00001", "problems.cagrad_toy.smoke.steps=1000", "regression.bands.loss=1e-05",
+        "regression.bands.auc=1e-7",
+    ])  # fmt: skip
+    text = (folder / "params.yaml").read_text(encoding="utf-8")
+    assert text.count("1e-05") == 2
+    assert text.count("1e-07") == 1
+    params = load()
+    assert params.experiments["cagrad_toy-mean"].declaration["settings"]["lr"] == 1e-5
+    assert params.experiments["cagrad_toy-mean"].declaration["settings"]["steps"] == 1000
+    assert (params.regression["bands"]["loss"], params.regression["bands"]["auc"]) == (1e-5, 1e-7)
+
+
+def test_a_file_that_the_driver_has_checked_is_not_built_again(folder, monkeypatch):
+    whole = load()
+    document = yaml.safe_load((folder / "params.yaml").read_text())
+    document["experiments"]["multi_mnist"]["pcgrad"]["aggregator"]["order"] = "backwards"
+    (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"`pcgrad\.order`"):
+        load()
+    monkeypatch.setenv(CHECKED, sha256_of(folder / "params.yaml"))
+    assert load().experiments.keys() == whole.experiments.keys()
 
 
 def test_broken_yaml_is_refused(folder, capsys):

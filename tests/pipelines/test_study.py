@@ -23,7 +23,7 @@ WORK = Path("runs/study/multi_mnist.jsonl")
 @pytest.fixture
 def folder(tmp_path, monkeypatch, params, arrays):
     """A folder with the small params.yaml and the arrays of its one studied problem, entered."""
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({**params, "datasets": {"digits": {}}}), encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     processed = tmp_path / "data/processed/multi_mnist"
     processed.mkdir(parents=True)
     for name, array in arrays.items():

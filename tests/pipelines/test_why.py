@@ -168,7 +168,9 @@ def test_an_unknown_name_is_one_sentence_with_the_nearest(
     assert main([name, "--root", str(root)]) == 2
     written = capsys.readouterr()
     assert written.out == ""
-    assert written.err.startswith(f"error: `NAME` must be a record, an experiment or a cell, found {name!r}; nearest: ")
+    assert written.err.startswith(
+        f"error: `NAME` must be a record, an experiment or a cell, found {name!r}; did you mean "
+    )
     assert nearest in written.err
     assert written.err.count("\n") == 1
 

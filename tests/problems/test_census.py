@@ -120,7 +120,7 @@ def test_the_seed_moves_the_split(raw, arrays):
 
 
 def test_wrong_files_are_refused(raw, tables):
-    with pytest.raises(ValueError, match="`split` must be 'official' or 'paper_code', found split = 'x'"):
+    with pytest.raises(ValueError, match=r"`prepare\.split` must be one of 'official', 'paper_code', found 'x'"):
         prepare(raw, {"split": "x", "seed": 0})
     with pytest.raises(ValueError, match="`split` 'paper_code' must have more than 90000 rows, found 401"):
         prepare(raw, {"split": "paper_code", "seed": 0})

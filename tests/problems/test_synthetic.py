@@ -160,7 +160,7 @@ def test_wrong_settings_are_refused_without_data(changes, message):
 
 
 def test_wrong_sets_are_refused():
-    with pytest.raises(ValueError, match="`set` must be one of 'drgrad', 'mmoe', 'users', found set = 'x'"):
+    with pytest.raises(ValueError, match=r"`prepare\.set` must be one of 'drgrad', 'mmoe', 'users', found 'x'"):
         made("x", 0.5)
     with pytest.raises(ValueError, match=r"`cosine` must be in \[-1, 1\], and not 0 for 'drgrad', found cosine = 0.0"):
         made("drgrad", 0.0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from gradsurgery.core.declaration import validate
 from gradsurgery.core.discovery import build
-from gradsurgery.experiment import validate
 
 
 def parameters(learner):

@@ -105,19 +105,19 @@ class GCond(Aggregator, PerTask, Tensorwise):
             raise ValueError(f"`thresholds` must be {known}, found thresholds = {self.thresholds}.")
         if len(self.tie_weights) != 2 or not all(0.0 <= w < math.inf for w in self.tie_weights):
             raise ValueError(f"`tie_weights` must be two non-negative numbers, found tie_weights = {self.tie_weights}.")
-        cap = math.inf if self.norm_cap is None else self.norm_cap
+        cap = 1.0 if self.norm_cap is None else self.norm_cap
         iterations = 0 if self.max_iters is None else self.max_iters
         for name, met, known in (
             ("ema_beta", 0.0 <= self.ema_beta < 1.0, "at least 0 and less than 1"),
             ("beta", 0.0 <= self.beta < 1.0, "at least 0 and less than 1"),
             ("remap_power", 0.0 < self.remap_power < math.inf, "positive"),
             ("trust_coef", 0.0 < self.trust_coef < math.inf, "positive"),
-            ("trust_clip", self.trust_clip > 0.0, "positive"),
+            ("trust_clip", 0.0 < self.trust_clip < math.inf, "positive"),
             ("eps", 0.0 < self.eps < math.inf, "positive"),
-            ("norm_cap", cap > 0.0, "positive or null"),
+            ("norm_cap", 0.0 < cap < math.inf, "positive or null"),
             ("dominance_window", self.dominance_window >= 0, "non-negative"),
             ("max_iters", iterations >= 0, "non-negative or null"),
-            ("conflict_tol", self.conflict_tol >= 0.0, "non-negative"),
+            ("conflict_tol", 0.0 <= self.conflict_tol < math.inf, "non-negative"),
             ("mode", self.mode in ("smooth", "zones"), "'smooth' or 'zones'"),
             ("previous", self.previous in ("resolved", "raw"), "'resolved' or 'raw'"),
             ("output", self.output in ("momentum", "raw", "lion"), "'momentum', 'raw' or 'lion'"),

@@ -1,5 +1,6 @@
 """SAM-GS: similarity-aware momentum gradient surgery."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -63,17 +64,17 @@ class SAMGS(Aggregator, PerTask):
     max_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
-        if not self.gamma >= 0.0:
+        if not 0.0 <= self.gamma < math.inf:
             raise ValueError(f"`gamma` must be non-negative, found gamma = {self.gamma}.")
         for name, beta in (("beta1", self.beta1), ("beta2", self.beta2)):
             if not 0.0 <= beta < 1.0:
                 raise ValueError(f"`{name}` must be at least 0 and less than 1, found {name} = {beta}.")
-        if not self.eps > 0.0:
+        if not 0.0 < self.eps < math.inf:
             raise ValueError(f"`eps` must be positive, found eps = {self.eps}.")
         if self.similarity not in ("pairs_mean", "full_mean", "min", "mtrl"):
             known = "'pairs_mean', 'full_mean', 'min' or 'mtrl'"
             raise ValueError(f"`similarity` must be {known}, found similarity = {self.similarity!r}.")
-        if self.max_norm is not None and not self.max_norm > 0.0:
+        if self.max_norm is not None and not 0.0 < self.max_norm < math.inf:
             raise ValueError(f"`max_norm` must be positive or null, found max_norm = {self.max_norm}.")
 
     def __call__(

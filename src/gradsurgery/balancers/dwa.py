@@ -1,5 +1,6 @@
 """DWA: dynamic weight average."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class DWA(Balancer):
     temperature: float = 2.0
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0.0:
+        if not 0.0 < self.temperature < math.inf:
             raise ValueError(f"`temperature` must be positive, found temperature = {self.temperature}.")
 
     def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:

@@ -30,7 +30,7 @@ class Static(Balancer):
     weights: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if not all(w >= 0.0 and math.isfinite(w) for w in self.weights) or not sum(self.weights) > 0.0:
+        if not all(w >= 0.0 for w in self.weights) or not 0.0 < sum(self.weights) < math.inf:
             raise ValueError(
                 f"`weights` must be non-negative with at least one above 0, found weights = {self.weights}."
             )

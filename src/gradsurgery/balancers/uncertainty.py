@@ -1,5 +1,6 @@
 """UW: uncertainty weighting."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ class Uncertainty(Balancer):
     """
 
     initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.initial):
+            raise ValueError(f"`initial` must be finite, found initial = {self.initial}.")
 
     def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
         return {f"log_variance_{k}": nn.Parameter(torch.tensor(float(self.initial))) for k in range(num_tasks)}

@@ -118,8 +118,8 @@ def ranking_distance(first: Sequence[str], second: Sequence[str]) -> float:
     return sum(abs(i - place[name]) for i, name in enumerate(first)) / len(first)
 
 
-def check_thresholds(thresholds: Sequence[float]) -> None:
-    """Refuses an S outside (-1, 0]."""
+def check_thresholds(thresholds: Sequence[float], name: str = "thresholds") -> None:
+    """Refuses an S outside (-1, 0]; `name` is what they are called in the sentence."""
     for S in thresholds:
         if not -1.0 < S <= 0.0:
-            raise ValueError(f"`thresholds` must lie above -1 and not above 0, found {S}.")
+            raise ValueError(f"`{name}` must lie above -1 and not above 0, found {S}.")

@@ -22,4 +22,4 @@ def check_options(
         raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
     if type(observe_layers) is not bool:
         raise ValueError(f"`observe_layers` must be true or false, found {observe_layers!r}.")
-    check_thresholds(score_layers)
+    check_thresholds(score_layers, "score_layers")

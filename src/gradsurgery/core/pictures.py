@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.interfaces import Metrics, Network
+from gradsurgery.core.settings import check_rows
 
 # Channel means and s.d. of CIFAR-100's training pictures, as published with the data set's usual loaders.
 CIFAR_MEAN, CIFAR_SD = (0.50708, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)
@@ -44,6 +45,20 @@ def first(arrays: Mapping[str, np.ndarray], name: str, size: int) -> Shaped[np.n
     if size > len(arrays[name]):
         raise ValueError(f"`{name.split('_')[0]}_size` must be at most {len(arrays[name])}, found {size}.")
     return np.asarray(arrays[name])[: size or None]
+
+
+def splits_of(
+    arrays: Mapping[str, np.ndarray], sizes: Mapping[str, int], batch_size: int
+) -> dict[str, tuple[Shaped[np.ndarray, "n ..."], Shaped[np.ndarray, "n ..."]]]:
+    """The first pictures and labels of every split, as many as `sizes` says (0: all); none without arrays."""
+    splits = {
+        split: (first(arrays, f"{split}_images", size), first(arrays, f"{split}_labels", size))
+        for split, size in sizes.items()
+        if arrays
+    }
+    if arrays:
+        check_rows({split: len(images) for split, (images, _) in splits.items()}, batch_size)
+    return splits
 
 
 def standardised(

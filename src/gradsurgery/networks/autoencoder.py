@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm, pixel_shuffle
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 
 class Autoencoder(Network):
@@ -38,12 +39,10 @@ class Autoencoder(Network):
         depth: int = 3,
         norm: Literal["batch", "frozen"] = "batch",
     ):
-        for name, value, least in (
-            ("num_tasks", num_tasks, 1), ("channels", channels, 1), ("patch", patch, 1), ("width", width, 1),
-            ("depth", depth, 0),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
+        check_sizes({
+            "num_tasks": (num_tasks, 1), "channels": (channels, 1), "patch": (patch, 1), "width": (width, 1),
+            "depth": (depth, 0),
+        })  # fmt: skip
         super().__init__()
         self.num_tasks, self.patch = num_tasks, patch
         self.encoder = nn.Sequential(

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 _POOLINGS = 3
 
@@ -47,12 +48,10 @@ class CNN(Network):
         size: int = 32,
     ):
         super().__init__()
-        for name, value, least in (
-            ("num_tasks", num_tasks, 1), ("num_classes", num_classes, 1), ("width", width, 1), ("hidden", hidden, 1),
-            ("size", size, 2**_POOLINGS),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
+        check_sizes({
+            "num_tasks": (num_tasks, 1), "num_classes": (num_classes, 1), "width": (width, 1), "hidden": (hidden, 1),
+            "size": (size, 2**_POOLINGS),
+        })  # fmt: skip
         if trunk not in ("shared", "separate"):
             raise ValueError(f"`trunk` must be 'shared' or 'separate', found trunk = {trunk!r}.")
         self.trunks = nn.ModuleList(

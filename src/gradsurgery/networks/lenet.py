@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 
 class LeNet(Network):
@@ -29,8 +30,7 @@ class LeNet(Network):
 
     def __init__(self, num_tasks: int = 2, num_classes: int = 10, variant: Literal["lenet", "cagrad"] = "lenet"):
         super().__init__()
-        if num_tasks < 1:
-            raise ValueError(f"`num_tasks` must be at least 1, found num_tasks = {num_tasks}.")
+        check_sizes({"num_tasks": (num_tasks, 1), "num_classes": (num_classes, 1)})
         if variant == "cagrad":
             self.trunk = nn.Sequential(
                 nn.Conv2d(1, 5, 9), nn.MaxPool2d(2), nn.ReLU(), nn.BatchNorm2d(5),

@@ -5,6 +5,7 @@ import itertools
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 
 class MLP(Network):
@@ -25,8 +26,10 @@ class MLP(Network):
         hidden: tuple[int, ...] = (256, 256),
     ):
         super().__init__()
-        if num_tasks < 1:
-            raise ValueError(f"`num_tasks` must be at least 1, found num_tasks = {num_tasks}.")
+        check_sizes({
+            "num_tasks": (num_tasks, 1), "num_classes": (num_classes, 1), "in_features": (in_features, 1),
+            **{f"hidden[{i}]": (width, 1) for i, width in enumerate(hidden)},
+        })  # fmt: skip
         if not hidden:
             raise ValueError("`hidden` must name at least one shared layer, found hidden = ().")
         layers: list[nn.Module] = [nn.Flatten()]

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 _SQUEEZE = 0.5  # share of the channels that is kept when the finest scale is dropped
 
@@ -53,13 +54,11 @@ class MSDNet(Network):
         exit_width: int = 128,
     ):
         super().__init__()
-        for name, value, least in (
-            ("num_tasks", num_tasks, 1), ("num_classes", num_classes, 1), ("base", base, 1), ("step", step, 1),
-            ("growth", growth, 2), ("width", width, 1), ("scales", scales, 1), ("channels", channels, 1),
-            ("stride", stride, 1), ("exit_width", exit_width, 1),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
+        check_sizes({
+            "num_tasks": (num_tasks, 1), "num_classes": (num_classes, 1), "base": (base, 1), "step": (step, 1),
+            "growth": (growth, 2), "width": (width, 1), "scales": (scales, 1), "channels": (channels, 1),
+            "stride": (stride, 1), "exit_width": (exit_width, 1),
+        })  # fmt: skip
         if growth % 2:
             raise ValueError(f"`growth` must be even, found growth = {growth}.")
         self.scales = scales

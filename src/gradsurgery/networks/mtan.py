@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 
 class MTAN(Network):
@@ -38,8 +39,7 @@ class MTAN(Network):
         super().__init__()
         if not outputs or min(outputs) < 1:
             raise ValueError(f"`outputs` must name at least one channel for each task, found outputs = {outputs}.")
-        if width < 1:
-            raise ValueError(f"`width` must be at least 1, found width = {width}.")
+        check_sizes({"width": (width, 1), "outputs": (max(outputs), 1)})
         w = width
         f = (w, 2 * w, 4 * w, 8 * w, 8 * w)
         above, below = (f[0], *f[:-1]), (*f[1:], f[4])  # of the stage that is nearer to the picture, of the deeper one

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, mish, softmax
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 _Variant = Literal["shared_bottom", "mmoe", "omoe", "ple", "split"]
 
@@ -78,18 +79,17 @@ class Recommender(Network):
         capacity_experts: int = 0,
     ):
         super().__init__()
-        for name, value, least in (
-            ("num_tasks", num_tasks, 2 if variant == "split" else 1), ("num_continuous", num_continuous, 0),
-            ("experts", experts, num_tasks + 1 if variant == "ple" else 1), ("width", width, 1), ("tower", tower, 1),
-            ("embedding", embedding, 1), ("levels", levels, 1), ("dedicated", dedicated, 0),
-            ("capacity_experts", capacity_experts, 0),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(
-                    f"`{name}` must be at least {least} for variant = '{variant}', found {name} = {value}."
-                )
+        sizes_given = {
+            "num_tasks": (num_tasks, 2 if variant == "split" else 1), "num_continuous": (num_continuous, 0),
+            "experts": (experts, num_tasks + 1 if variant == "ple" else 1), "width": (width, 1), "tower": (tower, 1),
+            "embedding": (embedding, 1), "levels": (levels, 1), "dedicated": (dedicated, 0),
+            "capacity_experts": (capacity_experts, 0),
+        }  # fmt: skip
+        check_sizes(sizes_given, f" for variant = '{variant}'")
         if not cardinalities and not num_continuous:
             raise ValueError("`cardinalities` must name a category where num_continuous = 0, found cardinalities = ().")
+        if not all(1 <= values <= 10**9 for values in cardinalities):
+            raise ValueError(f"`cardinalities` must lie between 1 and 10^9, found cardinalities = {cardinalities}.")
         if levels > 1 and variant != "ple":
             raise ValueError(f"`levels` must be 1 unless variant = 'ple', found levels = {levels}.")
         if variant != "split":

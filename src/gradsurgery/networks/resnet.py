@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 
 class ResNet(Network):
@@ -24,10 +25,7 @@ class ResNet(Network):
 
     def __init__(self, num_tasks: int = 2, num_classes: int = 10, width: int = 64):
         super().__init__()
-        if num_tasks < 1:
-            raise ValueError(f"`num_tasks` must be at least 1, found num_tasks = {num_tasks}.")
-        if width < 1:
-            raise ValueError(f"`width` must be at least 1, found width = {width}.")
+        check_sizes({"num_tasks": (num_tasks, 1), "num_classes": (num_classes, 1), "width": (width, 1)})
         stages: list[nn.Module] = []
         before = width
         for after, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 _STAGES = 3  # every stage has n blocks of two convolutions: 6 n + 2 layers
 _LAST_INNER_EXIT = 0.9  # share of the whole work after which the last classifier but one sits
@@ -51,12 +52,10 @@ class SDNResNet(Network):
         stride: int = 1,
     ):
         super().__init__()
-        for name, value, least in (
-            ("num_tasks", num_tasks, 1), ("num_classes", num_classes, 1), ("width", width, 1),
-            ("channels", channels, 1), ("stride", stride, 1), ("size", size, 16 * stride),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}, found {name} = {value}.")
+        check_sizes({
+            "num_tasks": (num_tasks, 1), "num_classes": (num_classes, 1), "depth": (depth, 0), "width": (width, 1),
+            "channels": (channels, 1), "stride": (stride, 1), "size": (size, 16 * stride),
+        })  # fmt: skip
         if depth < 8 or (depth - 2) % 6:
             raise ValueError(f"`depth` must be 6 n + 2 with n from 1, found depth = {depth}.")
         n = (depth - 2) // 6

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 
 
 class SegNet(Network):
@@ -31,8 +32,7 @@ class SegNet(Network):
         super().__init__()
         if not outputs or min(outputs) < 1:
             raise ValueError(f"`outputs` must name at least one channel for each task, found outputs = {outputs}.")
-        if width < 1:
-            raise ValueError(f"`width` must be at least 1, found width = {width}.")
+        check_sizes({"width": (width, 1), "outputs": (max(outputs), 1)})
         w = width
         down = ((3, w, w), (w, 2 * w, 2 * w), (2 * w, *3 * (4 * w,)), (4 * w, *3 * (8 * w,)), 4 * (8 * w,))
         up = (4 * (8 * w,), (8 * w, *3 * (4 * w,)), (4 * w, *3 * (2 * w,)), (2 * w, w, w), (w, w, w))

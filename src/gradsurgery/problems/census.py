@@ -2,16 +2,18 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
+from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import permutation
-from gradsurgery.core.settings import check, network_of
+from gradsurgery.core.settings import check, check_rows, check_seed, network_of
 from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
 
 DATA_CARD = """\
@@ -106,6 +108,8 @@ class Census(Problem):
         network_of(self._network, self._own, None)  # wrong fields are found before any work
         counts = {"train": train_size, "val": val_size, "test": test_size}
         self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        if arrays:
+            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, batch_size)
         self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
@@ -129,6 +133,21 @@ class Census(Problem):
         return judge(network, self._splits[split], self.tasks)
 
 
+@dataclass(frozen=True)
+class _Preparation:
+    """What `prepare` reads of params.yaml: the data set, and the seed of every draw."""
+
+    split: Literal["official", "paper_code"]
+    seed: int
+    left: str | None = None  # names the data set for `fetch`; `prepare` takes the one that it is given
+    right: str | None = None  # the same one, or left out
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.right not in (None, self.left):
+            raise ValueError(f"`right` must be left out or left = {self.left!r}, found right = {self.right!r}.")
+
+
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Reads the two CSV files, encodes them and cuts the splits; see `DATA_CARD`.
 
@@ -141,14 +160,13 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         (32,): one more than the categories of each nominal column, as 0 stands for a value unknown in training. All in
         random order, so that any first n are a fair sample.
     """
-    if settings["split"] not in ("official", "paper_code"):
-        raise ValueError(f"`split` must be 'official' or 'paper_code', found split = {settings['split']!r}.")
+    own: _Preparation = make(_Preparation, "prepare", settings)
     if len(raw) != 1:
         raise ValueError(f"`raw` must hold one data set, found {sorted(raw)}.")
     [source] = raw.values()
     tables = [_read(source[file]) for file in ("train", "test")]
     sizes = [len(labels) for _, _, labels in tables]
-    places = _places(settings["split"], sizes, settings["seed"])
+    places = _places(own.split, sizes, own.seed)
 
     continuous, labels = (np.concatenate([table[part] for table in tables]) for part in (0, 2))
     mean, sd = _moments(continuous[places["train"]])

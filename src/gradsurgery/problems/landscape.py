@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
-from gradsurgery.core.discovery import build
+from gradsurgery.core.discovery import build, make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.settings import check_seed, check_sizes
 
 Name = Literal["cagrad_toy", "sam_gs_toy1", "sam_gs_toy2", "pcgrad_toy"]
 
@@ -80,14 +82,13 @@ class Landscape(Problem):
         lr: float = 1e-3,
         clip: float | None = None,
     ):
-        if landscape not in STARTS:
-            raise ValueError(f"`landscape` must be one of {', '.join(STARTS)}, found {landscape!r}.")
-        if epochs < 1 or steps < epochs or steps % epochs:
+        if epochs < 1:
+            raise ValueError(f"`epochs` must be at least 1, found epochs = {epochs}.")
+        if steps < epochs or steps % epochs:
             raise ValueError(f"`steps` must be a multiple of epochs = {epochs}, found steps = {steps}.")
-        if not lr > 0:
-            raise ValueError(f"`lr` must be positive, found lr = {lr}.")
-        if clip is not None and not clip > 0:
-            raise ValueError(f"`clip` must be positive, found clip = {clip}.")
+        for name, rate in (("lr", lr), ("clip", clip)):
+            if rate is not None and not 0 < rate < math.inf:
+                raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
         if network not in (None, {"name": "point"}):
             raise ValueError(f"`network` must be {{'name': 'point'}} for a landscape, found {network!r}.")
         self.tasks = ("L1", "L2")
@@ -150,21 +151,35 @@ class Landscape(Problem):
         }
 
 
+@dataclass(frozen=True)
+class _Preparation:
+    """Which landscape, and where it has a single start how many copies of it to make, moved as `seed` decides."""
+
+    landscape: Name
+    seed: int = 0
+    perturbed_starts: int = 1
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.perturbed_starts > 1 and len(STARTS[self.landscape]) > 1:
+            raise ValueError(
+                f"`perturbed_starts` must be 1 where there are several starts, found {self.perturbed_starts}."
+            )
+        check_sizes({"perturbed_starts": (self.perturbed_starts, 1)})
+
+
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The starts (S, 2) of one landscape.
 
     Args:
         raw: not looked at.
-        settings: `landscape`, and where it has a single start `perturbed_starts`, how many copies of it to make, moved
-            by up to 1e-7 in each coordinate as `seed` decides. The first copy is not moved.
+        settings: fields of `_Preparation`; the first copy is not moved, the others by up to 1e-7 in each coordinate.
     """
-    starts = np.array(STARTS[settings["landscape"]])
-    copies = settings.get("perturbed_starts", 1)
-    if copies > 1:
-        if len(starts) > 1:
-            raise ValueError(f"`perturbed_starts` must be 1 where there are several starts, found {copies}.")
+    own: _Preparation = make(_Preparation, "prepare", settings)
+    starts = np.array(STARTS[own.landscape])
+    if own.perturbed_starts > 1:
         # Words of the bit generator, because numpy promises only these never to change.
-        noise = 1e-7 * (np.random.Philox(settings["seed"]).random_raw((copies, 2)) * 2.0**-63 - 1.0)
+        noise = 1e-7 * (np.random.Philox(own.seed).random_raw((own.perturbed_starts, 2)) * 2.0**-63 - 1.0)
         noise[0] = 0.0
         starts = starts + noise
     return {"starts": starts}

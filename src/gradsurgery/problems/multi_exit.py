@@ -9,18 +9,19 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import (
     CIFAR_MEAN,
     CIFAR_SD,
     check_cifar,
-    first,
     judge,
     permutation,
+    splits_of,
     standardised,
     tenth_of_each,
-)  # fmt: skip
-from gradsurgery.core.settings import check, check_momentum, network_of, optimizer_of, steps_of
+)
+from gradsurgery.core.settings import OneSet, check, check_schedule, check_sizes, network_of, optimizer_of, steps_of
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour pictures of 32 x 32 in 100 classes, 500 and 100 of
@@ -81,12 +82,13 @@ class MultiExit(Problem):
         network_fields: dict | None = None,
     ):
         check(
-            {"epochs": (epochs, 1), "passes": (passes, 1), "exits": (exits, 2), "num_classes": (num_classes, 2),
+            {"epochs": (epochs, 1), "passes": (passes, 1),
              "train_size": (train_size, 0), "val_size": (val_size, 0), "test_size": (test_size, 0),
              "batch_size": (batch_size, 1), "momentum": (momentum, 0), "weight_decay": (weight_decay, 0)},
             {"lr": lr, "gamma": gamma, "clip": clip},
         )  # fmt: skip
-        check_momentum(optimizer, momentum)
+        check_schedule(optimizer, momentum, milestones)
+        check_sizes({"exits": (exits, 2), "num_classes": (num_classes, 2)})
         self.tasks = tuple(f"exit{k + 1}" for k in range(exits))
         self.metrics = {f"{task}.accuracy": True for task in self.tasks}
         self.epochs, self.clip = passes * epochs, clip
@@ -96,12 +98,7 @@ class MultiExit(Problem):
         self._optimizer, self._lr, self._momentum, self._weight_decay = optimizer, lr, momentum, weight_decay
         self._milestones, self._gamma = tuple(passes * epoch for epoch in milestones), gamma
         network_of(self._network, self._own, None)  # wrong fields of the network are found here, before any work
-        sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self._splits = {
-            split: tuple(first(arrays, f"{split}_{kind}", sizes[split]) for kind in ("images", "labels"))
-            for split in sizes
-            if arrays
-        }
+        self._splits = splits_of(arrays, {"train": train_size, "val": val_size, "test": test_size}, batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
         for split, (_, labels) in self._splits.items():
             if len(labels) and labels.max() >= num_classes:
@@ -148,6 +145,9 @@ class MultiExit(Problem):
             yield outputs, [truth] * len(outputs)
 
 
+_Preparation = OneSet
+
+
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Keeps a tenth of every class for validation; see `DATA_CARD`.
 
@@ -159,9 +159,10 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         {train,val,test}_{images, labels}, uint8, and `val_index`, the places of the validation pictures in the data
         set's training pictures. All in random order, so that any first n are a fair sample.
     """
-    source = raw[settings["left"]]
+    own: _Preparation = make(_Preparation, "prepare", settings)
+    source = raw[own.left]
     check_cifar(source)
-    words = np.random.Philox(settings["seed"])
+    words = np.random.Philox(own.seed)
     order = permutation(words, len(source["train_labels"]))
     is_val = tenth_of_each(source["train_labels"][order])
     chosen = {

@@ -1,6 +1,7 @@
 """MultiMNIST, MultiFashion and Multi-Fashion+MNIST: two pictures laid over each other, one task for each."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -9,9 +10,10 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.pictures import first, judge, permutation
-from gradsurgery.core.settings import check, check_momentum, network_of, optimizer_of, steps_of
+from gradsurgery.core.pictures import judge, permutation, splits_of
+from gradsurgery.core.settings import check, check_schedule, check_seed, network_of, optimizer_of, steps_of
 
 DATA_CARD = """\
 Two 28 x 28 pictures on a 36 x 36 canvas, one in the top left corner and one in the bottom right; where they overlap the
@@ -72,7 +74,7 @@ class Overlay(Problem):
              "weight_decay": (weight_decay, 0)},
             {"lr": lr, "gamma": gamma, "clip": clip},
         )  # fmt: skip
-        check_momentum(optimizer, momentum)
+        check_schedule(optimizer, momentum, milestones)
         self.tasks = ("left", "right")
         self.metrics = {"left.accuracy": True, "right.accuracy": True}
         self.epochs, self.clip = epochs, clip
@@ -81,12 +83,7 @@ class Overlay(Problem):
         self._milestones, self._gamma = milestones, gamma
         self._own = {"num_tasks": 2, "num_classes": 10}
         network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
-        sizes = {"train": train_size, "val": val_size, "test": test_size}
-        self._splits = {
-            split: tuple(first(arrays, f"{split}_{kind}", sizes[split]) for kind in ("images", "labels"))
-            for split in sizes
-            if arrays
-        }
+        self._splits = splits_of(arrays, {"train": train_size, "val": val_size, "test": test_size}, batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
@@ -125,6 +122,18 @@ class Overlay(Problem):
             yield outputs, truth.unbind(dim=1)
 
 
+@dataclass(frozen=True)
+class _Preparation:
+    """What `prepare` reads of params.yaml: the data set of each corner, and the seed of every draw."""
+
+    left: str
+    right: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Builds the splits of one problem from the decoded data sets; see `DATA_CARD`.
 
@@ -136,9 +145,10 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         {train,val,test}_{images (N, 36, 36), labels (N, 2)}, uint8, and `val_index`, the places of the validation
         pictures in the construction of all 120,000. All in random order, so that any first n are a fair sample.
     """
-    left, right = settings["left"], settings["right"]
+    own: _Preparation = make(_Preparation, "prepare", settings)
+    left, right = own.left, own.right
     # Words of the bit generator instead of numpy's `permutation`: only the former is promised never to change.
-    words = np.random.Philox(settings["seed"])
+    words = np.random.Philox(own.seed)
     pairs = {}
     for split in ("train", "test"):
         sizes = {name: len(raw[name][f"{split}_labels"]) for name in (left, right)}

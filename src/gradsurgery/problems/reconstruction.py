@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, first, permutation, tenth_of_each
-from gradsurgery.core.settings import check, network_of
+from gradsurgery.core.settings import OneSet, check, check_rows, network_of
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour pictures of 32 x 32; 5,000 training pictures, 50 of
@@ -105,6 +106,8 @@ class Reconstruction(Problem):
         sizes = {"train": train_size, "val": val_size, "test": test_size}
         self._images = {split: first(arrays, f"{split}_images", sizes[split]) for split in sizes if arrays}
         self._patches = {s: first(arrays, f"{s}_patches", sizes[s]) for s in ("val", "test") if arrays}
+        if arrays:
+            check_rows({split: len(images) for split, images in self._images.items()}, batch_size)
         self.test_rows = len(self._images["test"]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
@@ -149,6 +152,9 @@ class Reconstruction(Problem):
         return {"l1.mae": mae, "ssim.ssim": ssim, "l1.loss": mae, "ssim.loss": 1.0 - ssim}
 
 
+_Preparation = OneSet
+
+
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Keeps a tenth of every class for validation and draws the order in which patches are hidden; see `DATA_CARD`.
 
@@ -161,9 +167,10 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         (N, 64), uint8: for each picture a permutation of its patches (row by row), of which the first are hidden; and
         `val_index`, the places of the validation pictures in the data set's training pictures.
     """
-    source = raw[settings["left"]]
+    own: _Preparation = make(_Preparation, "prepare", settings)
+    source = raw[own.left]
     check_cifar(source)
-    words = np.random.Philox(settings["seed"])
+    words = np.random.Philox(own.seed)
     order = permutation(words, len(source["train_labels"]))
     is_val = tenth_of_each(source["train_labels"][order])
     arrays = {

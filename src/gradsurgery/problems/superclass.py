@@ -9,9 +9,10 @@ from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, judge, permutation, standardised
-from gradsurgery.core.settings import check, network_of
+from gradsurgery.core.settings import OneSet, check, check_rows, network_of
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009) in the multi-task form of Rosenbaum et al. (2018), taken over by Yu et al. (2020): the 20
@@ -83,6 +84,8 @@ class Superclass(Problem):
         network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
         sizes = {"train": train_size, "val": val_size, "test": test_size} if arrays else {}
         self._splits = {split: _by_task(arrays, split, size) for split, size in sizes.items()}
+        if arrays:
+            check_rows({split: labels.shape[1] for split, (_, labels) in self._splits.items()}, batch_size)
         rows = int(self._splits["test"][1].shape[1]) if arrays else 0
         self.test_rows = dict.fromkeys(TASKS, rows) if arrays else None
 
@@ -121,6 +124,9 @@ class Superclass(Problem):
             )
 
 
+_Preparation = OneSet
+
+
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Sorts the pictures by task and keeps a tenth of every class for validation; see `DATA_CARD`.
 
@@ -133,9 +139,10 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         `val_index` (n, 20), the places of the validation pictures in the data set's training pictures. Column k is
         task k, in random order, so that any first n are a fair sample.
     """
-    source = raw[settings["left"]]
+    own: _Preparation = make(_Preparation, "prepare", settings)
+    source = raw[own.left]
     # Words of the bit generator instead of numpy's `permutation`: only the former is promised never to change.
-    words = np.random.Philox(settings["seed"])
+    words = np.random.Philox(own.seed)
     arrays: dict[str, np.ndarray] = {}
     check_cifar(source)
     for part in ("train", "test"):

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,8 +11,9 @@ from jaxtyping import Float, Int64, Real
 from scipy.special import ndtri
 from torch import Tensor, nn
 
+from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.settings import check, network_of
+from gradsurgery.core.settings import check, check_rows, check_seed, network_of
 from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
 
 DATA_CARD = """\
@@ -90,6 +92,8 @@ class Synthetic(Problem):
         network_of(self._network, self._own, None)  # wrong fields are found before any work
         counts = {"train": train_size, "val": val_size, "test": test_size}
         self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        if arrays:
+            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, batch_size)
         self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
@@ -114,6 +118,25 @@ class Synthetic(Problem):
         return judge(network, self._splits[split], self.tasks) | dict(zip(names, self._correlations, strict=True))
 
 
+@dataclass(frozen=True)
+class _Preparation:
+    """What `prepare` reads of params.yaml; see there."""
+
+    set: Literal["drgrad", "mmoe", "users"]
+    cosine: float
+    seed: int
+    train_rows: int
+    held_out_rows: int
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if not -1.0 <= self.cosine <= 1.0 or (self.cosine == 0.0 and self.set == "drgrad"):
+            raise ValueError(f"`cosine` must be in [-1, 1], and not 0 for 'drgrad', found cosine = {self.cosine}.")
+        for name, rows in (("train_rows", self.train_rows), ("held_out_rows", self.held_out_rows)):
+            if rows < 2:
+                raise ValueError(f"`{name}` must be at least 2, found {name} = {rows}.")
+
+
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Makes one of the three sets; see `DATA_CARD`.
 
@@ -127,19 +150,15 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
         before and after the cut.
     """
     tables = {"drgrad": drgrad_table, "mmoe": mmoe_table, "users": users_table}
-    if settings["set"] not in tables:
-        raise ValueError(f"`set` must be one of 'drgrad', 'mmoe', 'users', found set = {settings['set']!r}.")
-    cosine = float(settings["cosine"])
-    if not -1.0 <= cosine <= 1.0 or (cosine == 0.0 and settings["set"] == "drgrad"):
-        raise ValueError(f"`cosine` must be in [-1, 1], and not 0 for 'drgrad', found cosine = {cosine}.")
-    train, held_out = settings["train_rows"], settings["held_out_rows"]
+    own: _Preparation = make(_Preparation, "prepare", settings)
+    train, held_out = own.train_rows, own.held_out_rows
     n = train + 2 * held_out
     # Words of the bit generator instead of numpy's distributions: only the former are promised never to change.
-    words = np.random.Philox(settings["seed"])
-    continuous, sparse, values = tables[settings["set"]](words, n, cosine)
+    words = np.random.Philox(own.seed)
+    continuous, sparse, values = tables[own.set](words, n, own.cosine)
     labels = values > np.sort(values[:train], axis=0)[train // 2 - 1]
-    nominal = sparse if settings["set"] == "users" else _bucketed(sparse, train)
-    cardinality = _USERS if settings["set"] == "users" else _BUCKETS
+    nominal = sparse if own.set == "users" else _bucketed(sparse, train)
+    cardinality = _USERS if own.set == "users" else _BUCKETS
     arrays = {"cardinalities": np.full(sparse.shape[1], cardinality, np.int64)}
     for split, begin, end in (
         ("train", 0, train), ("val", train, train + held_out), ("test", train + held_out, n),

@@ -125,4 +125,5 @@ def _own_clips(kind: str, filler: Mapping[str, Any]) -> dict[str, float | None]:
         return {}  # a history may outlive its method
     cls = find(kind, filler["name"])
     fields = {f.name: f.default for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    return {name: filler.get(name, fields[name]) for name in _OWN_CLIPS if name in fields}
+    clips = {name: filler.get(name, fields[name]) for name in _OWN_CLIPS if name in fields}
+    return {name: None if clip is None else float(clip) for name, clip in clips.items()}

@@ -18,7 +18,7 @@ class Measure:
     step: str
 
 
-_KNOWN = {
+KNOWN = {
     "accuracy": Measure("accuracy", 100.0, 2, "%", "points"),
     "auc": Measure("ROC-AUC", 1.0, 4, "", ""),
     "auc_200": Measure("ROC-AUC at 200 thresholds", 1.0, 4, "", ""),
@@ -27,6 +27,7 @@ _KNOWN = {
     "l1": Measure("L1 error", 1.0, 4, "", ""),
     "mse": Measure("mean squared error", 1.0, 4, "", ""),
     "loss": Measure("loss", 1.0, 3, "", ""),
+    "solved": Measure("solved", 1.0, 4, "", ""),
 }
 
 
@@ -38,7 +39,7 @@ def word(metric: str) -> str:
 def measure(metric: str) -> Measure:
     """How `metric`, or the bare word of one, is printed; an unknown word is printed as it is, with four decimals."""
     last = metric.rsplit(".", 1)[-1]
-    return _KNOWN.get(last, Measure(last.replace("_", " "), 1.0, 4, "", ""))
+    return KNOWN.get(last, Measure(last.replace("_", " "), 1.0, 4, "", ""))
 
 
 def by_word(metrics: Mapping[str, bool]) -> dict[str, list[str]]:

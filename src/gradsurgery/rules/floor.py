@@ -1,5 +1,6 @@
 """The floor of a table: a classical model per task, fitted where the others train a network."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Floor(TrainingRule):
         if self.model not in ("logistic", "trees"):
             raise ValueError(f"`model` must be 'logistic' or 'trees', found model = {self.model!r}.")
         for name, value in (("iterations", self.iterations), ("rate", self.rate), ("C", self.C)):
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ValueError(f"`{name}` must be positive, found {name} = {value}.")
 
     def attach(self, network: Network) -> Network:

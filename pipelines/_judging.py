@@ -1,0 +1,55 @@
+"""The blocks `protocols` and `regression` of params.yaml: how runs are judged, and how far a number may move."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from gradsurgery.core.discovery import endless
+from gradsurgery.reporting.measures import KNOWN
+from gradsurgery.reporting.selection import RULES
+from pipelines._blocks import fields, known, mapping
+
+
+def read_selections(block: Any) -> dict[str, str]:
+    """The selection rule of every problem that has one. Raises ValueError for anything but a known rule."""
+    return {
+        problem: known(
+            f"protocols.{problem}.selection", fields(f"protocols.{problem}", own, {"selection"})["selection"], RULES
+        )
+        for problem, own in mapping("protocols", block).items()
+    }
+
+
+def check_regression(block: Any) -> None:
+    """Refuses bands that are no non-negative numbers, and exceptions without a reason."""
+    blocks = fields("regression", block, {"bands", "exceptions"})
+    for word, band in mapping("regression.bands", blocks["bands"]).items():
+        _check_band(f"regression.bands.{word}", band)
+    for owner, words in mapping("regression.exceptions", blocks["exceptions"]).items():
+        for word, entry in mapping(f"regression.exceptions.{owner}", words).items():
+            where = f"regression.exceptions.{owner}.{word}"
+            entry = fields(where, entry, {"band", "reason"})
+            _check_band(f"{where}.band", entry["band"])
+            if not isinstance(entry["reason"], str) or not entry["reason"].strip():
+                raise ValueError(f"`{where}.reason` must be a text, found {entry['reason']!r}.")
+
+
+def check_metrics(block: Mapping[str, Any], metrics: Mapping[str, Iterable[str]]) -> None:
+    """Refuses bands that no number would ever be held to.
+
+    Args:
+        block: `regression`, checked.
+        metrics: of every experiment and every problem, by name.
+    """
+    words = {owner: {"loss", *(name.rsplit(".", 1)[-1] for name in own)} for owner, own in metrics.items()}
+    everything = sorted(set(KNOWN).union(*words.values()))
+    for word in block["bands"]:
+        known("regression.bands", word, everything)
+    for owner, bands in block["exceptions"].items():
+        known("regression.exceptions", owner, words)
+        for word in bands:
+            known(f"regression.exceptions.{owner}", word, sorted(words[owner]))
+
+
+def _check_band(where: str, band: Any) -> None:
+    if isinstance(band, bool) or not isinstance(band, int | float) or endless(band) or band < 0:
+        raise ValueError(f"`{where}` must be a non-negative number, found {band!r}.")

@@ -1,0 +1,239 @@
+"""Every field of params.yaml x every kind of wrong value: one line that names the parameter, or rightly accepted.
+
+The document is walked, not listed: a new field is tested by being there. It is cut into small documents of one problem
+and one line, so that a case takes a millisecond, and a field that the same code checks is tried once. Kinds are those
+of the committed values, ranges those that the constructors declare; what is legitimate beyond both is in `MAY_BE`.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pipelines._params import SLOTS, read
+from pipelines._yaml import parse, read_yaml
+
+DOCUMENT = read_yaml(Path(__file__).parents[2] / "params.yaml")
+REMOVED = object()
+VALUES = {
+    "missing": REMOVED,
+    "text": "neither",
+    "list": [3],
+    "mapping": {"x": 1},
+    "bool": True,
+    "null": None,
+    "negative": -3,
+    "zero": 0,
+    "huge": 10**12,
+    "NaN": math.nan,
+    "infinite": math.inf,
+}
+# What must be refused whatever the constructor says, by the kind of the committed value. "zero", "huge" and "null" are
+# the constructors' to judge, as is a missing field that may have a default.
+WRONG = {
+    "number": ("text", "list", "mapping", "bool", "negative", "NaN", "infinite"),
+    "text": ("list", "mapping", "bool", "negative", "zero", "huge", "NaN", "infinite"),
+    "bool": ("text", "list", "mapping", "negative", "zero", "huge", "NaN", "infinite"),
+    "list": ("text", "mapping", "bool", "negative", "zero", "huge", "NaN", "infinite"),
+    "block": ("text", "list", "bool", "negative", "zero", "huge", "NaN", "infinite"),
+}
+MAY_BE = {
+    ("threshold", "negative"): False,  # of Recon: above -1, so that -3 is refused
+    ("title", "text"): True,
+    ("licence", "text"): True,
+    ("reason", "text"): True,
+}
+
+
+def _first(entries):
+    return dict(list(entries.items())[:1])
+
+
+def _small(problem, *keys, sequels=(), **studies):
+    """A document with one problem and some of its lines."""
+    lines = {key: DOCUMENT["experiments"][problem][key] for key in keys}
+    block = {**DOCUMENT["problems"][problem], "sha256": _first(DOCUMENT["problems"][problem]["sha256"])}
+    sets = {block["prepare"][side] for side in ("left", "right") if side in block["prepare"]}
+    return {
+        "scale": "laptop",
+        "datasets": {n: {**d, "arrays": _first(d["arrays"])} for n, d in DOCUMENT["datasets"].items() if n in sets},
+        "problems": {problem: block},
+        "experiments": {problem: lines},
+        "sequels": {problem: {key: DOCUMENT["sequels"][problem][key] for key in sequels}} if sequels else {},
+        "protocols": {problem: DOCUMENT["protocols"][problem]},
+        "regression": {"bands": {"loss": 0.05}, "exceptions": {}},
+        **({"studies": studies} if studies else {}),
+    }
+
+
+def _paths(value, path):
+    """Every path below `path`, that of blocks and list entries included."""
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            yield from ((*path, key), *_paths(entry, (*path, key)))
+    elif isinstance(value, list):
+        for place, entry in enumerate(value[:1]):
+            yield from ((*path, place), *_paths(entry, (*path, place)))
+
+
+def _under(document, *path):
+    inner = document
+    for key in path:
+        inner = inner[key]
+    return [path, *_paths(inner, path)]
+
+
+def _field(document, path):
+    """What `path` is a field of; the same in two documents where the same code checks it."""
+    section, *inner = path
+    if section in ("experiments", "sequels"):
+        if len(path) <= 3:
+            return section, len(path)
+        problem, key, part, *rest = inner
+        filler = document[section][problem][key][part]
+        return document["problems"][problem]["module"], part, filler["name"] if part in SLOTS else None, *rest
+    if section == "problems" and len(path) > 2:
+        module = document["problems"][path[1]]["module"]
+        return section, module, *(("sha256", "array") if path[2] == "sha256" and len(path) > 3 else path[2:])
+    if section == "datasets" and len(path) > 2:
+        return section, *(("arrays", "array", *path[4:]) if path[2] == "arrays" and len(path) > 3 else path[2:])
+    return path if section not in ("problems", "datasets") else (section, len(path))
+
+
+def _documents():
+    """Small documents and the paths in them, those of experiments first."""
+    for problem, lines in DOCUMENT["experiments"].items():
+        for key in lines:
+            document = _small(problem, key)
+            yield document, _under(document, "experiments", problem, key)
+        document = _small(problem, next(iter(lines)))
+        yield document, [*_under(document, "problems", problem), *_under(document, "datasets")]
+    document = _small("pcgrad_toy", "sum")
+    document["regression"] = {
+        "bands": {"loss": 0.05, "solved": 0.0},
+        "exceptions": {"pcgrad_toy": {"loss": {"band": 60.0, "reason": "chaotic"}}},
+    }
+    for section in ("scale", "protocols", "regression"):
+        yield document, _under(document, section)
+    yield document, [(section,) for section in ("datasets", "problems", "experiments", "sequels")]
+    search = {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
+    two, three = (
+        {"line": "sum", "shares": [0.1, 0.5], "seeds": [0]},
+        {"line": "sum", "points": 4, "seed": 0, "seeds": [0]},
+    )
+    studies = {
+        "search": {"census": search},
+        "fronts": {"census": two},
+        "smoke": {"problems": ["census"], "trials": 2, "points": 2},
+    }
+    document = _small("census", "sum", "pcgrad", **studies)
+    yield document, _under(document, "studies")
+    document = _small("cifar100_exits", "sum", fronts={"cifar100_exits": three})
+    yield document, _under(document, "studies", "fronts", "cifar100_exits")
+    document = _small("multi_fashion_mnist_resnet", "sum-search", sequels=("recon-sum-random_parameters",))
+    yield document, _under(document, "sequels", "multi_fashion_mnist_resnet", "recon-sum-random_parameters")
+
+
+def _kind(value):
+    for kind, types in (("bool", bool), ("number", int | float), ("text", str), ("list", list), ("block", dict)):
+        if isinstance(value, types):
+            return kind
+    return "null"
+
+
+def _at(document, path):
+    for key in path:
+        document = document[key]
+    return document
+
+
+def _changed(document, path, value):
+    """A copy along the path; the rest is shared, as nothing writes into it."""
+    changed = list(document) if isinstance(document, list) else dict(document)
+    if len(path) > 1:
+        changed[path[0]] = _changed(document[path[0]], path[1:], value)
+    elif value is not REMOVED:
+        changed[path[0]] = value
+    else:
+        del changed[path[0]]
+    return changed
+
+
+def _outcome(document, path):
+    """ "accepted", "refused", or what is wrong with the refusal."""
+    try:
+        read(document)
+    except ValueError as error:
+        said = str(error)
+        if "\n" in said or not said.endswith((".", "?")):
+            return f"no single sentence: {said!r}"
+        name = next(key for key in reversed(path) if isinstance(key, str))
+        # what is wrong with a block may be said of what it holds (`mapping`), and what is missing of the block around
+        named = (name, ".x` is no field", *(f".{key}` must hold" for key in path[-2:-1]))
+        return "refused" if any(each in said for each in named) else f"does not name {name}: {said}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "accepted"
+
+
+def _cases():
+    seen = set()
+    for document, paths in _documents():
+        for path in paths:
+            if (field := _field(document, path)) not in seen and "sources" not in path[:-1]:
+                seen.add(field)
+                yield document, path
+
+
+CASES = list(_cases())
+
+
+def test_the_small_documents_are_good_and_hold_every_filler_and_field():
+    for document in {id(document): document for document, _ in CASES}.values():
+        read(document)
+    named = {(slot, _at(d, p)) for d, p in CASES for slot in SLOTS if p[3:] == (slot, "name")}
+    lines = [line for table in ("experiments", "sequels") for own in DOCUMENT[table].values() for line in own.values()]
+    assert named == {(slot, line[slot]["name"]) for line in lines for slot in SLOTS}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_wrong_value_is_refused_by_name_or_is_right(name):
+    bad, counts = [], Counter()
+    for document, path in CASES:
+        kind = _kind(_at(document, path))
+        outcome = _outcome(_changed(document, path, VALUES[name]), path)
+        counts[outcome if outcome in ("accepted", "refused") else "bad"] += 1
+        last = next(key for key in reversed(path) if isinstance(key, str))
+        must = name in WRONG.get(kind, ()) and not MAY_BE.get((last, name), False)
+        if outcome == "accepted" and must:
+            bad.append(f"{'.'.join(map(str, path))} = {VALUES[name]!r} was accepted")
+        elif outcome not in ("accepted", "refused"):
+            bad.append(f"{'.'.join(map(str, path))} = {VALUES[name]!r}: {outcome}")
+    print(f"\n{name}: {len(CASES)} fields, {dict(counts)}, {len(bad)} bad")
+    assert not bad, f"{len(bad)} of {len(CASES)}:\n" + "\n".join(bad[:40])
+
+
+def test_an_unknown_sibling_is_refused_by_name():
+    blocks = [(document, path) for document, path in CASES if isinstance(_at(document, path), dict)]
+    bad = []
+    for document, path in blocks:
+        outcome = _outcome(_changed(document, (*path, "zzz"), 1), ("zzz",))
+        if outcome != "refused":
+            bad.append(f"{'.'.join(map(str, path))}.zzz: {outcome}")
+    print(f"\nunknown sibling: {len(blocks)} blocks, {len(bad)} bad")
+    assert not bad, "\n".join(bad[:40])
+
+
+def test_a_doubled_name_is_refused_with_its_line():
+    doubled = [(_at(document, path[:-1]), path[-1]) for document, path in CASES if isinstance(path[-1], str)]
+    for block, key in doubled:
+        entries = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in {**block, key: block[key]}.items()]
+        text = "outer:\n  {" + ",\n  ".join([*entries, f"{json.dumps(key)}: {json.dumps(block[key])}"]) + "}"
+        line = len(entries) + 2
+        found = re.escape(f'params.yaml:{line}: must be valid YAML, found: found duplicate key "{key}"')
+        with pytest.raises(ValueError, match=rf"^{found}[^\n]*\.$"):
+            parse(text, "params.yaml")
+    print(f"\nduplicated: {len(doubled)} fields")
