@@ -22,6 +22,7 @@ from gradsurgery.experiment import validate
 from gradsurgery.reporting.contract import check_line
 from gradsurgery.reporting.selection import RULES
 from pipelines._blocks import fields, mapping
+from pipelines._device import Compute, read_compute, with_precision
 from pipelines._studies import Studies, read_studies
 
 SCALES = ("smoke", "laptop", "paper")
@@ -64,6 +65,7 @@ class Params:
     protocols: Mapping[str, Any]
     regression: Mapping[str, Any]
     studies: Studies
+    compute: Compute
 
     def experiment(self, name: str) -> Experiment:
         """Raises ValueError, with the nearest names, for an experiment that is not in the table."""
@@ -108,14 +110,16 @@ def load(path: Path = Path("params.yaml")) -> Params:
         str(path),
         document,
         {"scale", "datasets", "problems", "experiments", "protocols", "regression"},
-        {"rows", "sequels", "studies"},
+        {"compute", "rows", "sequels", "studies"},
     )
     if top["scale"] not in SCALES:
         raise ValueError(f"`scale` must be one of {', '.join(SCALES)}, found {top['scale']!r}.")
+    compute = read_compute(top.get("compute", {}))
     datasets = mapping("datasets", top["datasets"])
     problems = {n: _problem(n, b, top["scale"], datasets) for n, b in mapping("problems", top["problems"]).items()}
     experiments = _table("experiments", "train", top["experiments"], problems, top["scale"])
     sequels = _table("sequels", "sequel", top.get("sequels") or {}, problems, top["scale"])
+    experiments, sequels = with_precision(experiments, compute), with_precision(sequels, compute)
     for experiment in () if trusted else (experiments | sequels).values():
         _check_parts(experiment, problems[experiment.problem])
     if repeated := sorted(set(experiments) & set(sequels)):
@@ -124,7 +128,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     _check_judging(top["protocols"], top["regression"], problems)
     studies = read_studies(top.get("studies") or {}, top["scale"], experiments, top["protocols"])
     lines = experiments | sequels
-    return Params(top["scale"], datasets, problems, lines, top["protocols"], top["regression"], studies)
+    return Params(top["scale"], datasets, problems, lines, top["protocols"], top["regression"], studies, compute)
 
 
 def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> Problem:
