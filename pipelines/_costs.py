@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from gradsurgery.core.learner import Learner
+from pipelines._device import facts
 
 
 def cost_of(learner: Learner, seconds: float) -> dict[str, float]:
@@ -38,7 +39,7 @@ def environment(device: str) -> dict[str, Any]:
         "processor": _processor(),
         "cores": psutil.cpu_count(),
         "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(0) if device == "cuda" else device,
+        **facts(device),
     }
 
 

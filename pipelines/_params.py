@@ -21,6 +21,7 @@ from gradsurgery.core.discovery import available, did_you_mean, make, preparatio
 from gradsurgery.reporting.contract import check_line
 from pipelines._blocks import fields, known, mapping, named, seed_list
 from pipelines._datasets import check_hash, read_datasets
+from pipelines._device import Compute, read_compute, with_precision
 from pipelines._judging import check_metrics, check_regression, read_selections
 from pipelines._studies import Studies, read_studies
 from pipelines._yaml import check_plain, read_yaml
@@ -65,6 +66,7 @@ class Params:
     protocols: Mapping[str, Any]
     regression: Mapping[str, Any]
     studies: Studies
+    compute: Compute
 
     def experiment(self, name: str) -> Experiment:
         """Raises ValueError, with the nearest names, for an experiment that is not in the table."""
@@ -110,7 +112,7 @@ def read(document: Any, where: str = "params.yaml", trusted: bool = False) -> Pa
         where,
         document,
         {"scale", "datasets", "problems", "experiments", "protocols", "regression"},
-        {"rows", "sequels", "studies"},
+        {"compute", "rows", "sequels", "studies"},
     )
     top = {
         name: {} if name in ("rows", "sequels", "studies") and block is None else block for name, block in top.items()
@@ -136,6 +138,8 @@ def _at(top: Mapping[str, Any], scale: str, trusted: bool) -> Params:
     }
     experiments = _table("experiments", "train", top["experiments"], problems, scale)
     sequels = _table("sequels", "sequel", top.get("sequels", {}), problems, scale)
+    compute = read_compute(top.get("compute", {}))
+    experiments, sequels = with_precision(experiments, compute), with_precision(sequels, compute)
     if repeated := sorted(set(experiments) & set(sequels)):
         raise ValueError(f"`sequels` must have names of their own, found {repeated[0]} in `experiments` too.")
     _check_evidence(experiments, sequels)
@@ -146,7 +150,7 @@ def _at(top: Mapping[str, Any], scale: str, trusted: bool) -> Params:
     if not trusted:
         _check_whole(problems, lines, top["regression"], scale)
     studies = read_studies(top.get("studies", {}), scale, experiments, top["protocols"])
-    return Params(scale, top["datasets"], problems, lines, top["protocols"], top["regression"], studies)
+    return Params(scale, top["datasets"], problems, lines, top["protocols"], top["regression"], studies, compute)
 
 
 def _check_whole(

@@ -1,9 +1,9 @@
 """Spares trainers their start: one process imports torch, and forks for every training that asks it to.
 
 Importing torch, and what its optimisers pull in, takes about three seconds of each `python -m pipelines.train`. Under
-`make repro`, on Linux, a process started once has done that; a training hands it its arguments, standard output and
-standard error, and waits for the exit code. Whoever finds no such process, or one whose sources have changed since,
-starts by itself, with the same result.
+`make repro`, on Linux, a process started once has done that; a training hands it its arguments, device, standard
+output and standard error, and waits for the exit code. Whoever finds no such process, or one whose sources have
+changed since, starts by itself, with the same result.
 
 This file is read before torch is: it imports nothing slow.
 """
@@ -21,6 +21,7 @@ from pathlib import Path
 
 ADDRESS = "GRADSURGERY_WARM"  # environment: the name of the socket, in Linux's abstract namespace
 _ACCEPTED, _REFUSED = b"y", b"n"
+_OWN = ("GRADSURGERY_DEVICE", "CUDA_VISIBLE_DEVICES")  # environment: the driver gives each trainer its own
 Sources = list[tuple[str, int, int]]
 
 
@@ -31,7 +32,8 @@ def handed_over(arguments: Sequence[str]) -> int | None:
     with socket.socket(socket.AF_UNIX) as connection:
         try:
             connection.connect("\0" + name)
-            order = json.dumps([os.getcwd(), list(arguments)]).encode()
+            own = {name: os.environ[name] for name in _OWN if name in os.environ}
+            order = json.dumps([os.getcwd(), list(arguments), own]).encode()
             socket.send_fds(connection, [order], [1, 2])
             if connection.recv(1) != _ACCEPTED:
                 return None
@@ -73,8 +75,11 @@ def _train(connection: socket.socket) -> None:
     try:
         order, streams, _, _ = socket.recv_fds(connection, 2**16, 2)
         connection.sendall(_ACCEPTED)
-        folder, arguments = json.loads(order)
+        folder, arguments, own = json.loads(order)
         os.chdir(folder)
+        for name in _OWN:
+            os.environ.pop(name, None)
+        os.environ |= own
         for stream, number in zip(streams, (1, 2), strict=True):
             os.dup2(stream, number)
             os.close(stream)

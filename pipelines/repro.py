@@ -26,10 +26,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines import fetch
+from pipelines._device import asked_device
 from pipelines._jobs import refuse_ranks
 from pipelines._knock import mirror_folder, told, unreachable
 from pipelines._params import CHECKED, SCALES, Params, complain, load, sha256_of
-from pipelines._places import gpus, places
+from pipelines._places import places
 from pipelines._sources import MIRROR
 from pipelines._summary import Missing, summary
 from pipelines._warm import ADDRESS
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_ranks()
         committed = load(ROOT / "params.yaml")
         scale = arguments.scale or committed.scale
-        device = os.environ.get("GRADSURGERY_DEVICE") or ("cuda" if scale == "paper" and gpus() else "cpu")
+        device = asked_device(None, committed.compute, scale)
         workers = places(device, arguments.jobs, arguments.per_gpu)
         mirror = mirror_folder()
         here = workspace(ROOT, scale)

@@ -36,6 +36,7 @@ import gradsurgery
 from gradsurgery.core.learner import Learner
 from gradsurgery.experiment import build_learner, evidence_of, history
 from pipelines._costs import cost_of, environment
+from pipelines._device import asked_device, device_for, fingerprint_on, say_elsewhere
 from pipelines._params import Experiment, complain, load_or_exit
 from pipelines._progress import Progress
 from pipelines._tracking import Tracker
@@ -62,6 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     params = load_or_exit()
     try:
         experiment = params.experiment(arguments.experiment)
+        device = device_for(experiment.declaration, asked_device(arguments.device, params.compute, params.scale))
         hashes = data_hashes(Path("data/processed") / experiment.problem, params.problems[experiment.problem].sha256)
         evidence = evidence_for(experiment)
     except ValueError as error:
@@ -69,8 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     end_with(drivers())
     run = Path("runs") / experiment.name
     run.mkdir(parents=True, exist_ok=True)
-    fingerprint = fingerprint_of(experiment, params.scale, hashes, evidence)
-    device = arguments.device or ("cuda" if params.scale == "paper" and torch.cuda.is_available() else "cpu")
+    fingerprint = fingerprint_on(fingerprint_of(experiment, params.scale, hashes, evidence), device)
     left = [seed for seed in experiment.seeds if finished(run, seed, fingerprint) is None]
     jobs = min(len(left), arguments.jobs or _jobs(device))
     job = Job(experiment, params.scale, hashes, fingerprint, device, evidence)
@@ -206,7 +207,10 @@ def finished(run: Path, seed: int, fingerprint: str) -> Result | None:
     if not path.exists():
         return None
     result: Result = json.loads(path.read_text(encoding="utf-8"))
-    return result if result["fingerprint"] == fingerprint else None
+    if result["fingerprint"] == fingerprint:
+        return result
+    say_elsewhere(path, result["fingerprint"], fingerprint)
+    return None
 
 
 def restore(path: Path, fingerprint: str, learner: Learner) -> float:
@@ -215,6 +219,7 @@ def restore(path: Path, fingerprint: str, learner: Learner) -> float:
         return 0.0
     checkpoint = torch.load(path, weights_only=False, map_location=learner.device)
     if checkpoint["fingerprint"] != fingerprint:
+        say_elsewhere(path, checkpoint["fingerprint"], fingerprint)
         return 0.0
     learner.load_state_dict(checkpoint["learner"])
     return float(checkpoint["spent"])
@@ -266,7 +271,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("experiment", help="a line of `experiments` in params.yaml")
     parser.add_argument("--jobs", type=int, help="seeds at once (GRADSURGERY_JOBS; default: one per core, 1 on a GPU)")
-    parser.add_argument("--device", help="cpu, cuda, ... (default: cpu; a GPU at scale paper, where there is one)")
+    parser.add_argument(
+        "--device", help="auto, cpu, cuda or cuda:1 (GRADSURGERY_DEVICE; default: `compute` of params.yaml)"
+    )
     return parser.parse_args(argv)
 
 

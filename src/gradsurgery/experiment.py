@@ -13,6 +13,7 @@ cuDNN's search for the fastest one off. On a GPU this costs speed, and torch ref
 deterministically. Other machines may differ in the last bits.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -40,7 +41,7 @@ def build_learner(
         declaration: what is run; see the module.
         arrays: what the problem's `prepare` returned.
         seed: of all generators.
-        device: where the network lives.
+        device: where the network lives; a rule that is `cpu_only` runs on the CPU all the same.
         threads: threads of torch, for the whole process; part of what makes two runs equal.
         evidence: what `evidence_of` made of the histories of the experiment that the declaration names.
     """
@@ -50,6 +51,9 @@ def build_learner(
     # Every buffer of ours is written before it is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    os.environ.setdefault(
+        "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
+    )  # without it torch refuses deterministic products on CUDA
     generators = Generators(seed)
     network = parts.transform(parts.problem.network(generators.init), evidence)
     return Learner(
@@ -59,7 +63,7 @@ def build_learner(
         parts.balancer,
         parts.method,
         generators,
-        device=device,
+        device="cpu" if parts.rule.cpu_only else device,
         **parts.options,
     )
 

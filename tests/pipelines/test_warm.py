@@ -56,6 +56,17 @@ def test_exit_code_and_output_are_the_trainers(warm, capfd):
     assert warm.poll() is None, "a training that ends must leave the process as it was"
 
 
+def test_the_device_is_the_trainers(warm, monkeypatch, capfd):
+    """The driver gives every trainer a GPU of its own."""
+    assert _asked("--help") == 0
+    monkeypatch.setenv("GRADSURGERY_DEVICE", "gpu")
+    assert handed_over(["cagrad_toy-mean"]) == 2
+    assert "`GRADSURGERY_DEVICE` must be auto, cpu, cuda or cuda:<number>, found 'gpu'" in capfd.readouterr().err
+    monkeypatch.delenv("GRADSURGERY_DEVICE")
+    assert handed_over(["cagrad_toy-mean"]) == 2
+    assert "GRADSURGERY_DEVICE" not in capfd.readouterr().err
+
+
 def test_changed_sources_are_not_trained_with_the_old_ones(warm):
     assert _asked("--help") == 0
     source = Path("src/gradsurgery/core/surgery.py")

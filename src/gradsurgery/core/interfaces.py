@@ -18,7 +18,7 @@ Randomness comes only from the generator that is handed in, never from a global 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -212,9 +212,11 @@ class TrainingRule(ABC):
 
     Attributes:
         needs_every_task: whether a step cannot do without the loss of a task: such a batch is then refused.
+        cpu_only: its work is done by numpy, so that a run of it lives on the CPU whatever device was asked for.
     """
 
     needs_every_task = False
+    cpu_only: ClassVar[bool] = False
 
     @abstractmethod
     def attach(self, network: Network) -> Network:

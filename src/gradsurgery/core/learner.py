@@ -23,6 +23,7 @@ from gradsurgery.core.jacobian import products
 from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
 from gradsurgery.core.options import PRECISIONS, check_options
 from gradsurgery.core.plain import from_plain, to_plain
+from gradsurgery.core.pointwise import reroute
 from gradsurgery.core.processes import several
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
@@ -40,7 +41,8 @@ class Learner:
 
     Args:
         problem: data, losses, metrics, optimiser, schedule, clipping.
-        network: the network after the transform; the rule may still add to it.
+        network: the network after the transform; the rule may still add to it. On the CPU its strided 1 x 1
+            convolutions of few channels are kept from a fault of oneDNN, or refused (`core/pointwise.py`).
         rule: how an epoch is run.
         balancer: turns task losses into balanced losses. Its parameters form an optimiser group without weight decay.
         method: turns task gradients into the direction.
@@ -102,7 +104,8 @@ class Learner:
         self.generators = generators
         self.device = torch.device(device)
         self.diagnose_every = diagnose_every
-        self.network = rule.attach(network).to(self.device)
+        attached = rule.attach(network)
+        self.network = (reroute(attached) if self.device.type == "cpu" else attached).to(self.device)
         self.balancer_parameters = {
             name: nn.Parameter(parameter.detach().to(self.device))
             for name, parameter in balancer.parameters(len(problem.tasks)).items()

@@ -62,6 +62,8 @@ class GradientSurgery:
       statistics stay local.
     - *torch.compile*: donated buffers are switched off for the process, because a donated graph cannot be kept for the
       next task. A network compiled and run before the engine was made must be compiled again.
+    - *oneDNN*: on x86 CPUs the weight gradients of strided 1 x 1 convolutions of few channels can be wrong; the engine
+      sees no modules, so call `core.pointwise.reroute(network)` first. A `Learner` does.
 
     Args:
         shared: parameters whose task gradients are the rows of J, or optimiser groups of them. Frozen ones, of any

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pointwise import Pointwise
 from gradsurgery.core.settings import check_sizes
 
 
@@ -62,7 +63,7 @@ class _Block(nn.Module):
         )  # fmt: skip
         changes = stride != 1 or before != after
         self.shortcut = (
-            nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            nn.Sequential(Pointwise(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
             if changes
             else nn.Identity()
         )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pointwise import Pointwise
 from gradsurgery.core.settings import check_sizes
 
 _STAGES = 3  # every stage has n blocks of two convolutions: 6 n + 2 layers
@@ -113,7 +114,7 @@ class _Block(nn.Module):
         )  # fmt: skip
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or before != after:
-            self.shortcut = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
+            self.shortcut = nn.Sequential(Pointwise(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
     def forward(self, inputs: Float[Tensor, "batch before height width"]) -> Tensor:
         return relu(self.branch(inputs) + self.shortcut(inputs))

@@ -33,6 +33,8 @@ class Descent(TrainingRule):
     Departures: none known.
     """
 
+    cpu_only = True
+
     def attach(self, network: Network) -> Network:
         return network
 

@@ -40,6 +40,8 @@ class Floor(TrainingRule):
         1. The rows of an epoch's last, smaller batch are left out, as for every network.
     """
 
+    cpu_only = True
+
     model: Literal["logistic", "trees"] = "logistic"
     iterations: int = 400
     rate: float = 0.05
