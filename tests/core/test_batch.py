@@ -35,7 +35,8 @@ def test_the_norm_is_of_those_that_have_a_gradient():
     ],
 )
 def test_losses_are_averaged_over_the_micro_batches_that_have_them(seen, means):
-    assert mean_losses(["x", "y"], seen) == means
+    assert mean_losses(["x", "y"], seen) == (means, 0.0)
+    assert mean_losses(["x", "y"], seen, torch.tensor(0.5)) == (means, 0.5)
 
 
 def test_a_batch_without_a_task_can_be_refused():

@@ -26,9 +26,11 @@ ON_CPU = {
 }
 # torchjd's own reads, which are not ours to save: in a step with diagnostics, and without.
 THEIR_READS = {
-    "aggregators/torchjd-aligned_mtl": (6, 5),
-    "aggregators/torchjd-mgda": (11, 10),
-    "aggregators/torchjd-nash_mtl": (6, 5),
+    "aggregators/torchjd-aligned_mtl": (6, 6),
+    "aggregators/torchjd-dualproj": (5, 5),
+    "aggregators/torchjd-mgda": (11, 11),
+    "aggregators/torchjd-nash_mtl": (6, 6),
+    "aggregators/torchjd-upgrad": (5, 5),
 }
 # Where torch puts an operation together from others on a device for which it has no kernel, and rounds otherwise.
 OTHER_KERNELS = {
@@ -71,7 +73,8 @@ def test_ends_where_the_cpu_ends(outcomes, name):
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_the_host_seldom_waits(outcomes, name):
     found = outcomes[name]
-    diagnosed, ordinary = THEIR_READS.get(name, (_DIAGNOSED, _STEP))
+    scored = name.startswith("aggregators/") and name.endswith("+observed")  # layers are, in every step: one read more
+    diagnosed, ordinary = THEIR_READS.get(name, (_DIAGNOSED, _STEP + scored))
     for first, reads, _ in found["steps"]:
         assert reads <= (diagnosed if first else ordinary), found["reads"]
     assert found["end"] <= _DIAGNOSED, found["reads"]

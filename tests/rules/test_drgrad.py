@@ -8,7 +8,8 @@ import torch
 
 from gradsurgery.core.discovery import build
 from gradsurgery.experiment import build_learner
-from gradsurgery.rules.drgrad import route, weights
+from gradsurgery.rules import drgrad as module
+from gradsurgery.rules.drgrad import stakes_of, weights
 from gradsurgery.rules.drgrad_code import stakes
 from tests.core.rows import equal
 
@@ -42,6 +43,10 @@ def make(arrays):
 
 def drgrad(**fields):
     return {"name": "drgrad", **fields}
+
+
+def route(own, lent, others, pairing, gamma):
+    return module.route(lent, others, stakes_of([[own, lent, *others]], gamma)[0], pairing)
 
 
 def vectors(*rows):

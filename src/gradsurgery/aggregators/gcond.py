@@ -1,9 +1,8 @@
 """GCond: gradients that remember their past, and let the steadier of two opposed tasks keep its way."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import pairwise
 from typing import Literal
 
@@ -13,11 +12,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gradsurgery.core.interfaces import Aggregator, PerTask, State, Tensorwise
-from gradsurgery.core.jacobian import combine, gram
+from gradsurgery.core.jacobian import combine
+from gradsurgery.core.past import Past, with_past
 
 _BLOCK = 1 << 20  # numbers of J in one block on a CPU, so that its rows are copied, resolved and summed in cache
 _HALF = (torch.float16, torch.bfloat16)
-_Past = Callable[[int, int], tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -180,9 +179,7 @@ class GCond(Aggregator, PerTask, Tensorwise):
         if "previous" in before and len(before["previous"]) != K:
             raise ValueError(f"`J` must keep the {len(before['previous'])} rows the state was made for, found {K}.")
 
-        # Most steps ask for two of these or none: far less than J previous^T.
-        past: _Past = cache(partial(_past, J, before.get("previous")))
-        G = gram(J)
+        G, past = with_past(J, before.get("previous"))
         ema = self.ema_beta * before.get("ema", np.ones(K)) + (1.0 - self.ema_beta) * np.sqrt(G.diagonal())
         ema = np.maximum(ema, self.eps)
         C, history, decisions = self._coefficients(G, ema, before.get("history", ()), past)
@@ -210,7 +207,7 @@ class GCond(Aggregator, PerTask, Tensorwise):
         }
 
     def _coefficients(
-        self, G: Float64[np.ndarray, "K K"], ema: Float64[np.ndarray, " K"], history: np.ndarray | tuple, past: _Past
+        self, G: Float64[np.ndarray, "K K"], ema: Float64[np.ndarray, " K"], history: np.ndarray | tuple, past: Past
     ) -> tuple[Float64[np.ndarray, "K K"], list[int], list[tuple[int, int]]]:
         """C, such that the resolved rows are C J; the last W winners; winner and loser of each resolution."""
         K = len(G)
@@ -250,7 +247,7 @@ class GCond(Aggregator, PerTask, Tensorwise):
         norms: Float64[np.ndarray, " K"],
         ema: Float64[np.ndarray, " K"],
         winners: list[int],
-        past: _Past,
+        past: Past,
     ) -> tuple[int, int]:
         """Winner and loser of the conflict between tasks i < j."""
         if self.dominance_window and len(winners) == self.dominance_window and set(winners) in ({i}, {j}):
@@ -282,19 +279,9 @@ class GCond(Aggregator, PerTask, Tensorwise):
         sizes = [int(n) for n in before["sizes"]]
         if sum(sizes) != len(d) or len(sizes) != len(before["norms"]):
             raise ValueError(f"`sizes` must add up to the {len(d)} columns of `J`, found {sum(sizes)}.")
-        parts = []
-        for part, length in zip(d.split(sizes), before["norms"], strict=True):
-            own = float(torch.linalg.vector_norm(part, dtype=torch.float64))
-            ratio = 1.0 if min(length, own) < self.eps else float(length) / own
-            parts.append(part.sign() * (min(ratio, self.trust_clip) * self.trust_coef))
-        return torch.cat(parts)
-
-
-def _past(J: Float[Tensor, "K P"], previous: Float[Tensor, "K P"] | None, j: int, k: int) -> tuple[float, float]:
-    """The inner product of row j of J with the previous row k, and the latter's length; zeros before there is one."""
-    if previous is None:
-        return 0.0, 0.0
-    new, old = J[j], previous[k]
-    if J.dtype in _HALF:
-        new, old = new.float(), old.float()
-    return float(torch.dot(new, old)), float(torch.linalg.vector_norm(old))
+        parts = d.split(sizes)
+        own = torch.stack([torch.linalg.vector_norm(part, dtype=torch.float64) for part in parts])
+        lengths = torch.as_tensor(before["norms"], dtype=torch.float64, device=d.device)
+        ratios = torch.where(torch.minimum(lengths, own) < self.eps, 1.0, lengths / own)
+        steps = ratios.clamp(max=self.trust_clip) * self.trust_coef
+        return torch.cat([part.sign() * step for part, step in zip(parts, steps, strict=True)])

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gradsurgery.core.interfaces import Aggregator, State
+from gradsurgery.core.jacobian import read
 
 
 @dataclass(frozen=True)
@@ -37,32 +38,43 @@ class PlaceboRandom(Aggregator):
     ) -> tuple[Float[Tensor, " P"], State]:
         K = len(J)
         rows = J if J.dtype == torch.float64 else J.float()
-        lengths = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64).tolist()
+        norms = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)
+        units = [row / norm for row, norm in zip(rows, norms, strict=True)]
         # One order per task, drawn before anything else, as PCGrad draws; with two tasks there is none to draw.
         orders = np.tile(np.arange(K), (K, 1))
         if K > 2:
             orders = generator.permuted(orders, axis=1)
+        others = [[j for j in orders[i].tolist() if j != i] for i in range(K)]
+        # The first projections do not wait for one another, so their numbers are read at once.
+        first = [_look(row, units[own[0]]) for row, own in zip(rows, others, strict=True) if own]
+        lengths, *known = read(norms, *first)
         d = torch.zeros_like(rows[0])
         for i in range(K):
             v = rows[i].clone()
-            for j in orders[i]:
-                if j != i and lengths[i] > 0.0 and lengths[j] > 0.0:
-                    v = _project(v, rows[j] / lengths[j], generator)
+            for place, j in enumerate(others[i]):
+                if lengths[i] > 0.0 and lengths[j] > 0.0:
+                    (seen,) = known[i : i + 1] if place == 0 else read(_look(v, units[j]))
+                    v = _project(v, float(seen[0]), float(seen[1]), generator)
             d += v
         return d.to(J.dtype), {}
 
 
-def _project(v: Float[Tensor, " P"], unit: Float[Tensor, " P"], generator: np.random.Generator) -> Float[Tensor, " P"]:
-    length = float(torch.linalg.vector_norm(v))
-    if length == 0.0:
-        return v
-    c = max(float(torch.dot(v / length, unit)), -1.0)
-    if c >= 0.0:
+def _look(v: Float[Tensor, " P"], unit: Float[Tensor, " P"]) -> Float[Tensor, "2"]:
+    """|v|, and the cosine of v and a unit vector, not a number where |v| is 0."""
+    length = torch.linalg.vector_norm(v)
+    return torch.stack([length, torch.dot(v / length, unit)])
+
+
+def _project(
+    v: Float[Tensor, " P"], length: float, cosine: float, generator: np.random.Generator
+) -> Float[Tensor, " P"]:
+    c = max(cosine, -1.0)
+    if length == 0.0 or c >= 0.0:
         return v
     draws = generator.standard_normal(len(v), dtype=np.float32)  # a direction needs no more digits
     u = torch.from_numpy(draws).to(v)
     u -= torch.dot(u, v / length) * (v / length)
-    size = float(torch.linalg.vector_norm(u))
+    size = torch.linalg.vector_norm(u).double()
     # One parameter: nothing is at right angles to v, and c is -1 but for rounding.
-    sideways = length * c * max(1.0 - c * c, 0.0) ** 0.5 / size if size > 1e-6 * len(v) ** 0.5 else 0.0
+    sideways = torch.where(size > 1e-6 * len(v) ** 0.5, length * c * max(1.0 - c * c, 0.0) ** 0.5 / size, 0.0)
     return (1.0 - c * c) * v - sideways * u

@@ -147,9 +147,10 @@ class SAMGS(Aggregator, PerTask):
 
     def _finish(self, d: Float[Tensor, " P"], K: int) -> Float[Tensor, " P"]:
         scale = float(K) if self.scale_by_num_tasks else 1.0
-        if self.max_norm is not None:
-            scale *= min(1.0, self.max_norm / (scale * float(torch.linalg.vector_norm(d)) + 1e-6))
-        return d.mul_(scale)
+        if self.max_norm is None:
+            return d.mul_(scale)
+        length = torch.linalg.vector_norm(d).double()  # not read, so that the host need not wait for the device
+        return d.mul_((self.max_norm / (scale * length + 1e-6)).clamp(max=1.0) * scale)
 
 
 def _advance_and_modulate(

@@ -37,15 +37,18 @@ def check_every_task(rule: str, tasks: Sequence[str], losses: Sequence[Tensor | 
         )
 
 
-def mean_losses(tasks: Sequence[str], seen: Sequence[Sequence[Float[Tensor, ""] | None]]) -> Metrics:
+def mean_losses(
+    tasks: Sequence[str], seen: Sequence[Sequence[Float[Tensor, ""] | None]], beside: Float[Tensor, ""] | None = None
+) -> tuple[Metrics, float]:
     """`train.<task>.loss`: each task's loss, averaged over the micro-batches that have it. One wait for the device.
 
     Args:
         tasks: names of the K tasks.
         seen: for each micro-batch the K losses, None for a task that has no example in it.
+        beside: a number that is wanted at the same time.
 
     Returns:
-        The tasks that have a loss in at least one of them.
+        The tasks that have a loss in at least one of them; and `beside`, 0 without one.
     """
     rows = [[loss for loss in losses if loss is not None] for losses in seen]
     if all(len(row) == len(tasks) for row in rows):
@@ -55,4 +58,5 @@ def mean_losses(tasks: Sequence[str], seen: Sequence[Sequence[Float[Tensor, ""] 
         columns = [[loss.detach() for loss in column if loss is not None] for column in zip(*seen, strict=True)]
         held = [task for task, own in zip(tasks, columns, strict=True) if own]
         means = torch.stack([torch.stack(own).double().mean() for own in columns if own]) if held else torch.empty(0)
-    return {f"train.{task}.loss": mean for task, mean in zip(held, means.tolist(), strict=True)}
+    found = (means if beside is None else torch.cat([means, beside.to(means).reshape(1)])).tolist()
+    return {f"train.{task}.loss": mean for task, mean in zip(held, found, strict=False)}, sum(found[len(held) :], 0.0)

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gradsurgery.core.jacobian import read
+
 
 def curvature_shares(
     loss: Float[Tensor, ""],
@@ -34,9 +36,7 @@ def curvature_shares(
     Returns:
         The whole, and one share per layer.
     """
-    length = float(torch.linalg.vector_norm(direction.double()))
-    if length == 0.0:
-        return 0.0, [0.0] * len(layers)
+    length = torch.linalg.vector_norm(direction.double())
     unit = []
     start = 0
     for p in parameters:
@@ -48,9 +48,13 @@ def curvature_shares(
     if not isinstance(slope, Tensor) or not slope.requires_grad:
         return 0.0, [0.0] * len(layers)  # a loss that is linear in all of them
     bends = torch.autograd.grad(slope, parameters, allow_unused=True)
-    own = {
-        id(p): 0.0 if bend is None else float((bend.double() * u.double()).sum())
-        for p, bend, u in zip(parameters, bends, unit, strict=True)
+    bent = [(p, bend, u) for p, bend, u in zip(parameters, bends, unit, strict=True) if bend is not None]
+    # One wait for the device, not one for each parameter; the length is looked at here for the same reason.
+    (found,) = read(torch.stack([length, *((bend.double() * u.double()).sum() for _, bend, u in bent)]))
+    if found[0] == 0.0:
+        return 0.0, [0.0] * len(layers)
+    own = dict.fromkeys(map(id, parameters), 0.0) | {
+        id(p): own_part for (p, _, _), own_part in zip(bent, found[1:].tolist(), strict=True)
     }
     return sum(own.values()), [sum(own.get(id(p), 0.0) for p in layer) for layer in layers.values()]
 

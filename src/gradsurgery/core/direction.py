@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gradsurgery.core.handed import FLOATS
 from gradsurgery.core.interfaces import Aggregator, Method, PerTask, Scalarization, State, Tensorwise, Weighting
-from gradsurgery.core.jacobian import combine, gram
+from gradsurgery.core.jacobian import combine, gains, gram
 
 _LARGEST = {dtype: torch.finfo(dtype).max for dtype in FLOATS}
 
@@ -21,6 +21,7 @@ class Conductor:
     Attributes:
         state: the method's state; kept where a step is left out.
         gram: G of the last step (K, K), zero where a task was absent, or None where it was not needed.
+        gains: J d (K,), zero where a task was absent, and |d|, of an `Aggregator` in a diagnosed step; else None.
         weights: w of the last step (K,), likewise, or None for an `Aggregator` and where the step was left out.
     """
 
@@ -30,6 +31,7 @@ class Conductor:
         self.state: State | None = None
         self.gram: np.ndarray | None = None
         self.weights: np.ndarray | None = None
+        self.gains: tuple[np.ndarray, float] | None = None
         self._largest = 0.0  # length of the longest J so far
 
     def scale_sum(self, d: Tensor, tasks: list[int], K: int, beside: Tensor | None) -> bool:
@@ -63,7 +65,7 @@ class Conductor:
         if math.isnan(length):
             return False
         if isinstance(method, Aggregator):
-            return self._aggregate(method, J, d, tasks, K, scale, length, parameters)
+            return self._aggregate(method, J, d, tasks, K, scale, length, diagnose, parameters)
         after: State | None = None
         if isinstance(method, Weighting):
             w, after = method(G, self._recalled(tasks, K), self.generator)
@@ -88,6 +90,7 @@ class Conductor:
         K: int,
         scale: float,
         length: float,
+        diagnose: bool,
         parameters: Sequence[Tensor],
     ) -> bool:
         # A method may advance its memory in place. Where what it makes of J may overflow, that must be undone.
@@ -103,7 +106,10 @@ class Conductor:
         d.copy_(found)
         if scale != 1.0:
             d.mul_(scale)
-        if math.isnan(_length(d)):
+        if diagnose:  # who looks at the step asks for J d and |d|: all with one wait for the device
+            products, length = gains(J, d)
+            self.gains = (_whole(products, tasks, K), length)
+        if not (diagnose and math.isfinite(length)) and math.isnan(_length(d)):
             self.state = kept
             return False
         self.state = self._remembered(state, tasks, K)
@@ -132,7 +138,7 @@ def _whole(part: np.ndarray, tasks: list[int], K: int) -> np.ndarray:
 def _tensors(parameters: Sequence[Tensor]) -> State:
     """What a `Tensorwise` method is told of the parameters: in J's order, as they are before the step."""
     norms = [torch.linalg.vector_norm(p.detach(), dtype=torch.float64) for p in parameters]
-    return {"sizes": [p.numel() for p in parameters], "norms": torch.stack(norms).tolist()}
+    return {"sizes": [p.numel() for p in parameters], "norms": torch.stack(norms)}
 
 
 def _length(gradients: Tensor, beside: Tensor | None = None) -> float:

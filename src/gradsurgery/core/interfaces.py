@@ -71,8 +71,8 @@ class Tensorwise(ABC):
     """Beside `Aggregator`, for one that must know which columns of J are one parameter tensor, as trust ratios do.
 
     Where `tensorwise` is true the engine adds two entries to the state before every call, the first included: `sizes`,
-    how many columns of J each tensor has, and `norms`, the tensors' lengths. The state that comes out need not
-    hold them.
+    how many columns of J each tensor has, and `norms`, the tensors' lengths on their device. The state that comes
+    out need not hold them.
     """
 
     @property

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
-from gradsurgery.core.jacobian import gram
+from gradsurgery.core.jacobian import grams
 
 _SHORT = 2**14  # columns up to which all layers in one pass beat a product for each: most layers have a few hundred
 _SHORTEST = 1e-12  # norms below count as this one, so that a task without a gradient has cosine 0
@@ -52,12 +52,15 @@ def layer_grams(
         start = end
     if start != J.shape[1]:
         raise ValueError(f"`parameters` must hold J's {J.shape[1]} columns, found {start}.")
-    G = np.zeros((len(layers), len(J), len(J)))
-    for i, first, after in (run for run in runs if run[2] - run[1] > _SHORT):
-        G[i] += gram(J[:, first:after])
+    long = [run for run in runs if run[2] - run[1] > _SHORT]
     short = [run for run in runs if 0 < run[2] - run[1] <= _SHORT]
+    joined = [torch.cat([J[:, first:after] for _, first, after in short], dim=1)] if short else []
+    whole, columns = grams([J[:, first:after] for _, first, after in long], *joined)
+    G = np.zeros((len(layers), len(J), len(J)))
+    for (i, _, _), own_gram in zip(long, whole, strict=True):
+        G[i] += own_gram
     if short:
-        parts = torch.cat([J[:, first:after] for _, first, after in short], dim=1).double().cpu().numpy()
+        (parts,) = columns
         starts = np.cumsum([0, *(after - first for _, first, after in short[:-1])])
         own = [i for i, _, _ in short]
         for k in range(len(J)):

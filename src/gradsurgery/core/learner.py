@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float64
+from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
 from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses, move
@@ -19,7 +20,6 @@ from gradsurgery.core.conflict import diagnose, magnitude_similarity, mean_cosin
 from gradsurgery.core.curvature import curvature_shares
 from gradsurgery.core.divergence import has_diverged, mean_of_finite
 from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
-from gradsurgery.core.jacobian import products
 from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
 from gradsurgery.core.options import PRECISIONS, check_options
 from gradsurgery.core.plain import from_plain, to_plain
@@ -182,24 +182,26 @@ class Learner:
         if not rows and several():
             raise ValueError("`losses` must hold a loss of at least one task in every process, found None only.")
         finite = bool(rows) and self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
+        observed = diagnosed and self.observe_layers
+        if finite and (self.score_layers or observed):
+            layers = layer_grams(self.surgery.jacobian, self.surgery.parameters, self.layers)
         if finite and self.score_layers:
             assert self.surgery.gram is not None
-            layers = layer_grams(self.surgery.jacobian, self.surgery.parameters, self.layers)
             G = np.concatenate([layers, self.surgery.gram[None]])  # an absent task has cosine 0: no conflict
             self.layer_scores[-1] = (
                 conflict_counts(pair_cosines(G), self.score_layers) + np.array(self.layer_scores[-1])
             ).tolist()
         if finite and diagnosed:
             self.diagnostics.append({"step": self.step_count, **self._diagnose(rows)})
-            if self.observe_layers:
-                self._observe(batches, rows)
-        if not (rows and self._update(finite)):
+            if observed:
+                self._observe(batches, layers[:, rows][:, :, rows])
+        taken, metrics = self._update(finite, seen) if rows else (False, mean_losses(self.problem.tasks, seen)[0])
+        if not taken:
             self.skipped_steps += 1
             self.buffers.put_back()  # a batch that is not finite would stay in BatchNorm's statistics for good
             self.balancer_state = before
         self.backward_passes = passes
         self.step_count += 1
-        metrics = mean_losses(self.problem.tasks, seen)
         if not diagnosed:
             self.step_times.append(time.perf_counter() - start)
         return metrics
@@ -305,16 +307,16 @@ class Learner:
         G, w = self.surgery.gram, self.surgery.weights
         assert G is not None
         if w is None:
-            d = self.surgery.direction
-            gains, length = products(self.surgery.jacobian, d), float(torch.linalg.vector_norm(d.double()))
+            assert self.surgery.gains is not None
+            products, length = self.surgery.gains
         else:
             # Exact, and free: J d = G w and |d|^2 = w^T G w.
-            gains, length = G @ w, float(np.sqrt(max(w @ G @ w, 0.0)))
-        numbers = diagnose(G[np.ix_(rows, rows)], gains[rows], length)
+            products, length = G @ w, float(np.sqrt(max(w @ G @ w, 0.0)))
+        numbers = diagnose(G[np.ix_(rows, rows)], products[rows], length)
         state = self.surgery.state or {}
         return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
 
-    def _observe(self, batches: Sequence[Any], rows: Sequence[int]) -> None:
+    def _observe(self, batches: Sequence[Any], G: Float64[np.ndarray, "L K K"]) -> None:
         """The layers' row of a diagnosed step, before the update. The run goes on as if nobody had looked."""
         parameters = self.surgery.parameters
         with kept_buffers(self.network):  # to the end: the graph holds BatchNorm's statistics
@@ -323,26 +325,25 @@ class Learner:
             present = [[loss for loss in losses if loss is not None] for losses in found]
             loss = torch.stack([torch.stack(losses).mean() for losses in present if losses]).mean()
             whole, shares = curvature_shares(loss, parameters, self.surgery.direction, self.layers)
-        G = layer_grams(self.surgery.jacobian, parameters, self.layers)[:, rows][:, :, rows]
         self.diagnostics[-1]["curvature"] = whole
         self.observed.append({
             "step": self.step_count, "mean_cosine": [mean_cosine(own) for own in G],
             "magnitude_similarity": [magnitude_similarity(own) for own in G], "curvature": shares,
         })  # fmt: skip
 
-    def _update(self, finite: bool) -> bool:
-        """Clips and steps. False if the step was left out."""
+    def _update(self, finite: bool, seen: Sequence[Sequence[Tensor | None]]) -> tuple[bool, Metrics]:
+        """Clips and steps. False if the step was left out; and the mean losses, read together with the length."""
         if self.scaler is not None:
             self.scaler.unscale_(self.optimizer)
-        if finite and self.problem.clip is not None:
-            # The engine has looked at every number, but the squares of finite ones may overflow.
-            parameters = list(self.network.parameters())
-            norm = gradient_norm(parameters)
-            finite = bool(norm.isfinite())
-            if finite:
-                clip_grads_with_norm_(parameters, self.problem.clip, norm)
+        clip, parameters = self.problem.clip, list(self.network.parameters())
+        norm = gradient_norm(parameters) if finite and clip is not None else None
+        metrics, length = mean_losses(self.problem.tasks, seen, norm)
+        # The engine has looked at every number, but the squares of finite ones may overflow.
+        finite = finite and math.isfinite(length)
+        if finite and clip is not None and norm is not None:
+            clip_grads_with_norm_(parameters, clip, norm)
         if finite:
             self.optimizer.step() if self.scaler is None else self.scaler.step(self.optimizer)
         if self.scaler is not None:
             self.scaler.update()  # knows from `unscale_` whether the scale was too large
-        return finite
+        return finite, metrics

@@ -89,9 +89,14 @@ def judge(
     with torch.no_grad():
         for outputs, truths in answers:
             n += len(truths[0])
-            for k, (output, truth) in enumerate(zip(outputs, truths, strict=True)):
-                correct[k] += int((output.argmax(dim=1) == truth).sum())
-                total[k] += float(cross_entropy(output, truth, reduction="sum"))
+            right, lost = [], []
+            for output, truth in zip(outputs, truths, strict=True):
+                right.append((output.argmax(dim=1) == truth).sum())
+                lost.append(cross_entropy(output, truth, reduction="sum"))
+            # Of the batch all at once, as every look makes the host wait for the device.
+            numbers = torch.cat([torch.stack(right).double(), torch.stack(lost).double()]).cpu().numpy()
+            correct += numbers[: len(tasks)]
+            total += numbers[len(tasks) :]
     network.train(was_training)
     correct[np.isnan(total)] = np.nan  # an output that is NaN makes the loss so, and argmax takes it for the largest
     accuracies = {f"{task}.accuracy": float(correct[k] / n) for k, task in enumerate(tasks)}

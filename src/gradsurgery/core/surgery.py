@@ -84,7 +84,7 @@ class GradientSurgery:
             raise TypeError(f"`method` must be a Scalarization, Weighting or Aggregator, found {method!r}.")
         torch._functorch.config.donated_buffer = False
         self._conductor = Conductor(method, philox(seed, "method"))
-        self.skipped_steps = 0
+        self.skipped_steps = self._strays = 0
         self._order = TaskOrder()
         self._checked = False  # whether the losses were looked through for parameters that are nobody's
         self._pending = False  # whether there is an unfinished step; what follows is about that one
@@ -92,7 +92,6 @@ class GradientSurgery:
         self._diagnose = False
         self._present: list[bool] = []
         self._witness = Witness()
-        self._strays = 0
 
     @property
     def method(self) -> Method:
@@ -125,6 +124,11 @@ class GradientSurgery:
     def weights(self) -> Float64[np.ndarray, " K"] | None:
         """w of the last step, or None for an `Aggregator` and where the step was left out."""
         return self._conductor.weights
+
+    @property
+    def gains(self) -> tuple[Float64[np.ndarray, " K"], float] | None:
+        """J d and |d| of the last step, of an `Aggregator` that was diagnosed; else None."""
+        return self._conductor.gains
 
     @property
     def parameters(self) -> list[Any]:
@@ -210,7 +214,7 @@ class GradientSurgery:
             raise RuntimeError("`aggregate` needs `accumulate` first, found no gradients.")
         self._pending = False
         shared, conductor = self._shared, self._conductor
-        conductor.gram = conductor.weights = None
+        conductor.gram = conductor.weights = conductor.gains = None
         source = shared.J if self._per_task and shared.J is not None else shared.d
         if several():
             self._agree(source)
@@ -238,8 +242,8 @@ class GradientSurgery:
 
         A snapshot, of what `torch.load` takes by default. Raises TypeError if the method's state holds something else.
         """
-        generator = self.generator.bit_generator.state
-        return to_plain({"method": self.state, "generator": generator, "skipped_steps": self.skipped_steps})
+        position, skipped = self.generator.bit_generator.state, self.skipped_steps
+        return to_plain({"method": self.state, "generator": position, "skipped_steps": skipped})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where `state_dict` stood, to the bit. The state is copied; an unfinished step is dropped."""
@@ -262,16 +266,12 @@ class GradientSurgery:
         shared, K = self._shared, len(self._present)
         reached = [i not in set(shared.missing) for i in range(len(shared.parameters))]
         flags, total = agree(gradients, self.heads, [*self._present, *reached], self._strays, self._witness)
-        self._witness = Witness(total)
-        self._present = flags[:K]
+        self._witness, self._present = Witness(total), flags[:K]
         shared.missing = [i for i, there in enumerate(flags[K:]) if not there]
 
     def _leave_out(self) -> None:
         self._conductor.weights = None
         self._shared.d.fill_(torch.nan)
         if self.skipped_steps == 0:
-            _log.warning(
-                "A step was left out, because a loss, a gradient or the direction was not finite. Said once; "
-                "`skipped_steps` counts them."
-            )
+            _log.warning("A loss, gradient or direction was not finite: step left out (said once; `skipped_steps`).")
         self.skipped_steps += 1

@@ -146,7 +146,7 @@ class Reconstruction(Problem):
                 part = slice(start, start + 500)
                 holes = _holes(patches[part], self._hidden)
                 judged = judge(network, torch.from_numpy(images[part].copy()), holes)
-                totals += [float(values.double().sum()) for values in judged]
+                totals += torch.stack([values.double().sum() for values in judged]).cpu().numpy()
         network.train(was_training)
         mae, ssim = (totals / len(images)).tolist()
         return {"l1.mae": mae, "ssim.ssim": ssim, "l1.loss": mae, "ssim.loss": 1.0 - ssim}

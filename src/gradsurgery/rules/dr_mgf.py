@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch.nn.utils import clip_grads_with_norm_
 from gradsurgery.core.batch import gradient_norm, mean_losses, move
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.interfaces import Metrics, Network, Problem, Scalarization, State, TrainingRule
+from gradsurgery.core.jacobian import read
 
 _LRN_ALPHA, _LRN_BETA = 1e-4, 0.75
 _TINY_NORM, _TINY_ROW, _TINY_SUM = 1e-12, 1e-10, 1e-20
@@ -319,15 +320,15 @@ class _Epoch:
         directions = self.learner.rule_state["directions"]
         if directions is None:
             return
-        reach, points = self.rule.auxiliary, scan_points(self.rule.auxiliary)
-        table = np.empty((self.K, _SCAN_POINTS, self.K))
+        reach, rows, absent = self.rule.auxiliary, [], torch.full((), math.nan, device=self.learner.device)
         with torch.no_grad():
-            for s, direction in enumerate(directions):
-                for k, r in enumerate(points):
+            for direction in directions:
+                for r in scan_points(reach):
                     moved = {name: self.old[name] + r * change for name, change in direction.items()}
                     # Buffers are lent, so that the scan leaves BatchNorm's statistics alone.
-                    losses = self._losses(batch, moved, _copied(self.learner.network))
-                    table[s, k] = [math.nan if loss is None else float(loss) for loss in losses]
+                    found = self._losses(batch, moved, _copied(self.learner.network))
+                    rows.append(torch.stack([absent if loss is None else loss for loss in found]))
+        table = read(torch.stack(rows))[0].reshape(self.K, _SCAN_POINTS, self.K)
         for t, s in itertools.permutations(range(self.K), 2):
             if np.isfinite(table[s, :, t]).any():  # else nothing was learned, and the constant weight stays
                 self.auxiliary[t, s] = self.factors[s] * scan_weight(table[s, :, t], reach)
@@ -369,7 +370,7 @@ class _Epoch:
             learner.buffers.keep()
             with torch.set_grad_enabled(learns):
                 losses = self._losses(batch, self.theta())
-                metrics = mean_losses(tasks, [losses])
+                metrics = mean_losses(tasks, [losses])[0]
                 finite = bool(metrics) and all(map(math.isfinite, metrics.values()))
                 if learns:
                     finite = finite and self._differentiate(losses)
@@ -530,33 +531,36 @@ class _Epoch:
 
     def _diagnose(self, values: _Tensors) -> Metrics:
         """Diagnostics of the accumulated gradients -Delta_t on what is shared, and how the fusion mixes them."""
-        G, gains, square = np.zeros((self.K, self.K)), np.zeros(self.K), 0.0
+        asked: list[Tensor] = []
         for name in self.shared:
-            tasks = list(self.owners[name])
-            rows = torch.stack([self.changes[name][t].reshape(-1) for t in tasks]).double()
+            rows = torch.stack([self.changes[name][t].reshape(-1) for t in self.owners[name]]).double()
             d = (values[name] - self.old[name]).reshape(-1).double()
-            G[np.ix_(tasks, tasks)] += (rows @ rows.T).cpu().numpy()
-            gains[tasks] += (rows @ d).cpu().numpy()
-            square += float(d @ d)
+            asked += [rows @ rows.T, rows @ d, d @ d]
+        # Of importance how far it spreads, of the shares their entropy, and of each task the units that it dominates.
+        spreads = [_spread_of(v.detach()).flatten() for v in self.importance.values()]
+        kinds: list[list[Tensor]] = [spreads, [], *([] for _ in range(self.K))]
+        for name in self.scale:
+            pi = cast(Tensor, self._shares(name)).detach().double().flatten(1)
+            kinds[1].append(-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi)))
+            for t, share in zip(self.owners[name], pi, strict=True):
+                kinds[2 + t].append((share > 0.5).double())
+        found = iter(read(*asked, *(torch.cat(kind) for kind in kinds if kind)))  # one wait for the device
+        G, gains, square = np.zeros((self.K, self.K)), np.zeros(self.K), 0.0
+        for tasks in (list(self.owners[name]) for name in self.shared):
+            G[np.ix_(tasks, tasks)] += next(found)
+            gains[tasks] += next(found)
+            square += float(next(found))
         numbers = diagnose(G, gains, math.sqrt(square))
+        spread, entropy, *dominations = [float(np.mean(next(found))) if kind else 0.0 for kind in kinds]
         numbers["method.gated"] = float(self.gated)
         if self.K > 1:
             numbers["method.auxiliary"] = float((self.auxiliary.sum() - self.K) / (self.K * (self.K - 1)))
         if self.importance:
-            numbers["method.importance_spread"] = _mean([_spread_of(v.detach()) for v in self.importance.values()])
+            numbers["method.importance_spread"] = spread
         if self.scale:
-            entropies: list[Tensor] = []
-            dominated: list[list[Tensor]] = [[] for _ in range(self.K)]
-            for name in self.scale:
-                shares = self._shares(name)
-                assert shares is not None
-                pi = shares.detach().double().flatten(1)
-                entropies.append(-torch.xlogy(pi, pi).sum(dim=0) / math.log(len(pi)))
-                for t, share in zip(self.owners[name], pi, strict=True):
-                    dominated[t].append((share > 0.5).double())
-            numbers["method.entropy"] = _mean(entropies)
-            for task, flags in zip(self.learner.problem.tasks, dominated, strict=True):
-                numbers[f"method.dominated.{task}"] = _mean(flags) if flags else 0.0
+            numbers["method.entropy"] = entropy
+            names = (f"method.dominated.{task}" for task in self.learner.problem.tasks)
+            numbers |= zip(names, dominations, strict=True)
         return numbers
 
 
@@ -644,7 +648,3 @@ def _spread_of(importance: Float[Tensor, "n o i"]) -> Float[Tensor, "o i"]:
     size = importance.abs().double()
     middle = size.mean(dim=0)
     return torch.where(middle > 0.0, (size.amax(dim=0) - size.amin(dim=0)) / middle, 0.0)
-
-
-def _mean(tensors: Sequence[Tensor]) -> float:
-    return float(np.mean(np.concatenate([tensor.flatten().cpu().numpy() for tensor in tensors])))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradsurgery.core.discovery import find
 from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.jacobian import read
 
 _EPSILON = 1e-12  # least length a denominator takes, so that the cosine with a zero gradient is 0
 _EARLY = {1, 2, 3, 5, 7, 10, 15, 20, 30, 40}  # steps recorded besides the diagnosed ones: mu settles within these
@@ -119,38 +120,38 @@ class DRGrad(TrainingRule):
             "first_kernel": [[0]],
             "per_tensor": [[i] for i in range(len(own))],
         }
+        chosen = groups[self.scope]
+        rows = [[torch.cat([grads[i].flatten() for i in group]) for grads in (own, lent, *others)] for group in chosen]
         seen = []
-        for group in groups[self.scope]:
-            g_own, g_lent, *g_others = (
-                torch.cat([grads[i].flatten() for i in group]) for grads in (own, lent, *others)
-            )
-            to_own, to_lent, facts = route(g_own, g_lent, g_others, self.pairing, self.gamma)
+        for group, (_, g_lent, *g_others), stakes in zip(chosen, rows, stakes_of(rows, self.gamma), strict=True):
+            to_own, to_lent, facts = route(g_lent, g_others, stakes, self.pairing)
             for grads, addition in ((own, to_own), (lent, to_lent)):
                 sizes = [grads[i].numel() for i in group]
                 for i, part in zip(group, addition.split(sizes), strict=True):
                     grads[i] += part.view_as(grads[i])
             seen.append(facts)
-        lengths = [float(nn.utils.get_total_norm(grads).double()) for grads in (own, lent)]
+        *lengths, mu = read(*(nn.utils.get_total_norm(grads) for grads in (own, lent)), network.mu[0])
         # mu is that of the forward pass these gradients come from: `update` comes after.
         means = {name: sum(facts[name] for facts in seen) / len(seen) for name in seen[0]}
-        state["router"] = {"mu": float(network.mu[0]), **means}
+        state["router"] = {"mu": float(mu), **means}
         state["updates"] += 1
-        state["sigma"] = [s + length for s, length in zip(state["sigma"], lengths, strict=True)]
+        state["sigma"] = [s + float(length) for s, length in zip(state["sigma"], lengths, strict=True)]
         if self.updater != "frozen":
             divisor = state["updates"] if self.updater == "mean" else 1
             network.mu.copy_(torch.tensor(weights([s / divisor for s in state["sigma"]])))
 
 
 def route(
-    own: Float[Tensor, " P"],
     lent: Float[Tensor, " P"],
     others: Sequence[Float[Tensor, " P"]],
+    stakes: Sequence[tuple[float, float]],
     pairing: Literal["printed", "matched"],
-    gamma: float,
 ) -> tuple[Float[Tensor, " P"], Float[Tensor, " P"], Metrics]:
-    """What is added to g' (`own`) and to g'' (`lent`), and the cosines and ratios behind it (of `others`, the mean)."""
-    xi_a, lambda_a = _stakes(own, lent, gamma)
-    pairs = [_stakes(own, other, gamma) for other in others]
+    """What is added to g' and to g'' (`lent`), and the cosines and ratios behind it (of `others`, the mean).
+
+    `stakes` are xi and lambda of `lent` and of each of the others.
+    """
+    (xi_a, lambda_a), *pairs = stakes
     # "printed" crosses over: what was measured on g_2 goes with g'', and the other way round.
     (xi, scale), admitting = ((xi_a, lambda_a), pairs) if pairing == "matched" else (pairs[0], [(xi_a, lambda_a)])
     to_own = (1.0 - min(xi, 0.0)) * scale * lent
@@ -172,12 +173,19 @@ def weights(sigma: Sequence[float]) -> list[float]:
     return [share / sum(shares) for share in shares]
 
 
-def _stakes(receiver: Float[Tensor, " P"], donor: Float[Tensor, " P"], gamma: float) -> tuple[float, float]:
-    """Cosine of the two, and the receiver's length over the donor's, at most 1, to the power of gamma."""
-    a, b = receiver.double(), donor.double()
-    lengths = [max(float(torch.linalg.vector_norm(g)), _EPSILON) for g in (a, b)]
-    cosine = float(a @ b) / lengths[0] / lengths[1]
-    return cosine, min(float(torch.linalg.vector_norm(a)) / lengths[1], 1.0) ** gamma
+def stakes_of(groups: Sequence[Sequence[Float[Tensor, " _"]]], gamma: float) -> list[list[tuple[float, float]]]:
+    """Of every group the cosine of its first gradient with each of the others, and the first one's length over the
+    other's, at most 1, to the power of gamma. All of them with one wait for the device.
+    """
+    asked = []
+    for own, *donors in ([g.double() for g in group] for group in groups):
+        asked.append(torch.stack([torch.linalg.vector_norm(g) for g in (own, *donors)] + [own @ g for g in donors]))
+    found = []
+    for length, *numbers in (part.tolist() for part in read(*asked)):
+        pairs = zip(numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :], strict=True)
+        known = [(max(other, _EPSILON), product) for other, product in pairs]
+        found.append([(ab / max(length, _EPSILON) / b, min(length / b, 1.0) ** gamma) for b, ab in known])
+    return found
 
 
 def _record(learner: Any, routed: Metrics) -> None:

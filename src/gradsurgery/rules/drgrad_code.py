@@ -94,11 +94,14 @@ def stakes(
     a, b = first.double(), second.double()
     if similarity == "sign_agreement":
         product = a.sign() * b.sign()
-        weight = _LEAST + (1.0 - _LEAST) * float((product > 0).double().mean())
-        return float(product.mean()), weight, weight
-    lengths = [max(float(torch.linalg.vector_norm(g)), _EPSILON) for g in (a, b)]
+        agreement, share = torch.stack([product.mean(), (product > 0).double().mean()]).tolist()
+        weight = _LEAST + (1.0 - _LEAST) * share
+        return agreement, weight, weight
+    norms = (torch.linalg.vector_norm(g) for g in (a, b))
+    inner, *found = torch.stack([a @ b, *norms]).tolist()
+    lengths = [max(length, _EPSILON) for length in found]
     ratio = lengths[0] / lengths[1]
-    return float(a @ b) / lengths[0] / lengths[1], _bounded(ratio), _bounded(1.0 / ratio)
+    return inner / lengths[0] / lengths[1], _bounded(ratio), _bounded(1.0 / ratio)
 
 
 def _bounded(ratio: float) -> float:
