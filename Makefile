@@ -30,7 +30,7 @@ test: $(STAMP) ## the test-suite (ARGS="-m 'not slow'" for the quick part)
 ui: $(STAMP) ## MLflow on http://127.0.0.1:5000: the recorded runs, by problem and method
 	@$(BIN)/python -m pipelines._tracking
 	@$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --workers 1 \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}"
+		--backend-store-uri "$$($(BIN)/python -m pipelines._tracking --uri)"
 
 report: $(STAMP) ## tables, figures and the page from the committed histories: no data, no training
 	@$(BIN)/python -m pipelines.evaluate

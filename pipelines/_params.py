@@ -19,6 +19,7 @@ from typing import Any
 from gradsurgery.core.declaration import problem_of, validate
 from gradsurgery.core.discovery import available, did_you_mean, make, preparation
 from gradsurgery.reporting.contract import check_line
+from gradsurgery.reporting.history_parts import TRACKS
 from pipelines._blocks import fields, known, mapping, named, seed_list
 from pipelines._datasets import check_hash, read_datasets
 from pipelines._device import Compute, read_compute, with_precision
@@ -27,7 +28,6 @@ from pipelines._studies import Studies, read_studies
 from pipelines._yaml import check_plain, read_yaml
 
 SCALES = ("smoke", "laptop", "paper")
-TRACKS = ("controlled", "as-published", "reference")
 CHECKED = "GRADSURGERY_PARAMS_CHECKED"  # sha256 of the params.yaml that the driver has checked line by line
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
          "aggregator": "aggregators"}  # fmt: skip

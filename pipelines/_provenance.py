@@ -5,15 +5,15 @@ Reads and never writes. What a fresh clone does not have (MLflow's store) is sai
 
 import contextlib
 import hashlib
-import json
 import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-import yaml
-
-from pipelines.report import read_json
+from gradsurgery.reporting.costs import parse as parse_costs
+from gradsurgery.reporting.history import parse
+from pipelines._files import named, read_text, read_yaml
 
 Line = tuple[str, str]
 
@@ -23,15 +23,19 @@ def provenance(name: str, root: Path) -> list[Line]:
     path = Path("reports/history") / f"{name}.jsonl"
     if not (root / path).exists():
         return [("experiment", name), ("history", f"none: no {path}")]
-    content = (root / path).read_bytes()
-    runs = [json.loads(line) for line in content.splitlines()]
-    first, seeds = runs[0], [run["seed"] for run in runs]
+    remedy = f"restore it (`git checkout {path}`)"
+    content = read_text(root / path, remedy)
+    try:
+        runs = parse(content.splitlines(), str(path))
+    except ValueError as error:
+        raise ValueError(named(path, error, remedy)) from None
+    first, seeds = runs[0], [run.seed for run in runs]
     return [
-        ("experiment", f"{name}, scale {first['scale']}, track {first['track']}, seeds {', '.join(map(str, seeds))}"),
+        ("experiment", f"{name}, scale {first.scale}, track {first.track}, seeds {', '.join(map(str, seeds))}"),
         ("history", str(path)),
         *_commit(root, path),
-        *_lock(root, name, first["problem"], path, hashlib.md5(content).hexdigest()),
-        ("data", _data(first["data_sha256"])),
+        *_lock(root, name, first.problem, path, hashlib.md5(content.encode()).hexdigest()),
+        ("data", _data(first.data_sha256)),
         *_environment(root, name),
         *_tracked(root, name),
     ]
@@ -42,7 +46,10 @@ def _data(found: str | Mapping[str, str]) -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True)
+    except OSError:  # no Git on this machine
+        return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
@@ -57,8 +64,7 @@ def _lock(root: Path, name: str, problem: str, path: Path, md5: str) -> list[Lin
     for lock in (Path("pipelines") / problem / "dvc.lock", Path("dvc.lock")):
         if not (root / lock).exists():
             continue
-        text = (root / lock).read_text(encoding="utf-8")
-        stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)).get("stages") or {}
+        stages = _stages(root, lock)
         key = name.removeprefix(f"{problem}-")
         stage = next((s for s in (f"train@{key}", f"sequel@{key}", f"train@{name}") if s in stages), None)
         if stage is None:
@@ -75,11 +81,31 @@ def _lock(root: Path, name: str, problem: str, path: Path, md5: str) -> list[Lin
     return [("dvc.lock", f"no lock holds a stage of {name}")]
 
 
+def _stages(root: Path, lock: Path) -> dict[str, Any]:
+    """The stages of one lock. Raises ValueError, naming it, where it is not what DVC writes."""
+    remedy = f"restore it (`git checkout {lock}`)"
+    found = read_yaml(root / lock, remedy)
+    stages = found.get("stages") if isinstance(found, dict) else None
+    if not isinstance(stages, dict):
+        raise ValueError(f"{lock} must hold `stages`, found {found!r:.40}: {remedy}.")
+    for name, stage in stages.items():
+        parts = [stage.get("outs"), stage.get("deps", [])] if isinstance(stage, dict) and "cmd" in stage else [None]
+        for part in parts:
+            if not isinstance(part, list) or not all(isinstance(p, dict) and {"path", "md5"} <= set(p) for p in part):
+                raise ValueError(f"{lock}: `stages.{name}` must hold what DVC wrote, found {stage!r:.40}: {remedy}.")
+    return stages
+
+
 def _environment(root: Path, name: str) -> list[Line]:
     path = root / "reports/costs" / f"{name}.json"
     if not path.exists():
         return [("environment", "no record in reports/costs")]
-    return [("environment", ", ".join(f"{k} {v}" for k, v in sorted(read_json(path)["environment"].items())))]
+    remedy = f"run `python -m pipelines.train {name}`"
+    try:
+        found = parse_costs(read_text(path, remedy), name)["environment"]
+    except ValueError as error:
+        raise ValueError(named(path, error, remedy)) from None
+    return [("environment", ", ".join(f"{k} {v}" for k, v in sorted(found.items())))]
 
 
 def _tracked(root: Path, name: str) -> list[Line]:

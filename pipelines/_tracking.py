@@ -14,6 +14,7 @@ importing MLflow and opening its store takes seconds of processor time, which se
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import logging
@@ -27,6 +28,8 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pipelines._store import file_of, uri
 
 EXPERIMENT = "gradsurgery"
 SETTINGS = {
@@ -77,17 +80,15 @@ class Tracker:
 
     def _put(self, event: str, experiment: str, seed: int, content: Event) -> None:
         whole = {"event": event, "experiment": experiment, "seed": seed, **content}
-        if self._file is not None:
-            self._append(whole)
-        else:
-            self._events.put(whole)
+        (self._events.put if self._file is None else self._append)(whole)
 
     def _append(self, event: Event) -> None:
         try:
             with open(self._file, "a", encoding="utf-8") as file:  # type: ignore[arg-type]
                 file.write(json.dumps(event) + "\n")
-        except OSError:
-            pass  # the follower is gone and has said so
+        except OSError as error:
+            warn(f"GRADSURGERY_EVENTS: {error}")
+            self._append = lambda event: None  # type: ignore[method-assign]
 
     def _work(self) -> None:
         sender = Sender(self._root)
@@ -170,7 +171,7 @@ def follow(folder: Path, root: Path) -> None:
                 file.seek(read.get(path, 0))
                 lines = [line for line in file if line.endswith(b"\n")]
             read[path] = read.get(path, 0) + sum(map(len, lines))
-            events = [json.loads(line) for line in lines]
+            events = [event for line in lines if (event := _event(line, path)) is not None]
             for event in events:
                 if event["event"] != "close":
                     sender.send(event)
@@ -182,6 +183,15 @@ def follow(folder: Path, root: Path) -> None:
         ended.wait(1.0)
 
 
+def _event(line: bytes, path: Path) -> Event | None:
+    with contextlib.suppress(ValueError):
+        found = json.loads(line)
+        if isinstance(found, dict) and found.get("event") in ("begin", "log", "end", "close"):
+            return found
+    print(f"warning: {path} holds a line that is no event: left out; the training is not affected.", file=sys.stderr)
+    return None
+
+
 def store(root: Path) -> Any:
     """A client of the tracking store, which is created first where there is none.
 
@@ -189,18 +199,18 @@ def store(root: Path) -> Any:
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
+    address = uri(root)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from mlflow import MlflowClient
     for noisy in ("alembic", "mlflow"):  # importing MLflow has just set both to report every migration
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    if not uri.startswith("sqlite:///"):
-        return _with_experiment(MlflowClient(uri), None)
-    database = Path(uri.removeprefix("sqlite:///"))
+    if not address.startswith("sqlite:///"):
+        return _with_experiment(MlflowClient(address), None)
+    database = file_of(address)
     with open(f"{database}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return _with_experiment(MlflowClient(uri), (database.parent / "mlartifacts").resolve().as_uri())
+        return _with_experiment(MlflowClient(address), (database.parent / "mlartifacts").resolve().as_uri())
 
 
 def _with_experiment(client: Any, artifacts: str | None) -> Any:
@@ -223,7 +233,10 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def commit(root: Path) -> str:
     """The commit checked out, with a mark when the tree differs from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or "unknown"
+    try:
+        return subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.strip() or "unknown"
+    except OSError:
+        return "unknown"  # no Git on this machine
 
 
 def warn(reason: str) -> None:
@@ -240,7 +253,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "where `make ui` shows its runs.",
     )
     parser.add_argument("--follow", type=Path, metavar="FOLDER", help="send the events in FOLDER until stdin ends")
+    parser.add_argument("--uri", action="store_true", help="print the store's address and do nothing")
     arguments = parser.parse_args(argv)
+    if arguments.uri:
+        print(uri(Path.cwd()))
+        return 0
     if arguments.follow is not None:
         follow(arguments.follow, Path.cwd())
         return 0

@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import psutil
 
 from gradsurgery.budget import check_equal, trials
-from gradsurgery.experiment import build_learner, history
+from gradsurgery.experiment import history
 from pipelines._params import Experiment
 from pipelines._studies import Search, StaticFront, weighted
 from pipelines._watchdog import drivers, end_with
-from pipelines.train import fingerprint_of, joined
+from pipelines.train import begin, fingerprint_of, joined
 
 Record = dict[str, Any]
 Key = tuple[str, str, int, int]  # kind, method, number of the trial, seed: the order of the lines of a study
@@ -79,8 +78,7 @@ def run(driver: int, trial: Trial, folder: Path) -> tuple[Trial, Record, float]:
     """
     _watched(driver)
     started = time.perf_counter()
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in trial.hashes}
-    learner = build_learner(trial.experiment.declaration, arrays, trial.seed)
+    learner = begin(trial.experiment, folder, trial.hashes, trial.seed)
     while len(learner.epochs) < learner.problem.epochs and learner.diverged is None:
         learner.epoch()
     line = history(

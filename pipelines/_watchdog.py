@@ -4,6 +4,7 @@ A signal to `dvc` alone does not reach the training below it, which would go on 
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -19,7 +20,12 @@ def drivers(process: psutil.Process | None = None) -> list[psutil.Process]:
         try:
             found.append(psutil.Process(int(named)))
         except psutil.NoSuchProcess:
+            print(
+                f"error: process {named}, which `GRADSURGERY_DRIVER_PID` names, has ended.", file=sys.stderr, flush=True
+            )
             os._exit(143)
+        except (ValueError, OverflowError):
+            print(f"warning: `GRADSURGERY_DRIVER_PID` must be a process, found {named!r}: ignored.", file=sys.stderr)
     for parent in (process or psutil.Process()).parents():
         try:
             if any(Path(word).name == "dvc" for word in parent.cmdline()[:2]):

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from pipelines._files import write
+
 SKIPPED = "reports/skipped.json"  # in a workspace alone: the problems whose data could not be had
 # results that follow the checkout's until they are made here
 _FOLLOWED = [Path("reports") / name for name in ("history", "costs", "study", "study/costs")]
@@ -23,13 +25,13 @@ def cut_locks(root: Path) -> list[Path]:
 def _is_cut(lock: Path) -> bool:
     if not lock.exists():
         return False
-    text = lock.read_text(encoding="utf-8")
     try:
+        text = lock.read_text(encoding="utf-8")
         stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"].values()
         whole = all(
             stage["cmd"] and all({"path", "md5", "size"} <= set(out) for out in stage["outs"]) for stage in stages
         )
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError):
         return True
     return not whole or not text.endswith("\n")
 
@@ -144,7 +146,4 @@ def _put(path: Path, content: bytes) -> None:
     """A file appears whole or not at all, and keeps its time if nothing changed."""
     if path.is_file() and path.read_bytes() == content:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(content)
-    os.replace(beside, path)
+    write({path: content})

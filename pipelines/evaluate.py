@@ -7,57 +7,71 @@ Nothing is trained and no data is read. Example: python -m pipelines.evaluate
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run, parse
-from gradsurgery.reporting.selection import RULES
 from gradsurgery.reporting.tables import results
+from pipelines._files import UnwritableError, as_json, named, read_text, read_yaml, write
+from pipelines._judging import read_selections as selections_of
 
 
 def read_histories(folder: Path) -> dict[str, list[Run]]:
-    """Every history under `folder`, by experiment. Raises ValueError, naming file and line, for a malformed one."""
+    """Every history under `folder`, by experiment. Raises ValueError, naming the file, for one that is malformed or
+    does not belong with the others."""
     runs = {}
     for path in sorted(folder.glob("*.jsonl")):
-        runs[path.stem] = parse(path.read_text(encoding="utf-8").splitlines(), str(path))
-        if runs[path.stem][0].experiment != path.stem:
-            raise ValueError(f"{path}:1: `experiment` must be {path.stem!r}, found {runs[path.stem][0].experiment!r}.")
+        remedy = f"remove it and run `python -m pipelines.train {path.stem}`, or restore it (`git checkout {path}`)"
+        try:
+            runs[path.stem] = parse(read_text(path, remedy).splitlines(), str(path))
+            if (found := runs[path.stem][0].experiment) != path.stem:
+                raise ValueError(f"{path}:1: `experiment` must be {path.stem!r}, found {found!r}.")
+        except ValueError as error:
+            raise ValueError(named(path, error, remedy)) from None
     if not runs:
         raise ValueError(f"{folder} must hold at least one history (*.jsonl), found none: run `train` first.")
+    check_together(runs, folder)
     return runs
+
+
+def check_together(runs: Mapping[str, Sequence[Run]], folder: Path) -> None:
+    """Refuses histories that cannot be compared: all have one scale, a problem's also tasks, metrics and data."""
+    firsts = {
+        name: {
+            "scale": run.scale, "tasks": run.tasks, "metrics": run.metrics, "data_sha256": run.data_sha256,
+            "trajectory": "null" if run.trajectory is None else "given",
+        }
+        for name, (run, *_) in runs.items()
+    }  # fmt: skip
+    for field in ("scale", "tasks", "metrics", "data_sha256", "trajectory"):
+        groups: dict[str, list[str]] = {}
+        for name, group in runs.items():
+            groups.setdefault("" if field == "scale" else group[0].problem, []).append(name)
+        for names in groups.values():
+            told = {name: as_json(firsts[name][field]) for name in names}
+            usual, _ = Counter(told.values()).most_common(1)[0]
+            for name, found in told.items():
+                if found != usual:
+                    other = next(n for n in names if told[n] == usual)
+                    raise ValueError(
+                        f"{folder / name}.jsonl: `{field}` must be that of {other}, {usual:.60}, found {found:.60}: "
+                        f"run `python -m pipelines.train {name}` again."
+                    )
 
 
 def read_selections(path: Path) -> dict[str, str]:
     """`protocols.<problem>.selection` of params.yaml; problems that it does not name are judged by best-val."""
-    document = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
-    selections = {problem: block["selection"] for problem, block in (document.get("protocols") or {}).items()}
-    for problem, rule in selections.items():
-        if rule not in RULES:
-            raise ValueError(f"`protocols.{problem}.selection` must be one of {', '.join(RULES)}, found {rule!r}.")
-    return selections
+    found = read_yaml(path, "see CONTRIBUTING.md") if path.exists() else {}
+    return selections_of((found.get("protocols") if isinstance(found, dict) else None) or {})
 
 
-def write(files: dict[Path, bytes]) -> None:
-    """Writes all files or none: each goes beside its place first, and moves there when all have been written."""
-    staged = []
-    for path, content in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_bytes(content)
-        staged.append((beside, path))
-    for beside, path in staged:
-        os.replace(beside, path)
-
-
-def as_json(document: Any) -> bytes:
+def document(metrics: Any) -> bytes:
     """Sorted keys and one newline at the end: the same numbers give the same bytes."""
-    return (json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+    return (json.dumps(metrics, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,13 +82,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = parser.parse_args(arguments).root
     try:
         metrics = evaluate(read_histories(root / "reports/history"), read_selections(root / "params.yaml"))
-    except ValueError as error:
+        write({
+            root / "reports/metrics.json": document(metrics),
+            root / "reports/results.csv": results(metrics).to_csv(index=False, lineterminator="\n").encode(),
+        })  # fmt: skip
+    except (ValueError, UnwritableError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    write({
-        root / "reports/metrics.json": as_json(metrics),
-        root / "reports/results.csv": results(metrics).to_csv(index=False, lineterminator="\n").encode(),
-    })  # fmt: skip
     print(f"evaluate: {len(metrics)} experiments -> reports/metrics.json, reports/results.csv")
     return 0
 

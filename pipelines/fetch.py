@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines._arrays import install, read
 from pipelines._blocks import unknown
 from pipelines._download import SourceError
 from pipelines._formats import Pin, decoded, verify
@@ -79,7 +80,7 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
     if target.is_dir() and not unpinned:
         try:
             for array, pin in pins.items():
-                verify(array, np.load(target / f"{array}.npy"), pin)
+                verify(array, read(target / f"{array}.npy", "fetched anew"), pin)
             print(f"{name}: already in {target}, verified.")
             return
         except (SourceError, OSError, ValueError) as error:
@@ -96,7 +97,7 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
                 print(f"{name}: no: {error}")
                 reasons.append(f"{way.label}: {error}")
                 continue
-            _install(found, target)
+            install(found, target)
             shutil.rmtree(cache / name, ignore_errors=True)
             print(f"{name}: {len(found)} arrays in {target}, from {way.label}.")
             for array in unpinned:
@@ -136,20 +137,6 @@ def _take(way: Way, pins: Mapping[str, Pin], folder: Path, fresh: bool) -> dict[
                 raise
             print(f"  {error}; removed, once more from the start")
     raise AssertionError
-
-
-def _install(arrays: Mapping[str, np.ndarray], target: Path) -> None:
-    """Writes beside the target and renames: the target is absent or complete at every instant."""
-    staging, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    for leftover in (staging, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    staging.mkdir()
-    for name, array in arrays.items():
-        np.save(staging / f"{name}.npy", array)
-    if target.exists():
-        target.rename(old)
-    staging.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

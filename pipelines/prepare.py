@@ -1,59 +1,85 @@
 """Stage `prepare`: builds one problem's arrays from data/raw/ and checks them against the hashes in params.yaml."""
 
 import argparse
-import hashlib
 import importlib
-import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipelines import _arrays
 from pipelines._blocks import unknown
+
+if TYPE_CHECKING:
+    from pipelines._params import Problem
 
 _RAW, _PROCESSED = Path("data/raw"), Path("data/processed")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0 when the arrays are there, 2 for a wrong input."""
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.prepare",
         description=__doc__,
         epilog="example: python -m pipelines.prepare multi_mnist",
     )
     parser.add_argument("problem", help="a name under `problems` in params.yaml")
-    name = parser.parse_args().problem
+    name = parser.parse_args(argv).problem
     from pipelines._params import complain, load_or_exit  # after parsing: --help need not wait for torch
 
-    problems = load_or_exit().problems
+    params = load_or_exit()
+    problems = params.problems
     if name not in problems:
         return complain(unknown("problem", name, problems))
     problem = problems[name]
     try:
         sources = {problem.prepare[side] for side in ("left", "right") if side in problem.prepare}
-        raw = {source: read(_RAW / source) for source in sorted(sources)}
-        arrays = importlib.import_module(f"gradsurgery.problems.{problem.module}").prepare(raw, problem.prepare)
+        raw = {source: read(_RAW / source, params.datasets[source]["arrays"]) for source in sorted(sources)}
+        arrays = build(problem, raw)
         found = hashes(arrays)
         check(name, problem.sha256, found)
-        write(arrays, _PROCESSED / name)
+        _arrays.install(arrays, _PROCESSED / name)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return complain(error)
     for array, values in sorted(arrays.items()):
         print(f"{name}/{array}: {values.shape} {values.dtype}, sha256 {found[array]}")
     return 0
 
 
-def read(folder: Path) -> dict[str, np.ndarray]:
-    """The arrays of one raw data set."""
+def build(problem: "Problem", raw: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """What the problem's module makes of raw arrays. Raises ValueError where it can make nothing of them."""
+    try:
+        made: dict[str, np.ndarray] = importlib.import_module(f"gradsurgery.problems.{problem.module}").prepare(
+            raw, problem.prepare
+        )
+        return made
+    except (LookupError, TypeError) as error:  # what arrays of another make-up do to it
+        raise ValueError(
+            f"{', '.join(str(_RAW / name) for name in raw)} must hold what `{problem.module}` is built from, found "
+            f"{type(error).__name__}: {str(error).splitlines()[0]}: remove it and run `dvc repro fetch@<data set>`."
+        ) from None
+
+
+def read(folder: Path, pins: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of one raw data set. Raises ValueError, naming the file, for one that is not what `fetch` verified."""
+    remedy = f"remove {folder} and run `dvc repro fetch@{folder.name}`"
     if not folder.is_dir():
         raise ValueError(f"{folder} must exist, found none: run `python -m pipelines.fetch {folder.name}` first.")
-    return {path.stem: np.load(path) for path in sorted(folder.glob("*.npy"))}
+    arrays = {name: _arrays.read(folder / f"{name}.npy", remedy) for name in sorted(pins)}
+    for name, array in arrays.items():
+        if (found := _arrays.sha256_of(array)) != pins[name]["sha256"]:
+            raise ValueError(
+                f"{folder / name}.npy must hold the values that `datasets.{folder.name}.arrays.{name}` pins, "
+                f"{pins[name]['sha256'][:12]}.., found {found[:12]}..: {remedy}."
+            )
+    return arrays
 
 
 def hashes(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
     """sha256 of every array's values in C order."""
-    return {name: hashlib.sha256(arrays[name].tobytes()).hexdigest() for name in sorted(arrays)}
+    return {name: _arrays.sha256_of(arrays[name]) for name in sorted(arrays)}
 
 
 def check(problem: str, pinned: Mapping[str, str], found: Mapping[str, str]) -> None:
@@ -67,17 +93,6 @@ def check(problem: str, pinned: Mapping[str, str], found: Mapping[str, str]) -> 
                 f"`problems.{problem}.sha256.{array}` must be the hash of what was built, {found.get(array)}, "
                 f"found {pinned.get(array)}."
             )
-
-
-def write(arrays: Mapping[str, np.ndarray], target: Path) -> None:
-    """Writes beside the target and renames, so that the target is never half there."""
-    staging = target.with_name(f".{target.name}.new")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    for name, values in arrays.items():
-        np.save(staging / f"{name}.npy", values)
-    shutil.rmtree(target, ignore_errors=True)
-    staging.rename(target)
 
 
 if __name__ == "__main__":

@@ -15,45 +15,72 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gradsurgery.reporting.assembly import Sources, assemble
+from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.reporting.costs import parse as parse_costs
+from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
 from gradsurgery.reporting.study import Trial, parse
+from pipelines._files import named, read_json, read_text, read_yaml, write
 from pipelines._workspace import SKIPPED
-from pipelines.evaluate import read_histories, write
+from pipelines.evaluate import document as as_document
+from pipelines.evaluate import read_histories, read_selections
 
 OWNED = ("tables", "figures", "plots")  # folders under reports/ that hold nothing but what this stage writes
 MOST = 8  # processes that draw: more of them wait for figures to be made
 
 
 def read_papers(folder: Path) -> list[Paper]:
-    """The published records, by file name. Raises ValueError, naming the file, for a malformed one."""
-    papers = []
+    """The published records, by year. Raises ValueError, naming the file, for a malformed one or a paper's second."""
+    papers: dict[str, Path] = {}
+    found = []
     for path in sorted(folder.glob("*.yaml")):
+        remedy = f"mend it, or restore it (`git checkout {path}`)"
         try:
-            papers.append(read(yaml.safe_load(path.read_text(encoding="utf-8"))))
-        except (ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-            raise ValueError(f"{path}: {error}") from None
-    return sorted(papers, key=lambda paper: (paper.year, paper.key))
+            paper = read(read_yaml(path, remedy))
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            said = (
+                str(error)
+                if isinstance(error, ValueError)
+                else f"an entry is missing or of the wrong kind ({str(error).splitlines()[0]})"
+            )
+            raise ValueError(named(path, ValueError(said), remedy)) from None
+        if paper.key in papers:
+            raise ValueError(f"{path}: `key` must be a paper's own, found {paper.key!r} of {papers[paper.key]} again.")
+        papers[paper.key] = path
+        found.append(paper)
+    return sorted(found, key=lambda paper: (paper.year, paper.key))
 
 
-def read_json(path: Path) -> Any:
-    """One JSON file. Raises ValueError, naming file and line, when it is missing or malformed."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path} must exist, found nothing: run `evaluate` first.") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: must be JSON, found {error.msg}.") from None
+def read_costs(folder: Path, groups: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """What every experiment cost. Raises ValueError, naming the file, where one lacks or does not fit its history."""
+    found = {}
+    for name in sorted({*groups, *(path.stem for path in folder.glob("*.json"))}):
+        path = folder / f"{name}.json"
+        if name not in groups:
+            raise ValueError(f"{path} must have a history beside it, found none: remove it.")
+        remedy = f"run `python -m pipelines.train {name}`, or restore it (`git checkout {path}`)"
+        try:
+            found[name] = parse_costs(read_text(path, remedy), name, [run.seed for run in groups[name]])
+        except ValueError as error:
+            raise ValueError(named(path, error, remedy)) from None
+    return found
 
 
 def read_studies(folder: Path) -> dict[str, list[Trial]]:
     """What `make study` left, by problem; nothing where it never ran. Raises ValueError for a malformed line."""
-    paths = sorted(folder.glob("*.jsonl"))
-    return {path.stem: parse(path.read_text(encoding="utf-8").splitlines(), str(path)) for path in paths}
+    found = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        remedy = f"restore it (`git checkout {path}`), or remove it and run `make study`"
+        try:
+            found[path.stem] = parse(read_text(path, remedy).splitlines(), str(path))
+            if not found[path.stem]:
+                raise ValueError("a study must hold at least one trial, found an empty file")
+        except ValueError as error:
+            raise ValueError(named(path, error, remedy)) from None
+    return found
 
 
 def declared_experiments(document: Mapping[str, Any]) -> set[str]:
@@ -65,25 +92,43 @@ def declared_experiments(document: Mapping[str, Any]) -> set[str]:
 def gather(root: Path) -> Sources:
     """All sources of the report under one checkout. Raises ValueError when they do not belong together."""
     groups = read_histories(root / "reports/history")
-    metrics = read_json(root / "reports/metrics.json")
-    if set(metrics) != set(groups):
-        odd = sorted(set(metrics) ^ set(groups))[0]
-        raise ValueError(f"reports/metrics.json must hold the experiments of reports/history, found {odd} in one only.")
     params = root / "params.yaml"
-    document = yaml.safe_load(params.read_text(encoding="utf-8")) if params.exists() else {}
+    document = read_yaml(params, "see CONTRIBUTING.md") if params.exists() else {}
+    if not isinstance(document, dict):
+        raise ValueError(f"{params} must hold named blocks, found {document!r:.40}.")
     papers = read_papers(root / "data/published")
     if "experiments" in document:
         check_provenance(papers, declared_experiments(document))
+    path = root / "reports/metrics.json"
+    metrics = read_json(path, "run `evaluate` first")
+    # a tenth of the report's time, and the one way to see that no number stems from other histories
+    wanted = json.loads(as_document(evaluate(groups, read_selections(params))))
+    if metrics != wanted:
+        odd = (
+            [n for n in sorted({*wanted, *metrics}) if wanted.get(n) != metrics.get(n)] if type(metrics) is dict else []
+        )
+        raise ValueError(
+            f"{path} must hold what `evaluate` makes of reports/history, found it differs"
+            f"{f' in {odd[0]}' if odd else ''}: run `python -m pipelines.evaluate`."
+        )
     return Sources(
         groups=groups,
         metrics=metrics,
-        costs={path.stem: read_json(path) for path in sorted((root / "reports/costs").glob("*.json"))},
+        costs=read_costs(root / "reports/costs", groups),
         papers=papers,
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
         studies=read_studies(root / "reports/study"),
-        skipped=read_json(marks) if (marks := root / SKIPPED).exists() else (),
+        skipped=read_skipped(root / SKIPPED),
     )
+
+
+def read_skipped(path: Path) -> list[str]:
+    """The problems whose data could not be had. Raises ValueError for a file that does not say so."""
+    found = read_json(path, "remove it") if path.exists() else []
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"{path} must be a list of problems, found {found!r:.40}: remove it.")
+    return found
 
 
 @contextmanager
@@ -111,15 +156,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = assemble(sources, pool)
         files = {root / "reports" / name: content for name, content in report.files.items()}
         if readme.exists():
-            files[readme] = with_block(readme.read_text(encoding="utf-8"), report.headlines).encode()
-    except ValueError as error:
+            files[readme] = with_block(read_text(readme, "restore it from Git"), report.headlines).encode()
+        write(files)
+        for folder in OWNED:
+            for path in sorted((root / "reports" / folder).glob("*")):
+                if path not in files:
+                    path.unlink()
+    except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
-    write(files)
-    for folder in OWNED:
-        for path in sorted((root / "reports" / folder).glob("*")):
-            if path not in files:
-                path.unlink()
     print(f"report: {len(report.files)} files -> reports/index.html, reports/tables, reports/figures, reports/plots")
     return 0
 

@@ -25,13 +25,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from gradsurgery.reporting.costs import parse as parse_costs
 from pipelines import fetch
 from pipelines._device import asked_device
+from pipelines._files import read_text
 from pipelines._jobs import refuse_ranks
 from pipelines._knock import mirror_folder, told, unreachable
 from pipelines._params import CHECKED, SCALES, Params, complain, load, sha256_of
 from pipelines._places import places
 from pipelines._sources import MIRROR
+from pipelines._store import uri
 from pipelines._summary import Missing, summary
 from pipelines._warm import ADDRESS
 from pipelines._workers import Place, Workers
@@ -102,7 +105,7 @@ class Reproduction:
             "GRADSURGERY_EVENTS": str(root / "mlflow.db.events"),
             "GRADSURGERY_JOBS": "1",
             CHECKED: sha256_of(root / "params.yaml"),
-            "MLFLOW_TRACKING_URI": os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{ROOT / 'mlflow.db'}",
+            "MLFLOW_TRACKING_URI": uri(ROOT),
             "OMP_NUM_THREADS": "1",
             "DVC_NO_ANALYTICS": "1",
             "DO_NOT_TRACK": "true",
@@ -217,9 +220,10 @@ def longest_first(root: Path, experiments: Sequence[str]) -> list[str]:
 
     def seconds(name: str) -> float:
         path = root / "reports/costs" / f"{name}.json"
-        if not path.exists():
+        try:
+            return float(sum(seed["seconds"] for seed in parse_costs(read_text(path, ""), name)["seeds"].values()))
+        except ValueError:  # none, or damaged: `report` names it, unless the training makes it again before
             return float("inf")
-        return sum(seed["seconds"] for seed in json.loads(path.read_text(encoding="utf-8"))["seeds"].values())
 
     return sorted(experiments, key=lambda name: (-seconds(name), name))
 

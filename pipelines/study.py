@@ -27,6 +27,8 @@ from tqdm import tqdm
 
 from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.reporting.study import best, parse, validation
+from pipelines._arrays import hashes_of
+from pipelines._files import as_json
 from pipelines._finished import DONE, WORK, Finished
 from pipelines._jobs import jobs, refuse_ranks
 from pipelines._params import SCALES, Params, complain, load
@@ -35,7 +37,7 @@ from pipelines._tracking import Tracker
 from pipelines._trials import Record, Trial, run, searching, tracing, winning
 from pipelines._watchdog import drivers, end_with
 from pipelines._workspace import prepared, workspace
-from pipelines.train import as_json, data_hashes
+from pipelines.train import RefusedError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,19 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     root = Path.cwd()
     try:
         refuse_ranks()
+        count = jobs(arguments.jobs)
         if arguments.scale:
             os.chdir(workspace(root, arguments.scale))
         params = load()
         problems = _chosen(arguments.problems, params)
         data = {p: prepared(root, p) for p in problems}  # the arrays do not depend on the scale
-        hashes = {p: data_hashes(data[p], params.problems[p].sha256) for p in problems}
+        hashes = {p: hashes_of(data[p], params.problems[p].sha256) for p in problems}
         ledgers = {p: Finished(p) for p in problems}
-        count = jobs(arguments.jobs)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return complain(error)
     end_with(drivers())
     try:
         return _study(params, hashes, ledgers, data, count)
+    except (RefusedError, OSError) as error:
+        return complain(error)
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was.", file=sys.stderr)
         return 130
@@ -114,7 +118,9 @@ def _train(
             kept(*run(os.getpid(), trial, data[trial.experiment.problem]))
         return
     tasks = (joblib.delayed(run)(os.getpid(), trial, data[trial.experiment.problem]) for trial in trials)
-    for result in joblib.Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered")(tasks):
+    for result in joblib.Parallel(n_jobs=min(jobs, len(trials)), backend="loky", return_as="generator_unordered")(
+        tasks
+    ):
         kept(*result)
 
 

@@ -19,30 +19,36 @@ if __name__ == "__main__" and (code := handed_over(sys.argv[1:])) is not None:
 
 import argparse
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import joblib
-import numpy as np
 import psutil
-import torch
 
 import gradsurgery
 from gradsurgery.core.learner import Learner
 from gradsurgery.experiment import build_learner, evidence_of, history
+from gradsurgery.reporting import history as history_file
+from pipelines._arrays import hashes_of, load
+from pipelines._checkpoints import Result, finished, keep, resume, save
 from pipelines._costs import cost_of, environment
-from pipelines._device import asked_device, device_for, fingerprint_on, say_elsewhere
+from pipelines._device import asked_device, device_for, fingerprint_on
+from pipelines._files import as_json, named, read_text, replace
+from pipelines._jobs import jobs, refuse_ranks, whole
 from pipelines._params import Experiment, complain, load_or_exit
 from pipelines._progress import Progress
 from pipelines._tracking import Tracker
 from pipelines._watchdog import drivers, end_with
 
-Result = dict[str, Any]
+
+class RefusedError(ValueError):
+    """Why a seed cannot be trained at all: said once, before any work."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,38 +64,50 @@ class Job:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 when the history is written, also of a run that diverged; 2 for a wrong input."""
+    """Exit code 0 when the history is written, also of a run that diverged; 2 for a wrong input or a full disk."""
     arguments = _arguments(argv)
+    try:
+        refuse_ranks()
+    except ValueError as error:
+        return complain(error)
     params = load_or_exit()
     try:
         experiment = params.experiment(arguments.experiment)
         device = device_for(experiment.declaration, asked_device(arguments.device, params.compute, params.scale))
-        hashes = data_hashes(Path("data/processed") / experiment.problem, params.problems[experiment.problem].sha256)
+        at_once = _jobs(arguments.jobs, device)
+        hashes = hashes_of(Path("data/processed") / experiment.problem, params.problems[experiment.problem].sha256)
         evidence = evidence_for(experiment)
     except ValueError as error:
         return complain(error)
     end_with(drivers())
+    fingerprint = fingerprint_on(fingerprint_of(experiment, params.scale, hashes, evidence), device)
+    try:
+        train_all(Job(experiment, params.scale, hashes, fingerprint, device, evidence), at_once)
+    except (RefusedError, OSError) as error:
+        return complain(error)
+    return 0
+
+
+def train_all(job: Job, at_once: int) -> None:
+    """Trains the seeds that are not finished, so many at once, and writes the experiment's history and costs."""
+    experiment = job.experiment
     run = Path("runs") / experiment.name
     run.mkdir(parents=True, exist_ok=True)
-    fingerprint = fingerprint_on(fingerprint_of(experiment, params.scale, hashes, evidence), device)
-    left = [seed for seed in experiment.seeds if finished(run, seed, fingerprint) is None]
-    jobs = min(len(left), arguments.jobs or _jobs(device))
-    job = Job(experiment, params.scale, hashes, fingerprint, device, evidence)
-    if jobs > 1:
+    left = [seed for seed in experiment.seeds if finished(run, seed, job.fingerprint) is None]
+    if min(len(left), at_once) > 1:
         trainer = os.getpid()
         tasks = [joblib.delayed(train_in_worker)(trainer, place, seed, job) for place, seed in enumerate(left)]
-        joblib.Parallel(n_jobs=jobs, backend="loky")(tasks)
+        joblib.Parallel(n_jobs=min(len(left), at_once), backend="loky")(tasks)
     elif left:
         tracker = Tracker(Path.cwd())
         for seed in left:
             train(0, seed, job, tracker)
         tracker.close()
-    results = {seed: finished(run, seed, fingerprint) for seed in experiment.seeds}
+    results = {seed: finished(run, seed, job.fingerprint) for seed in experiment.seeds}
     write_reports(experiment, {seed: result for seed, result in results.items() if result is not None})
     for seed, result in results.items():
         if result is not None and (epoch := result["history"]["diverged"]) is not None:
             print(f"{experiment.name} seed {seed} diverged in epoch {epoch} and ended there.", file=sys.stderr)
-    return 0
 
 
 def train_in_worker(trainer: int, place: int, seed: int, job: Job) -> None:
@@ -105,12 +123,11 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
 
     The end is the last epoch, or the one that diverged.
     """
-    experiment, hashes = job.experiment, job.hashes
+    experiment = job.experiment
     run = Path("runs") / experiment.name
     folder = Path("data/processed") / experiment.problem
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in hashes}
-    learner = build_learner(experiment.declaration, arrays, seed, job.device, evidence=job.evidence)
-    spent = restore(run / f"seed-{seed}.pt", job.fingerprint, learner)
+    make = functools.partial(begin, experiment, folder, job.hashes, seed, job.device, job.evidence)
+    learner, spent = resume(run / f"seed-{seed}.pt", job.fingerprint, make)
     tags = {
         "problem": experiment.problem,
         "method": experiment.name.removeprefix(f"{experiment.problem}-"),
@@ -119,7 +136,7 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
         "stage": "train",
         "fingerprint": job.fingerprint,
     }
-    facts = {"data_sha256": joined(hashes), "environment": environment(job.device)}
+    facts = {"data_sha256": joined(job.hashes), "environment": environment(job.device)}
     tracker.begin(experiment.name, seed, tags, {**experiment.declaration, "seed": seed, **facts})
     logged = len(learner.diagnostics)
     with Progress(f"{experiment.name} seed {seed}", learner.problem.epochs, len(learner.epochs), place) as progress:
@@ -127,10 +144,7 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
             started = time.perf_counter()
             row = learner.epoch(progress.step)
             spent += time.perf_counter() - started
-            save(
-                run / f"seed-{seed}.pt",
-                {"fingerprint": job.fingerprint, "spent": spent, "learner": learner.state_dict()},
-            )
+            save(run / f"seed-{seed}.pt", job.fingerprint, spent, learner)
             progress.epoch(row)
             numbers = {name: value for name, value in row.items() if name != "epoch"}
             conflict = [
@@ -140,17 +154,32 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
             logged = len(learner.diagnostics)
     line = history(
         learner, experiment.declaration, experiment=experiment.name, seed=seed, scale=job.scale, track=experiment.track,
-        data_sha256=joined(hashes),
+        data_sha256=joined(job.hashes),
     )  # fmt: skip
     cost = cost_of(learner, spent)
-    replace(
-        run / f"seed-{seed}.json",
-        as_json(
-            {"fingerprint": job.fingerprint, "history": line, "cost": cost, "environment": environment(job.device)}
-        ),
-    )
+    keep(run, seed, job.fingerprint, {"history": line, "cost": cost, "environment": environment(job.device)})
     tracker.log(experiment.name, seed, [(len(learner.epochs), {f"cost.{name}": v for name, v in cost.items()})])
     tracker.end(experiment.name, seed, {"history.json": line, "config.json": experiment.declaration})
+
+
+def begin(
+    experiment: Experiment, folder: Path, names: Iterable[str], seed: int, device: str = "cpu",
+    evidence: Mapping[str, Any] | None = None,
+) -> Learner:  # fmt: skip
+    """The learner of one seed before its first epoch, on the arrays in `folder`.
+
+    Raises:
+        RefusedError: they and the experiment's settings do not go together.
+    """
+    try:
+        return build_learner(experiment.declaration, load(folder, names), seed, device, evidence=evidence)
+    except ValueError as error:
+        raise RefusedError(f"{experiment.name}: {error}") from None
+    except (LookupError, TypeError) as error:  # what arrays of another make-up do to the problem that takes them
+        raise RefusedError(
+            f"{folder} must hold the arrays of {experiment.problem}, found {type(error).__name__}: "
+            f"{str(error).splitlines()[0]}: remove it and run `dvc repro prepare@{folder.name}`."
+        ) from None
 
 
 def evidence_for(experiment: Experiment) -> dict[str, Any] | None:
@@ -159,11 +188,14 @@ def evidence_for(experiment: Experiment) -> dict[str, Any] | None:
     if name is None:
         return None
     path = Path("reports/history") / f"{name}.jsonl"
+    remedy = f"run `python -m pipelines.train {name}` first"
     if not path.exists():
-        raise ValueError(
-            f"`evidence` must have a history, found no {path}: run `python -m pipelines.train {name}` first."
-        )
-    return evidence_of([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
+        raise ValueError(f"`evidence` must have a history, found no {path}: {remedy}.")
+    runs = history_file.parse(read_text(path, remedy).splitlines(), str(path))
+    try:
+        return evidence_of([{"layers": run.layers, "diverged": run.diverged} for run in runs])
+    except ValueError as error:
+        raise ValueError(named(path, error, remedy)) from None
 
 
 def fingerprint_of(
@@ -186,58 +218,9 @@ def sources(experiment: Experiment) -> list[Path]:
     return whole + [library / kind / f"{name}.py" for kind, name in parts]
 
 
-def data_hashes(folder: Path, pinned: Mapping[str, str]) -> dict[str, str]:
-    """sha256 of every array of a problem, by its pin if there is one (`prepare` checked it), else by reading it."""
-    files = sorted(folder.glob("*.npy"))
-    if not files:
-        raise ValueError(
-            f"{folder} must hold the problem's arrays, found none: run `dvc repro prepare@{folder.name}` first."
-        )
-    return {f.stem: pinned.get(f.stem) or hashlib.sha256(np.load(f).tobytes()).hexdigest() for f in files}
-
-
 def joined(hashes: Mapping[str, str]) -> str:
     """One hash for a set of arrays."""
     return hashlib.sha256(as_json(dict(hashes)).encode()).hexdigest()
-
-
-def finished(run: Path, seed: int, fingerprint: str) -> Result | None:
-    """What a finished seed left, unless something that can change its numbers has changed since."""
-    path = run / f"seed-{seed}.json"
-    if not path.exists():
-        return None
-    result: Result = json.loads(path.read_text(encoding="utf-8"))
-    if result["fingerprint"] == fingerprint:
-        return result
-    say_elsewhere(path, result["fingerprint"], fingerprint)
-    return None
-
-
-def restore(path: Path, fingerprint: str, learner: Learner) -> float:
-    """Loads the checkpoint into `learner` if it is of this very run; the seconds already spent on it."""
-    if not path.exists():
-        return 0.0
-    checkpoint = torch.load(path, weights_only=False, map_location=learner.device)
-    if checkpoint["fingerprint"] != fingerprint:
-        say_elsewhere(path, checkpoint["fingerprint"], fingerprint)
-        return 0.0
-    learner.load_state_dict(checkpoint["learner"])
-    return float(checkpoint["spent"])
-
-
-def save(path: Path, checkpoint: Mapping[str, Any]) -> None:
-    """A checkpoint appears whole or not at all."""
-    beside = path.with_suffix(".part")
-    torch.save(checkpoint, beside)
-    os.replace(beside, path)
-
-
-def replace(path: Path, text: str) -> None:
-    """A text file appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text + "\n", encoding="utf-8")
-    os.replace(beside, path)
 
 
 def write_reports(experiment: Experiment, results: Mapping[int, Result]) -> None:
@@ -254,15 +237,12 @@ def write_reports(experiment: Experiment, results: Mapping[int, Result]) -> None
     replace(Path("reports/history") / f"{experiment.name}.jsonl", "\n".join(lines))
 
 
-def as_json(document: Any) -> str:
-    """Compact, strict, with sorted keys: the same content gives the same bytes."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def _jobs(device: str) -> int:
-    if device != "cpu":
+def _jobs(asked: str | None, device: str) -> int:
+    if asked is None and device != "cpu":
         return 1
-    return int(os.environ.get("GRADSURGERY_JOBS") or psutil.cpu_count(logical=True) or 1)
+    if asked is None and (told := os.environ.get("GRADSURGERY_JOBS")):
+        return whole("GRADSURGERY_JOBS", told)
+    return jobs(asked)
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -270,7 +250,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m pipelines.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("experiment", help="a line of `experiments` in params.yaml")
-    parser.add_argument("--jobs", type=int, help="seeds at once (GRADSURGERY_JOBS; default: one per core, 1 on a GPU)")
+    parser.add_argument("--jobs", help="seeds at once (GRADSURGERY_JOBS; default: one per core, 1 on a GPU)")
     parser.add_argument(
         "--device", help="auto, cpu, cuda or cuda:1 (GRADSURGERY_DEVICE; default: `compute` of params.yaml)"
     )

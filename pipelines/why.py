@@ -22,8 +22,9 @@ from typing import Any
 
 from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.reporting.published import Record
+from pipelines._files import read_json
 from pipelines._provenance import Line, provenance
-from pipelines.report import read_json, read_papers
+from pipelines.report import read_papers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +53,29 @@ def read_checkout(root: Path) -> Checkout:
     if not (root / "params.yaml").is_file() or not (root / "data/published").is_dir():
         raise ValueError(f"`--root` must be a checkout of gradsurgery, found no params.yaml in {root}.")
     papers = read_papers(root / "data/published")
-    verdict = root / "reports/verdict.json"
+    metrics, verdict = root / "reports/metrics.json", root / "reports/verdict.json"
+    verdicts = _entries(verdict, ("verdict", "ours", "where", "why"), "run `make report`") if verdict.exists() else {}
     return Checkout(
         root=root,
         records={record.id: record for paper in papers for record in paper.records},
-        metrics=read_json(root / "reports/metrics.json"),
-        verdicts=read_json(verdict) if verdict.exists() else {},
+        metrics=_entries(metrics, ("selection",), "run `python -m pipelines.evaluate`"),
+        verdicts=verdicts,
     )
+
+
+def _entries(path: Path, fields: Sequence[str], remedy: str) -> dict[str, dict[str, Any]]:
+    """A file of named blocks, each with these texts. Raises ValueError, naming the file, for anything else."""
+    found = read_json(path, remedy)
+    for name, entry in found.items() if isinstance(found, dict) else [("", found)]:
+        if not isinstance(entry, dict):
+            raise ValueError(f"{path}: `{name}` must be a block of named values, found {entry!r:.40}: {remedy}.")
+        for field in fields:
+            if not isinstance(entry.get(field, 0), str | None):
+                raise ValueError(f"{path}: `{name}.{field}` must be a text, found {entry.get(field)!r:.40}: {remedy}.")
+        if not isinstance(entry.get("minus_sum", {}), dict):
+            raise ValueError(f"{path}: `{name}.minus_sum` must be a block, found {entry['minus_sum']!r:.40}: {remedy}.")
+    assert isinstance(found, dict)
+    return found
 
 
 def explain(name: str, checkout: Checkout) -> list[Line]:

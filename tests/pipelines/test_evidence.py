@@ -14,10 +14,21 @@ def _sequel(**entries):
     return Experiment("multi_mnist-recon-sum", "multi_mnist", "", "controlled", (0,), entries)
 
 
+def _line(seed, layers):
+    return {
+        "experiment": SOURCE, "problem": "multi_mnist", "seed": seed, "scale": "smoke", "track": "controlled",
+        "declaration": {}, "tasks": ["left"], "metrics": {"left.accuracy": True}, "data_sha256": "0" * 64,
+        "epochs": [{"epoch": 1, "val.left.accuracy": 0.5, "test.left.accuracy": 0.5}], "diagnostics": [],
+        "skipped_steps": 0, "trajectory": None, "layers": layers,
+    }  # fmt: skip
+
+
 def _history(folder, **layers):
-    lines = [{"layers": {"names": ["a", "b"], "thresholds": [0.0], "scores": scores, **layers}} for scores in (
-        [[[1], [0]], [[2], [5]]], [[[4], [1]]],
-    )]  # fmt: skip
+    lines = [
+        _line(seed, {"names": ["a", "b"], "sizes": [3, 4], "steps": 9, "thresholds": [0.0], "scores": scores,
+                     "whole": [[0] for _ in scores], **layers})
+        for seed, scores in enumerate(([[[1], [0]], [[2], [5]]], [[[4], [1]]]))
+    ]  # fmt: skip
     (folder / "reports/history").mkdir(parents=True)
     path = folder / f"reports/history/{SOURCE}.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -39,8 +50,20 @@ def test_a_sequel_without_its_evidence_is_refused(tmp_path, monkeypatch):
 
 def test_a_history_without_scores_is_no_evidence(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    _history(tmp_path).write_text(json.dumps({"layers": None}) + "\n")
-    with pytest.raises(ValueError, match=r"`evidence` must be an experiment with `learner\.score_layers`"):
+    _history(tmp_path).write_text(json.dumps(_line(0, None)) + "\n")
+    with pytest.raises(
+        ValueError, match=rf"{SOURCE}\.jsonl: `evidence` must be an experiment with `learner\.score_layers`"
+    ):
+        evidence_for(_sequel(evidence=SOURCE))
+
+
+@pytest.mark.parametrize(
+    "layers", [{"scores": [[[1]]]}, {"thresholds": ["x"]}, {"names": None}, {"whole": []}, {"sizes": [1]}]
+)
+def test_scores_that_do_not_fit_their_layers_are_named(layers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _history(tmp_path, **layers)
+    with pytest.raises(ValueError, match=rf"{SOURCE}\.jsonl:1: `layers"):
         evidence_for(_sequel(evidence=SOURCE))
 
 

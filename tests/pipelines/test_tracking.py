@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines._tracking import Tracker, _event
+
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -54,13 +56,36 @@ def test_a_tracker_that_cannot_be_reached_costs_one_warning(tmp_path, uri):
 
 
 def test_processes_that_start_on_a_fresh_store_at_once_lose_nothing(tmp_path):
-    processes = [_start(tmp_path, RUN, f"a-{name}", "2") for name in ("x", "y")]
+    folder = tmp_path / "a b?c=1#d%20é"  # every one of these has a meaning in an address
+    folder.mkdir()
+    processes = [_start(folder, RUN, f"a-{name}", "2") for name in ("x", "y")]
     for process in processes:
         _, complaints = process.communicate(timeout=180)
         assert process.returncode == 0, complaints
         assert complaints == ""
-    counted, complaints = _start(tmp_path, COUNT).communicate(timeout=120)
+    counted, complaints = _start(folder, COUNT).communicate(timeout=120)
     assert counted.strip() == "4 {'FINISHED'} {700}", complaints
+    assert list(tmp_path.iterdir()) == [folder]
+    assert len(list(folder.glob("mlartifacts/*/artifacts/history.json"))) == 4
+
+
+def test_events_that_cannot_be_left_cost_one_warning(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GRADSURGERY_EVENTS", str(tmp_path / "nowhere"))
+    tracker = Tracker(tmp_path)
+    for seed in range(3):
+        tracker.begin("a-b", seed, {}, {})
+    tracker.close()
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "warning: the tracker does not answer, training goes on without it (GRADSURGERY_EVENTS: " in err
+
+
+def test_a_damaged_event_is_left_out(tmp_path, capsys):
+    path = tmp_path / "events.jsonl"
+    for line in (b"{", b"[]", b'{"event": "dance"}', b"\xff", b"{}"):
+        assert _event(line, path) is None
+        assert f"warning: {path} holds a line that is no event" in capsys.readouterr().err
+    assert _event(b'{"event": "close"}', path) == {"event": "close"}
 
 
 def test_a_follower_sends_what_trainers_left_and_ends_with_its_input(tmp_path):

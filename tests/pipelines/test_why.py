@@ -15,8 +15,10 @@ from pipelines.why import main
 ROOT = Path(__file__).parents[2]
 RUN = {
     "experiment": "cagrad_toy-mean", "problem": "cagrad_toy", "seed": 0, "scale": "laptop", "track": "as-published",
-    "data_sha256": "d" * 64,
+    "data_sha256": "d" * 64, "declaration": {}, "tasks": ["all"], "metrics": {"all.loss": False}, "diagnostics": [],
+    "epochs": [{"epoch": 1, "val.all.loss": 1.0, "test.all.loss": 1.0}], "skipped_steps": 0, "trajectory": None,
 }  # fmt: skip
+MACHINE = {"torch": "2", "platform": "Linux", "device": "cpu", "cores": 2, "threads": 1}
 TRACK = """
 from pathlib import Path
 from pipelines._tracking import Tracker
@@ -52,7 +54,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "reports/history/cagrad_toy-mean.jsonl").write_text(history)
     md5 = hashlib.md5(history.encode()).hexdigest()
     (tmp_path / "pipelines/cagrad_toy/dvc.lock").write_text(LOCK % md5)
-    costs = {"environment": {"python": "3.11.7", "processor": "made up"}, "seeds": {}}
+    cost = {"seconds": 1.0, "step_ms": 1.0, "steps": 1, "backward_passes_per_step": 1, "peak_memory_mb": 1.0}
+    costs = {"environment": {**MACHINE, "python": "3.11.7", "processor": "made up"}, "seeds": {"0": cost}}
+    costs["experiment"] = "cagrad_toy-mean"
     (tmp_path / "reports/costs/cagrad_toy-mean.json").write_text(json.dumps(costs))
     entry = {"mean": -15.09, "n": 1, "sd": None, "ci95": None}
     row = {"problem": "cagrad_toy", "selection": "last", "all.loss": entry, "rules": {}}
@@ -83,6 +87,20 @@ def test_an_experiment_leads_to_lock_commit_data_and_machine(root: Path, capsys:
     assert "processor made up, python 3.11.7" in answer
     assert "no store here" in answer
     assert not (root / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("without", ["Git", "a .git folder"])
+def test_without_git_the_commit_alone_is_missing(
+    root: Path, without: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if without == "Git":
+        monkeypatch.setenv("PATH", "")
+    else:
+        shutil.rmtree(root / ".git")
+        monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(root.parent))
+    answer = ask(root, "cagrad_toy-mean", capsys)
+    assert "commit      not committed" in answer
+    assert "as the history here" in answer
 
 
 def test_a_record_leads_to_its_verdict_and_experiment(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -136,8 +136,8 @@ def others(checkout: Path) -> Path:
                 if method == "gcond-raw":
                     run["diagnostics"] = [
                         {"step": 0, "router": 0.5},
-                        *run["diagnostics"][:4],
-                        {"step": 9, "router": 0.9},
+                        *run["diagnostics"][1:5],
+                        {"step": 300, "router": 0.9},
                     ]
             keep(checkout, group)
     return checkout

@@ -10,7 +10,8 @@ from scipy.stats import ttest_rel
 
 from gradsurgery.reporting.comparison import evaluate
 from gradsurgery.reporting.history import Run, parse
-from pipelines.evaluate import main, read_histories, write
+from pipelines._files import write
+from pipelines.evaluate import main, read_histories
 
 
 def test_pairing_removes_what_the_seeds_share(checkout: Path) -> None:
@@ -255,3 +256,15 @@ def test_a_rule_that_looks_at_the_test_set_bars_every_line(worked: Callable[...,
     assert all("best-test, which looks at the test set" in record["excluded"][0] for record in records.values())
     assert not any("mean_rank" in record for record in records.values())
     assert "p_holm" not in records["p-first"]["minus_sum"]["all.mae"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("scale", "laptop"), ("data_sha256", "1" * 64), ("tasks", ["a", "b"])])
+def test_histories_that_do_not_belong_together_are_named(field: str, value: object, checkout: Path, capsys) -> None:
+    path = checkout / "reports/history/multi_fashion_mnist-pcgrad.jsonl"
+    lines = [json.loads(line) | {field: value} for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert main(["--root", str(checkout)]) == 2
+    err = capsys.readouterr().err
+    assert f"{path}: `{field}` must be that of " in err
+    assert "run `python -m pipelines.train multi_fashion_mnist-pcgrad` again" in err
+    assert err.count("\n") == 1

@@ -48,7 +48,9 @@ def _history(problem, method, seed, shift, epochs, test_size=4000):
             "settings": {"train_size": 100, "test_size": test_size},
         },
         "tasks": TASKS, "metrics": dict.fromkeys(METRICS, True), "data_sha256": "0" * 64, "epochs": rows,
-        "diagnostics": [{"step": 1, **(learned if rule == "dr_mgf" else {"mean_cosine": 0.1})}] * epochs,
+        "diagnostics": [
+            {"step": step, **(learned if rule == "dr_mgf" else {"mean_cosine": 0.1})} for step in range(epochs)
+        ],
         "skipped_steps": 0, "trajectory": None,
     }  # fmt: skip
 

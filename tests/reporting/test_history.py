@@ -25,6 +25,22 @@ def test_good_lines_become_runs(made_up: Callable[..., dict]) -> None:
         ),
         ({"tasks": "left"}, r"h.jsonl:2: `tasks` must be list, found str"),
         ({"scale": None}, r"h.jsonl:2: `scale` must be str, found NoneType"),
+        ({"scale": "laptop"}, r"h.jsonl:2: `scale` must be 'smoke', found 'laptop': the seeds of one history"),
+        ({"track": "reference"}, r"h.jsonl:2: `track` must be 'controlled', found 'reference'"),
+        ({"data_sha256": "1" * 64}, r"h.jsonl:2: `data_sha256` must be"),
+        ({"declaration": {}}, r"h.jsonl:2: `declaration` must be"),
+        ({"problem": "q"}, r"h.jsonl:2: `experiment` must be q-<method>, found 'p-pcgrad'"),
+        ({"seed": -1}, r"h.jsonl:2: `seed` must be from 0 on, found -1"),
+        ({"tasks": ["left", "left"]}, r"h.jsonl:2: `tasks` must be different names"),
+        ({"test_rows": {"left": 3}}, r"h.jsonl:2: `test_rows` must be given for each task, found left"),
+        (
+            {"diagnostics": [{"step": 5}, {"step": 5}]},
+            r"h.jsonl:2: `step` of `diagnostics` must be a whole number above",
+        ),
+        (
+            {"diagnostics": [{"step": 5, "mean_cosine": "x"}]},
+            r"h.jsonl:2: `mean_cosine` of step 5 must be a finite number",
+        ),
     ],
 )
 def test_malformed_field_is_named(made_up: Callable[..., dict], change: dict, message: str) -> None:
@@ -51,12 +67,15 @@ def test_empty_file_is_refused() -> None:
         parse([], "h.jsonl")
 
 
+LAYERS = {"names": ["a"], "sizes": [3], "steps": 9, "thresholds": [0.0], "scores": [[[1]]], "whole": [[1]]}
+
+
 def test_later_fields_may_be_missing_and_are_checked_when_given(made_up: Callable[..., dict]) -> None:
     record = made_up("p", "pcgrad", 0, 0.0)
     old = parse([json.dumps(record)], "h.jsonl")[0]
     assert (old.layers, old.test_rows, old.test_size) == (None, None, None)
-    whole = parse([json.dumps(record | {"layers": {"names": ["a"]}, "test_rows": 10})], "h.jsonl")[0]
-    assert (whole.layers, whole.test_size, whole.examples("left")) == ({"names": ["a"]}, 10, 10)
+    whole = parse([json.dumps(record | {"layers": LAYERS, "test_rows": 10})], "h.jsonl")[0]
+    assert (whole.layers, whole.test_size, whole.examples("left")) == (LAYERS, 10, 10)
     parts = parse([json.dumps(record | {"test_rows": {"left": 4, "right": 6}})], "h.jsonl")[0]
     assert (parts.test_size, parts.examples("left")) == (10, 4)
     with pytest.raises(ValueError, match=r"h.jsonl:1: `layers` must be dict or null, found list"):
@@ -123,3 +142,32 @@ def test_a_run_that_diverged_may_be_short_and_end_in_nulls(made_up: Callable[...
 def test_nulls_elsewhere_are_refused(made_up: Callable[..., dict], change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse([json.dumps(_diverged(made_up, **change))], "h.jsonl")
+
+
+def test_seeds_and_epochs_come_in_order(made_up: Callable[..., dict]) -> None:
+    first, second = (made_up("p", "pcgrad", seed, 0.0) for seed in (0, 1))
+    with pytest.raises(ValueError, match=r"h.jsonl:2: `seed` must rise from line to line, found 0 after 1"):
+        parse([json.dumps(second), json.dumps(first)], "h.jsonl")
+    first["epochs"][1], first["epochs"][2] = first["epochs"][2], first["epochs"][1]
+    with pytest.raises(ValueError, match=r"h.jsonl:1: `epoch` of `epochs` must be 2, found 3"):
+        parse([json.dumps(first)], "h.jsonl")
+    second["epochs"][0]["train.left.loss"] = float("nan")
+    with pytest.raises(ValueError, match=r"h.jsonl:1: numbers must be finite, found NaN"):
+        parse([json.dumps(second)], "h.jsonl")
+    line = json.dumps(made_up("p", "pcgrad", 0, 0.0))
+    with pytest.raises(ValueError, match=r"h.jsonl:1: `seed` must stand once in its block, found it twice"):
+        parse([f'{{"seed": 0, {line[1:]}'], "h.jsonl")
+
+
+TRAJECTORY = {"steps": [0, 5], "theta": [[[0, 1]], [[0, 1]]], "losses": [[[1, 2]], [[1, None]]], "first_solved": [None]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"steps": [0]}, {"theta": [[[0, 1]]]}, {"losses": [[[1]], [[1]]]}, {"first_solved": []}, {"steps": ["a", 5]}],
+)
+def test_a_trajectory_has_one_shape(made_up: Callable[..., dict], change: dict) -> None:
+    record = made_up("p", "pcgrad", 0, 0.0) | {"trajectory": TRAJECTORY}
+    assert parse([json.dumps(record)], "h.jsonl")[0].trajectory == TRAJECTORY
+    with pytest.raises(ValueError, match=r"h.jsonl:1: `trajectory"):
+        parse([json.dumps(record | {"trajectory": TRAJECTORY | change})], "h.jsonl")

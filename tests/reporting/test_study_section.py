@@ -281,7 +281,7 @@ def test_lines_of_another_scale_are_not_held_against_the_front() -> None:
     ("line", "expected"),
     [
         ("{", "made up:1: a line must be one JSON object"),
-        ("{}", "made up:1: a trial must hold 'kind'"),
+        ("{}", "made up:1: `kind` must be one of search, winner, front, found None"),
         (json.dumps({"kind": "oracle"}), "`kind` must be one of search, winner, front, found 'oracle'"),
     ],
 )

@@ -13,6 +13,7 @@ Departures:
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import moocore
@@ -104,7 +105,8 @@ def distance(weights: Float64[np.ndarray, "weights 2"], point: Float64[np.ndarra
 def hypervolumes(found: Front) -> dict[str, Summary]:
     """By how many per cent of its own the front's dominated area grows when a method joins it; 0 if it is dominated.
 
-    The reference point is the worst value of either metric that any static weight has on any seed.
+    The reference point is the worst value of either metric that any static weight has on any seed. A front that has no
+    area on some seed, as one of a single point, has no share to grow by: then there is no entry.
     """
     worst = found.points.reshape(-1, 2).min(axis=0)
     result = {}
@@ -113,8 +115,9 @@ def hypervolumes(found: Front) -> dict[str, Summary]:
         for s in range(len(found.seeds)):
             alone = moocore.hypervolume(found.points[s], ref=worst, maximise=True)
             joined = moocore.hypervolume(np.vstack([found.points[s], points[s]]), ref=worst, maximise=True)
-            gains.append(100.0 * float(joined - alone) / float(alone))
-        result[method] = summarise(gains)
+            gains.append(100.0 * float(joined - alone) / float(alone) if alone else math.nan)
+        if not any(map(math.isnan, gains)):
+            result[method] = summarise(gains)
     return result
 
 
@@ -150,7 +153,7 @@ def table(found: Front) -> pd.DataFrame:
                 _say(entry.difference, how.factor, how.digits) if entry else "beyond the weights' ends",
             "p after Holm": f"{entry.p_holm:.3f}" if entry and entry.p_holm is not None else "-",
             "seeds beyond it": f"{entry.improved:g} of {entry.difference.n}" if entry else "-",
-            "area added to the front (%)": _say(areas[method], 1.0, 2, signed=False),
+            "area added to the front (%)": _say(areas[method], 1.0, 2, signed=False) if method in areas else "-",
             "n": len(found.seeds),
         })  # fmt: skip
     return pd.DataFrame(rows)

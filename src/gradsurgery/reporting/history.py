@@ -3,14 +3,25 @@
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from gradsurgery.reporting.history_parts import (
+    check_declared,
+    check_layers,
+    check_observed,
+    check_rows,
+    check_trajectory,
+)
+from gradsurgery.reporting.strict import loads
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "experiment": (str,), "problem": (str,), "seed": (int,), "scale": (str,), "track": (str,), "declaration": (dict,),
     "tasks": (list,), "metrics": (dict,), "data_sha256": (str, dict), "epochs": (list,), "diagnostics": (list,),
     "skipped_steps": (int,), "trajectory": (dict, type(None)),
 }  # fmt: skip
+
+_SHARED = ("experiment", "problem", "scale", "track", "declaration", "tasks", "metrics", "data_sha256", "test_rows")
 
 # Fields that only later histories hold, with what stands for them where they are missing.
 _LATER: dict[str, tuple[tuple[type, ...], Any]] = {
@@ -87,10 +98,7 @@ def parse(lines: Iterable[str], where: str) -> list[Run]:
     for number, line in enumerate(lines, start=1):
         try:
             runs.append(_run(line))
-            if runs[-1].experiment != runs[0].experiment:
-                raise ValueError(f"`experiment` must be {runs[0].experiment!r}, found {runs[-1].experiment!r}.")
-            if any(run.seed == runs[-1].seed for run in runs[:-1]):
-                raise ValueError(f"`seed` must appear once, found {runs[-1].seed} again.")
+            _check_alike(runs[-1], runs[:-1])
         except ValueError as error:
             raise ValueError(f"{where}:{number}: {error}") from None
     if not runs:
@@ -98,9 +106,22 @@ def parse(lines: Iterable[str], where: str) -> list[Run]:
     return runs
 
 
+def _check_alike(run: Run, before: Sequence[Run]) -> None:
+    """Seeds of one experiment differ in nothing but the seed, and come in order."""
+    for other in before[:1]:
+        for field in _SHARED:
+            if getattr(run, field) != getattr(other, field):
+                what = f"{getattr(other, field)!r:.80}, found {getattr(run, field)!r:.80}"
+                raise ValueError(f"`{field}` must be {what}: the seeds of one history must have it in common.")
+    if any(other.seed == run.seed for other in before):
+        raise ValueError(f"`seed` must appear once, found {run.seed} again.")
+    if before and run.seed < before[-1].seed:
+        raise ValueError(f"`seed` must rise from line to line, found {run.seed} after {before[-1].seed}.")
+
+
 def _run(line: str) -> Run:
     try:
-        record = json.loads(line)
+        record = loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"a line must be one JSON object, found {error.msg} at column {error.colno}.") from None
     if not isinstance(record, dict):
@@ -113,8 +134,9 @@ def _run(line: str) -> Run:
     for field, (types, default) in _LATER.items():
         if not isinstance(record.setdefault(field, default), types):
             raise ValueError(f"`{field}` must be {types[0].__name__} or null, found {type(record[field]).__name__}.")
-    if not record["epochs"]:
-        raise ValueError("`epochs` must hold at least one epoch, found none.")
+    check_declared(record)
+    check_rows("epochs", record["epochs"], "epoch")
+    check_rows("diagnostics", record["diagnostics"], "step")
     _check_end(record["epochs"], record["diverged"])
     for entry in record["epochs"]:
         if entry.get("epoch") == record["diverged"]:
@@ -124,8 +146,9 @@ def _run(line: str) -> Run:
                 value = entry.get(key)
                 if not isinstance(value, int | float) or not math.isfinite(value):
                     raise ValueError(f"`epochs` must hold a finite {key} in epoch {entry.get('epoch')}, found {value}.")
-    if record["observed"] is not None:
-        _check_observed(record["observed"])
+    for field, check in (("trajectory", check_trajectory), ("layers", check_layers), ("observed", check_observed)):
+        if record[field] is not None:
+            check(record[field])
     return Run(**{field: record[field] for field in (*_TYPES, *_LATER)})
 
 
@@ -133,15 +156,3 @@ def _check_end(epochs: list[Any], diverged: int | None) -> None:
     last = epochs[-1].get("epoch")
     if diverged is not None and diverged != last:
         raise ValueError(f"`diverged` must be the last of `epochs` ({last}) or null, found {diverged}.")
-
-
-def _check_observed(observed: Mapping[str, Any]) -> None:
-    for field in ("names", "sizes", "rows"):
-        if not isinstance(observed.get(field), list):
-            raise ValueError(f"`observed` must hold a list of {field}, found {observed.get(field)}.")
-    L = len(observed["names"])
-    for row in ({"sizes": observed["sizes"]}, *observed["rows"]):
-        for name, values in row.items():
-            if name != "step" and (not isinstance(values, list) or len(values) != L):
-                place = f" of step {row['step']}" if "step" in row else ""
-                raise ValueError(f"`observed` must hold {L} numbers in {name}{place}, found {values}.")

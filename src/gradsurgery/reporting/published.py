@@ -5,8 +5,12 @@ A record says which experiment answers it (`answered_by`) or why none does (`una
 """
 
 import dataclasses
+import functools
+import math
 from collections.abc import Iterable, Sequence
+from typing import Any, get_type_hints
 
+from gradsurgery.core.discovery import require
 from gradsurgery.reporting.printed import Table
 
 KINDS = ("count", "at_least", "at_most", "difference", "no_difference", "level")
@@ -19,6 +23,9 @@ class Answer:
     experiment: str
     metric: str
     minus: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_kinds(self, " of `answered_by`")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Record:
     headline: bool
 
     def __post_init__(self) -> None:
+        _check_kinds(self, f" of {self.id}")
         if self.kind not in KINDS:
             raise ValueError(f"`kind` of {self.id} must be one of {', '.join(KINDS)}, found {self.kind!r}.")
         if self.direction not in ("higher", "lower", None):
@@ -97,6 +105,24 @@ class Paper:
     version: str
     records: tuple[Record, ...]
     tables: tuple[Table, ...]
+
+    def __post_init__(self) -> None:
+        _check_kinds(self, " of `paper`")
+
+
+def _check_kinds(entry: Any, where: str) -> None:
+    """Refuses a field of another kind than its annotation says: a YAML file holds whatever was typed into it."""
+    for name, kind in _hints(type(entry)).items():  # type: ignore[arg-type]
+        value = getattr(entry, name)
+        try:
+            require(name, value, kind)
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"`{name}`", f"`{name}`{where}", 1)) from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"`{name}`{where} must be finite, found {value}.")
+
+
+_hints = functools.cache(get_type_hints)
 
 
 def check_provenance(papers: Sequence[Paper], declared: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.history import parse as parse_runs
 from gradsurgery.reporting.measures import by_word
 from gradsurgery.reporting.selection import FAIR, RULES, score
+from gradsurgery.reporting.strict import loads
 
 STATIC, SUM = "static", "sum"
 KINDS = ("search", "winner", "front")
@@ -36,25 +37,65 @@ class Trial:
     run: Run | None
 
 
+_FIELDS = {
+    "kind": str, "method": str, "trial": int, "seed": int, "scale": str, "data_sha256": str, "declaration": dict,
+    "experiment": str, "problem": str, "tasks": list, "metrics": dict, "failed": bool,
+}  # fmt: skip
+_SHARED = ("problem", "scale", "data_sha256", "tasks", "metrics", "test_rows")
+_SLOTS = ("transform", "balancer", "rule", "aggregator")
+
+
 def parse(lines: Iterable[str], where: str) -> list[Trial]:
     """The trials of one study, in the order of its lines. Raises ValueError, naming the line, for one that is none."""
     found: list[Trial] = []
+    firsts: dict[str, dict[str, Any]] = {}  # what all lines have in common, and the lines of each method
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-            if record["kind"] not in KINDS:
-                raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, found {record['kind']!r}.")
+            record = _record(line)
+            for group, own in (("", {f: record.get(f) for f in _SHARED}), (record["method"], _parts(record))):
+                first = firsts.setdefault(group, own)
+                for field in [*own, *first]:
+                    if own.get(field) != first.get(field):
+                        raise ValueError(f"`{field}` must be as in the first line{f' of {group}' if group else ''}.")
             run = None if record["failed"] else parse_runs([line], where)[0]
-            found.append(Trial(
-                record["kind"], record["method"], record["trial"], record["seed"], record["scale"],
-                record["data_sha256"], record["declaration"], run,
-            ))  # fmt: skip
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"{where}:{number}: a trial must hold {error}, found nothing.") from None
+            kind, method, trial, seed, scale, sha256, declaration = (record[field] for field in list(_FIELDS)[:7])
+            if any((t.kind, t.method, t.number, t.seed) == (kind, method, trial, seed) for t in found):
+                raise ValueError(f"a trial must stand once, found {kind} {method} {trial} {seed} again.")
+            found.append(Trial(kind, method, trial, seed, scale, sha256, declaration, run))
         except json.JSONDecodeError as error:
             raise ValueError(f"{where}:{number}: a line must be one JSON object, found {error.msg}.") from None
         except ValueError as error:
-            raise ValueError(f"{where}:{number}: {error}") from None
+            raise ValueError(f"{where}:{number}: {str(error).removeprefix(f'{where}:1: ')}") from None
+    return found
+
+
+def _record(line: str) -> dict[str, Any]:
+    """One line, its own fields of the right kind; those of a history are `parse_runs`'s."""
+    record: Any = loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(f"a line must be one JSON object, found {type(record).__name__}.")
+    if type(record.get("kind")) is not str or record["kind"] not in KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, found {record.get('kind')!r}.")
+    for field, kind in _FIELDS.items():
+        if type(record.get(field)) is not kind:
+            raise ValueError(f"`{field}` of a trial must be {kind.__name__}, found {record.get(field)!r:.40}.")
+    if min(record["trial"], record["seed"]) < 0:
+        raise ValueError(f"`trial` and `seed` must be from 0 on, found {record['trial']} and {record['seed']}.")
+    if record["experiment"] != f"{record['problem']}-{record['method']}":
+        raise ValueError(f"`method` must be that of {record['experiment']}, found {record['method']!r}.")
+    return record
+
+
+def _parts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the trials of one method have in common: all but the numbers that were drawn."""
+    found = {}
+    for name, value in record["declaration"].items():
+        if name in _SLOTS:
+            if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+                raise ValueError(f"`declaration.{name}` must be a block with a `name`, found {value!r:.80}.")
+            found[f"declaration.{name}"] = [value["name"], *sorted(value)]
+        else:
+            found[f"declaration.{name}"] = sorted(value) if isinstance(value, dict) else value
     return found
 
 

@@ -1,0 +1,100 @@
+"""Arrays of a problem: hashed as they lie on the disk, kept hashes that are never trusted too long, whole folders."""
+
+import errno
+import hashlib
+import json
+import os
+
+import numpy as np
+import pytest
+
+from pipelines import _arrays
+from pipelines._arrays import hashes_of, install, load
+from pipelines._files import UnwritableError
+
+ARRAYS = {
+    "train_images": np.arange(24, dtype=np.uint8).reshape(4, 2, 3), "train_labels": np.arange(4, dtype=np.uint8),
+    "test_images": np.arange(12, dtype=np.uint8).reshape(2, 2, 3), "test_labels": np.arange(2, dtype=np.uint8),
+}  # fmt: skip
+PINS = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in ARRAYS.items()}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A problem's folder whose files are old enough for their hashes to be kept."""
+    monkeypatch.setattr(_arrays, "_TICK_S", -1.0)
+    install(ARRAYS, tmp_path / "p")
+    return tmp_path / "p"
+
+
+def test_hashes_are_those_of_the_values_and_are_kept(folder, monkeypatch):
+    assert hashes_of(folder, PINS) == hashes_of(folder, {}) == PINS
+    np.save(folder / "train_images.npy", np.asfortranarray(ARRAYS["train_images"]))
+    assert hashes_of(folder, PINS) == PINS  # the order of the file is not the values'
+    monkeypatch.setattr(_arrays, "_hashed", lambda *_: pytest.fail("read again"))
+    assert hashes_of(folder, PINS) == PINS
+
+
+def test_a_change_is_seen_although_size_and_time_are_as_before(folder):
+    hashes_of(folder, PINS)
+    path = folder / "train_images.npy"
+    before = path.stat()
+    whole = bytearray(path.read_bytes())
+    whole[-1] ^= 1
+    path.write_bytes(whole)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(ValueError, match=r"p/train_images\.npy must hold the values that `problems\.p\.sha256"):
+        hashes_of(folder, PINS)
+    assert hashes_of(folder, {})["train_images"] != PINS["train_images"]
+
+
+def test_a_young_file_is_hashed_again(folder, monkeypatch):
+    monkeypatch.setattr(_arrays, "_TICK_S", 3600.0)
+    hashes_of(folder, PINS)
+    assert not folder.with_name(".p.sha256.json").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"train_images.npy": 3}', "{", "forged"])
+def test_kept_hashes_that_are_damaged_or_wrong_are_made_again(content, folder):
+    hashes_of(folder, PINS)
+    kept = folder.with_name(".p.sha256.json")
+    if content == "forged":
+        content = json.dumps({n: [*state[:-1], "0" * 64] for n, state in json.loads(kept.read_text()).items()})
+    kept.write_text(content)
+    assert hashes_of(folder, PINS) == PINS
+
+
+def test_arrays_that_lack_or_are_too_many_are_named(folder):
+    with pytest.raises(ValueError, match=r"p/val_images\.npy must exist, found nothing"):
+        hashes_of(folder, {**PINS, "val_images": "0" * 64})
+    np.save(folder / "more.npy", np.zeros(2))
+    with pytest.raises(ValueError, match=r"p/more\.npy must be one of the problem's arrays .*: remove it"):
+        hashes_of(folder, PINS)
+
+
+@pytest.mark.parametrize("change", [np.ravel, lambda a: a[None], lambda a: a.astype(np.int64), lambda a: a[:-1]])
+@pytest.mark.parametrize("name", ARRAYS)
+def test_an_array_that_lost_its_shape_or_type_is_named(name, change, folder):
+    array = change(ARRAYS[name])
+    if array.shape == ARRAYS[name].shape and array.dtype == ARRAYS[name].dtype:
+        pytest.skip("flat already")
+    np.save(folder / f"{name}.npy", array)
+    with pytest.raises(ValueError, match=r"p/\w+\.npy must be like its companions") as raised:
+        load(folder, ARRAYS)
+    assert name.split("_")[0] in str(raised.value) or name.split("_")[1] in str(raised.value)
+
+
+@pytest.mark.parametrize("call", ["save", "rename"])
+def test_a_folder_is_replaced_whole_or_not_at_all(call, folder, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
+    if call == "save":
+        monkeypatch.setattr(np, "save", full)
+    else:
+        kept = type(folder).rename
+        monkeypatch.setattr(type(folder), "rename", lambda p, to: full() if p.name == ".p.new" else kept(p, to))
+    with pytest.raises(UnwritableError, match=r"/p cannot be written \(No space left on device\)"):
+        install({"other": np.zeros(3)}, folder)
+    assert {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()} == before

@@ -1,0 +1,375 @@
+"""Every file that a stage reads, damaged in every way: one line that names it and exit code 2, or right and said.
+
+All stages run in this process on a small checkout without Git: four experiments, a study, random pictures.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+
+from pipelines import _params, evaluate, prepare, report, study, train, why
+from pipelines._arrays import hashes_of
+from pipelines._params import CHECKED, load, sha256_of
+
+pytestmark = pytest.mark.slow
+
+GARBAGE = np.random.default_rng(0).bytes(300)
+OTHERS = (float("nan"), -1, "x", [], {}, None)  # what may stand where something else belongs
+HISTORY, DESCENT = Path("reports/history/multi_mnist-sum.jsonl"), Path("reports/history/cagrad_toy-mean.jsonl")
+COSTS, METRICS, VERDICT = (
+    Path("reports/costs/multi_mnist-sum.json"),
+    Path("reports/metrics.json"),
+    Path("reports/verdict.json"),
+)
+PUBLISHED, LOCK = Path("data/published/pcgrad.yaml"), Path("pipelines/multi_mnist/dvc.lock")
+STUDY, WORK = Path("reports/study/multi_mnist.jsonl"), Path("runs/study/multi_mnist.jsonl")
+STUDY_COSTS, WORK_COSTS = (path.parent / "costs" / "multi_mnist.json" for path in (STUDY, WORK))
+CHECKPOINT, RESULT = Path("runs/multi_mnist-sum/seed-0.pt"), Path("runs/multi_mnist-sum/seed-0.json")
+IMAGES, LABELS = (Path(f"data/processed/multi_mnist/train_{kind}.npy") for kind in ("images", "labels"))
+STARTS, KEPT = Path("data/processed/cagrad_toy/starts.npy"), Path("data/processed/.multi_mnist.sha256.json")
+RAW = Path("data/raw/digits/train_images.npy")
+STAGES = {
+    "prepare": (prepare.main, ["multi_mnist"]),
+    "train": (train.main, ["multi_mnist-sum", "--jobs", "1"]),
+    "descend": (train.main, ["cagrad_toy-mean", "--jobs", "1"]),
+    "study": (study.main, ["multi_mnist", "--jobs", "1"]),
+    "evaluate": (evaluate.main, []),
+    "report": (report.main, []),
+    "why": (why.main, ["multi_mnist-sum/left.accuracy"]),
+}
+# what must be as before where a stage ends well in spite of the damage
+OUTPUTS = {
+    "prepare": [IMAGES, LABELS], "train": [HISTORY], "descend": [DESCENT], "study": [STUDY],
+    "evaluate": [METRICS, Path("reports/results.csv")], "report": [VERDICT], "why": [],
+}  # fmt: skip
+OURS = (CHECKPOINT, RESULT, WORK, WORK_COSTS, KEPT)  # a stage makes these again; it says so unless they are just gone
+
+
+class Small:
+    """The checkout, and how it was before any damage."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.whole: dict[Path, bytes] = {}
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    def run(self, stage: str) -> tuple[int, str, str]:
+        main, arguments = STAGES[stage]
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                code = main(arguments)
+            except SystemExit as end:
+                code = end.code
+        return code, out.getvalue(), err.getvalue()
+
+    def files(self) -> set[Path]:
+        return {path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file()}
+
+    def keep(self) -> None:
+        self.whole = {path: (self.root / path).read_bytes() for path in self.files()}
+
+    def restore(self, *paths: Path) -> None:
+        for path in {*paths, *OURS} & set(self.whole):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.is_file() or path.read_bytes() != self.whole[path]:
+                path.write_bytes(self.whole[path])
+        for path in self.files() - set(self.whole):
+            path.unlink()
+
+
+@pytest.fixture(scope="module")
+def small(checkout, params, tmp_path_factory):
+    root = tmp_path_factory.mktemp("damaged") / "here"
+    (root / PUBLISHED.parent).mkdir(parents=True)  # two papers only, as each report reads them all
+    for name in (PUBLISHED.name, "cagrad.yaml"):
+        shutil.copy(checkout.root / PUBLISHED.parent / name, root / PUBLISHED.parent)
+    shutil.copy(checkout.root / "params.yaml", root)
+    shutil.copy(checkout.root / "README.md", root)
+    (root / RAW).parent.mkdir(parents=True)
+    for name, pin in params["datasets"]["digits"]["arrays"].items():
+        body = (Path(checkout.environment["GRADSURGERY_MIRROR"]) / "digits" / pin["file"]).read_bytes()
+        shape = np.frombuffer(body, ">u4", body[3], 4)
+        np.save(root / RAW.parent / f"{name}.npy", np.frombuffer(body, np.uint8, offset=4 + 4 * body[3]).reshape(shape))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        patch.setenv(CHECKED, sha256_of(root / "params.yaml"))
+        loaded = load()  # once: this file is whole here
+        patch.setattr(_params, "load_or_exit", lambda: loaded)
+        patch.setattr(train, "load_or_exit", lambda: loaded)
+        patch.setattr(study, "load", lambda: loaded)
+        patch.setenv("GRADSURGERY_EVENTS", str(root.parent))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        made = Small(root)
+        assert prepare.main(["multi_mnist"]) == prepare.main(["cagrad_toy"]) == 0
+        pins = hashes_of(IMAGES.parent, {})  # the checkout pins nothing, as its pictures are made anew every time
+        problems = {**loaded.problems, "multi_mnist": dataclasses.replace(loaded.problems["multi_mnist"], sha256=pins)}
+        loaded = dataclasses.replace(loaded, problems=problems)
+        for problem, lines in params["experiments"].items():
+            for key in lines:
+                assert train.main([f"{problem}-{key}", "--jobs", "1"]) == 0
+        for stage in ("study", "evaluate"):
+            assert made.run(stage)[0] == 0
+        words = {"verdict": "reproduced", "ours": "1", "where": "here", "why": None}
+        VERDICT.write_text(json.dumps({"cagrad/toy-gd-stuck": words, "pcgrad/other": words}))
+        stages = {
+            f"train@{key}": {
+                "cmd": f"python -m pipelines.train multi_mnist-{key}",
+                "outs": [{"path": f"../../reports/history/multi_mnist-{key}.jsonl", "md5": "0"}],
+            }
+            for key in ("sum", "pcgrad")
+        }
+        LOCK.parent.mkdir(parents=True)
+        LOCK.write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+        made.keep()
+        patch.setattr(report, "assemble", drawn_as(report.gather(root)))
+        patch.setattr(report, "with_block", lambda text, block: text)
+        patch.setattr(report, "OWNED", ())
+        yield made
+    print()
+    for stage in STAGES:
+        print(stage, {what: count for (own, what), count in made.counts.items() if own == stage})
+    print("in all", sum(made.counts.values()), "damages")
+
+
+def drawn_as(gathered):
+    """In place of `assemble`, which takes seconds and reads no file: what is gathered must be what was there before."""
+
+    def assembled(sources, pool):
+        if sources != gathered:
+            raise AssertionError(f"something else was gathered, as {_difference(sources, gathered)}")
+        return SimpleNamespace(files={}, headlines="")
+
+    return assembled
+
+
+def _difference(one, other):
+    return [f.name for f in dataclasses.fields(one) if getattr(one, f.name) != getattr(other, f.name)]
+
+
+def bytes_of(whole: bytes, other: bytes) -> Iterator[tuple[str, bytes | None]]:
+    """Damages of any file; None is a file that is gone."""
+    yield "missing", None
+    yield "empty", b""
+    yield "half", whole[: len(whole) // 2]
+    yield "but its end", whole[:-3]
+    yield "garbage", GARBAGE
+    yield "garbage at its end", whole + GARBAGE
+    yield "other's", other
+
+
+def changed(document, depth: int = 2) -> Iterator[tuple[str, object]]:
+    """A document of JSON with one entry gone, or of another kind, at every place down to a depth."""
+    if not depth or not isinstance(document, dict | list) or not document:
+        return
+    places = list(document) if isinstance(document, dict) else [0]
+    for place in places:
+        gone = {k: v for k, v in document.items() if k != place} if isinstance(document, dict) else document[1:]
+        yield f"{place} gone", gone
+        for value in OTHERS:
+            if value != document[place]:
+                yield f"{place} = {value!r}", _put(document, place, value)
+        for what, inner in changed(document[place], depth - 1):
+            yield f"{place}: {what}", _put(document, place, inner)
+
+
+def _put(document, place, value):
+    made = document.copy()
+    made[place] = value
+    return made
+
+
+def json_of(whole: bytes, depth: int = 2) -> Iterator[tuple[str, bytes]]:
+    """Damages of one document of JSON."""
+    for text in ("[]", "3", '"x"', "null", "{}", "NaN", "[" * 5000):
+        yield f"{text[:4]} alone", text.encode()
+    for what, document in changed(json.loads(whole), depth):
+        yield what, json.dumps(document).encode()
+    first = json.dumps(next(iter(json.loads(whole).items())))[1:-1].split(", ", 1)
+    yield "a key twice", b"{" + f"{first[0]}: {first[1]}, ".encode() + whole.lstrip()[1:]
+
+
+def lines_of(whole: bytes, depth: int = 2) -> Iterator[tuple[str, bytes]]:
+    """Damages of lines of JSON."""
+    first, *others = whole.splitlines(keepends=True)
+    for what, line in json_of(first, depth):
+        yield what, b"".join([line.rstrip() + b"\n", *others])
+    yield "a line twice", first + whole
+    yield "a blank line", first + b"\n" + b"".join(others)
+    if others:
+        yield "lines in another order", b"".join([*others, first])
+
+
+def arrays_of(whole: bytes) -> Iterator[tuple[str, bytes]]:
+    """Damages of an array."""
+    array = np.load(io.BytesIO(whole))
+    other = array.copy()
+    other.reshape(-1)[0] += 1
+    made = {
+        "a value changed": other, "flat": array.reshape(-1), "an axis more": array[None], "a row less": array[1:],
+        "other type": array.astype(np.int32 if array.dtype != np.int32 else np.int64), "text": array.astype(str),
+        "floats": array.astype(float) * np.nan, "one number": np.array(3), "no row": array[:0],
+        "bytes": array.view(np.uint8).reshape(-1),
+    }  # fmt: skip
+    for what, changed_array in made.items():
+        yield what, _saved(changed_array)
+    yield "objects", _saved(array.astype(object))
+    archive = io.BytesIO()
+    np.savez(archive, array)
+    yield "an archive", archive.getvalue()
+
+
+def _saved(array) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
+
+
+def yaml_of(whole: bytes) -> Iterator[tuple[str, bytes]]:
+    """Damages of a document of YAML."""
+    for what, made in changed(yaml.safe_load(whole), 2):
+        yield what, yaml.safe_dump(made).encode()
+    yield from broken_yaml(whole)
+
+
+def broken_yaml(whole: bytes) -> Iterator[tuple[str, bytes]]:
+    """What is no document, or none of ours."""
+    for text in ("3", "- a", "a: [", "x: *y", "!!python/object/apply:os.getcwd []"):
+        yield f"{text} alone", text.encode()
+    yield "a block twice", whole + whole
+
+
+def judge(small: Small, stage: str, path: Path, what: str, content: bytes | None) -> str | None:
+    """What is wrong with how a stage takes the damage, or None."""
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    if path == CHECKPOINT:
+        RESULT.unlink()  # else nobody looks at it
+    try:
+        code, out, err = small.run(stage)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        small.counts[stage, "traceback"] += 1
+        return f"{stage}, {path.name} {what}: {type(error).__name__}: {error}"[:300]
+    finally:
+        stray = [p for p in small.files() - set(small.whole) if p.suffix in (".part", ".new", ".old")]
+        same = all(p.exists() and p.read_bytes() == small.whole[p] for p in OUTPUTS[stage] if p != path)
+        small.restore(path, *OUTPUTS[stage], HISTORY, DESCENT, COSTS, IMAGES, LABELS)
+    said = [line for line in err.splitlines() if path.name in line or str(path.parent) in line]
+    if stray:
+        return f"{stage}, {path.name} {what}: left {stray}"
+    if code == 2 and len(err.splitlines()) == 1 and said and path not in OURS:
+        small.counts[stage, "refused"] += 1
+        return None
+    # nothing is to be said where a file is just gone, is another run's, or lost nothing that is read
+    whole = path == KEPT or what == "other's" or "study: 0 trials trained now" in out
+    if code == 0 and same and (said or whole or content is None or path not in OURS):
+        small.counts[stage, "made again and said" if said else "right"] += 1
+        return None
+    small.counts[stage, "unclear or silent"] += 1
+    return f"{stage}, {path.name} {what}: code {code}, {'same' if same else 'other'} outputs, said: {err[:300]!r}"
+
+
+def _meant(stage: str, path: Path, what: str) -> bool:
+    """An experiment, a study or a paper need not be there; another machine's name is a text like any."""
+    absent = what == "missing" and (stage, path) in {
+        ("evaluate", HISTORY), ("evaluate", DESCENT), ("report", STUDY), ("report", PUBLISHED)
+    }  # fmt: skip
+    shorter = what == "but its end" and path == PUBLISHED  # its last sentence may as well end there
+    return absent or shorter or (path == COSTS and what.startswith("environment:") and what.endswith("= 'x'"))
+
+
+shallow, shallow_lines = functools.partial(json_of, depth=1), functools.partial(lines_of, depth=1)
+CASES = {
+    "prepare": {RAW: [arrays_of]},
+    "train": {IMAGES: [arrays_of], LABELS: [arrays_of], KEPT: [json_of], CHECKPOINT: [], RESULT: [shallow]},
+    "descend": {STARTS: [arrays_of]},
+    "study": {
+        WORK: [shallow_lines], WORK_COSTS: [shallow], STUDY: [shallow_lines], STUDY_COSTS: [shallow],
+        LABELS: [arrays_of],
+    },
+    "evaluate": {HISTORY: [lines_of], DESCENT: [lines_of]},
+    "report": {HISTORY: [], COSTS: [json_of], METRICS: [json_of], STUDY: [], PUBLISHED: [broken_yaml]},
+    "why": {METRICS: [json_of], VERDICT: [json_of], HISTORY: [], COSTS: [], LOCK: [yaml_of], PUBLISHED: []},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", CASES)
+def test_a_damaged_file_is_named_or_made_again(stage, small):
+    wrong = []
+    for path, kinds in CASES[stage].items():
+        whole = small.whole[path]
+        other = next(
+            content for p, content in sorted(small.whole.items()) if p.suffix == path.suffix and p.name != path.name
+        )
+        for what, content in (*bytes_of(whole, other), *(case for kind in kinds for case in kind(whole))):
+            if content == whole or _meant(stage, path, what):
+                continue
+            if found := judge(small, stage, path, what, content):
+                wrong.append(found)
+    assert not wrong, f"{len(wrong)} of them:\n" + "\n".join(wrong)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "study", "evaluate", "report"])
+def test_a_full_disk_is_one_sentence_and_nothing_is_left(stage, small, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    for ours in (CHECKPOINT, RESULT, WORK):
+        ours.unlink()
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(np, "save", full)
+    code, _, err = small.run(stage)
+    left = small.files() - set(small.whole)
+    small.restore(IMAGES, LABELS)
+    last = err.splitlines()[-1]  # a study shows a bar, and says what it makes again
+    assert (code, left) == (2, set()), err
+    assert "cannot be written (No space left on device): make room" in last
+    assert stage == "study" or len(err.splitlines()) == 1
+    assert all(path.read_bytes() == small.whole[path] for path in OUTPUTS[stage])
+
+
+@pytest.mark.parametrize("stage", ["train", "study"])
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("WORLD_SIZE", "2", "error: `WORLD_SIZE` must be 1 or unset, found '2': "),
+        ("--jobs", "-1", "error: `--jobs` must be a whole number from 1 to 1024, found '-1'."),
+        ("--jobs", "many", "error: `--jobs` must be a whole number from 1 to 1024, found 'many'."),
+    ],
+)
+def test_processes_that_cannot_be_meant_are_one_sentence(stage, name, value, said, small, monkeypatch):
+    main, arguments = STAGES[stage]
+    if name == "--jobs":
+        monkeypatch.setitem(STAGES, stage, (main, [arguments[0], f"--jobs={value}"]))
+    else:
+        monkeypatch.setenv(name, value)
+    code, _, err = small.run(stage)
+    assert code == 2
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+
+
+def test_jobs_of_the_environment_are_read_alike(small, monkeypatch):
+    monkeypatch.setenv("GRADSURGERY_JOBS", "abc")
+    monkeypatch.setitem(STAGES, "train", (train.main, ["multi_mnist-sum"]))
+    assert small.run("train") == (
+        2,
+        "",
+        "error: `GRADSURGERY_JOBS` must be a whole number from 1 to 1024, found 'abc'.\n",
+    )
