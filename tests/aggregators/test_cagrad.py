@@ -241,7 +241,7 @@ def test_torchjd_agrees():
     ("fields", "message"),
     [
         ({"c": -1.0}, r"`c` must be non-negative, found c = -1.0\."),
-        ({"c": math.inf}, "`c` must be"),
+        ({"c": math.inf}, "`cagrad.c` must be a finite number, found inf"),
         ({"c": "big"}, "`cagrad.c` must be a number"),
         ({"rescale": 3}, "`cagrad.rescale` must be one of 0, 1, 2"),
         ({"solver": "fast"}, "`cagrad.solver`"),

@@ -93,5 +93,5 @@ def test_observing_changes_nothing_but_the_record(make, aggregator, settings):
 
 
 def test_the_option_must_be_a_truth_value(make):
-    with pytest.raises(ValueError, match=r"`observe_layers` must be true or false, found 1\."):
+    with pytest.raises(ValueError, match=r"`learner.observe_layers` must be true or false, found 1\."):
         make("sum", observe_layers=1)

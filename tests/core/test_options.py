@@ -13,13 +13,13 @@ from gradsurgery.core.options import check_options
         ({"diagnose_every": 0}, "`diagnose_every` must be a whole number from 1, found 0"),
         ({"diagnose_every": True}, "`diagnose_every` must be a whole number from 1, found True"),
         ({"observe_layers": 1}, r"`observe_layers` must be true or false, found 1\."),
-        ({"score_layers": [0.5]}, r"`thresholds` must lie above -1 and not above 0, found 0\.5"),
+        ({"score_layers": [0.5]}, r"`score_layers` must lie above -1 and not above 0, found 0\.5"),
     ],
 )
 def test_wrong_options_are_refused(make, options, message):
     with pytest.raises(ValueError, match=message):
         check_options(**options)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"`(learner\.)?{next(iter(options))}` must"):
         make(**options)
 
 

@@ -34,26 +34,26 @@ def _rows(sparse, values):
 
 _MLP = {"name": "mlp", "hidden": [4]}
 PROBLEMS = {
-    "overlay": ({"network": _MLP, "epochs": 1}, _splits(images=_bytes(4, 36, 36), labels=_bytes(4, 2, high=10))),
+    "overlay": ({"network": _MLP, "epochs": 1, "batch_size": 4}, _splits(images=_bytes(4, 36, 36), labels=_bytes(4, 2, high=10))),
     "multi_exit": (
-        {"network": {"name": "sdn_resnet", "width": 4}, "epochs": 1, "exits": 7},
+        {"network": {"name": "sdn_resnet", "width": 4}, "epochs": 1, "exits": 7, "batch_size": 4},
         _splits(images=_bytes(4, 32, 32, 3), labels=_bytes(4, high=100)),
     ),
     "superclass": (
-        {"network": {"name": "cnn", "width": 2, "hidden": 4}, "epochs": 1},
+        {"network": {"name": "cnn", "width": 2, "hidden": 4}, "epochs": 1, "batch_size": 1},
         _splits(
             images=_bytes(3, 20, 32, 32, 3),
             labels=np.stack(np.broadcast_arrays(np.arange(20), _bytes(3, 20, high=5)), axis=-1).astype(np.uint8),
         ),
     ),
     "reconstruction": (
-        {"network": {"name": "autoencoder"}, "epochs": 1},
+        {"network": {"name": "autoencoder"}, "epochs": 1, "batch_size": 4},
         _splits(
             images=_bytes(4, 32, 32, 3), patches=np.argsort(RNG.random((4, 64)), axis=1).astype(np.uint8),
         ),
     ),
-    "census": ({"network": {"name": "recommender"}, "epochs": 1}, _rows(32, 4)),
-    "synthetic": ({"network": {"name": "recommender"}, "epochs": 1}, _rows(3, 4)),
+    "census": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(32, 4)),
+    "synthetic": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(3, 4)),
     "landscape": (
         {"landscape": "cagrad_toy", "steps": 1, "epochs": 1}, {"starts": np.array(STARTS["cagrad_toy"])},
     ),

@@ -46,7 +46,8 @@ def _end(landscape, name, fields, steps, starts):
 )
 def test_equal_to_torch_adam_with_gradient_surgery_start_by_start(name, fields, clip):
     method = build("aggregators", name, **fields)
-    starts = [(-8.5, 7.5), (0.0, 0.0)]
+    # Not (0, 0): there the x gradients cancel, and Adam blows up the rounding that is left, which processors differ in.
+    starts = [(-8.5, 7.5), (9.0, 9.0)]
     learner = _learner("cagrad_toy", method, 200, starts, epochs=2, clip=clip)
     learner.epoch()
     learner.epoch()  # Adam's count of steps must not start again
@@ -57,6 +58,7 @@ def test_equal_to_torch_adam_with_gradient_surgery_start_by_start(name, fields, 
         surgery = GradientSurgery(network.shared_parameters(), method)
         optimizer = problem.optimizer([network.theta])
         for _ in range(200):
+            optimizer.zero_grad()
             surgery.backward(problem.losses(network, torch.empty(0)))
             if clip is not None:
                 torch.nn.utils.clip_grad_norm_([network.theta], clip)

@@ -176,8 +176,9 @@ class Slopes(Problem):
 def _learner(problem, aggregator="sum", balancer=None, **rule):
     generators = Generators(0)
     network = problem.network(generators.init)
+    fields = dict(balancer or {"name": "equal"})
     return Learner(
-        problem, network, build("rules", "dr_mgf", **rule), build("balancers", **(balancer or {"name": "equal"})),
+        problem, network, build("rules", "dr_mgf", **rule), build("balancers", fields.pop("name"), **fields),
         build("aggregators", aggregator), generators,
     )  # fmt: skip
 
@@ -830,7 +831,7 @@ def test_bfloat16_runs(make):
     [
         ({"gate_epochs": -1}, "`gate_epochs` must be non-negative or null, found gate_epochs = -1"),
         ({"auxiliary": -0.1}, "`auxiliary` must be non-negative, found auxiliary = -0.1"),
-        ({"auxiliary": float("nan")}, "`auxiliary` must be non-negative"),
+        ({"auxiliary": float("nan")}, "`dr_mgf.auxiliary` must be a finite number"),
         ({"auxiliary_factors": [1.0, -0.5]}, "`auxiliary_factors` must be non-negative, found auxiliary_factors = "),
         ({"own_weight": 0.0}, "`own_weight` must be positive, found own_weight = 0.0"),
         ({"meta_lr": 0.0}, "`meta_lr` must be positive"),
