@@ -31,7 +31,7 @@ def parse(text: str, where: str) -> Any:
         mark = error.problem_mark or error.context_mark
         line = "" if mark is None else f":{mark.line + 1}"
         raise ValueError(f"{where}{line}: must be valid YAML, found: {_short(error.problem)}.") from None
-    except (YAMLError, ValueError, OverflowError, RecursionError) as error:  # such as a day that no calendar has
+    except (YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:  # a day that no calendar has
         raise ValueError(f"{where}: must be valid YAML, found: {_short(error)}.") from None
 
 

@@ -16,17 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.reporting.assembly import Sources, assemble
-from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.reporting.comparison import DEFAULT_RULE, evaluate
 from gradsurgery.reporting.costs import parse as parse_costs
 from gradsurgery.reporting.history import Run
 from gradsurgery.reporting.ledger import read
 from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
-from gradsurgery.reporting.study import Trial, parse
+from gradsurgery.reporting.study import Trial, check, parse
 from pipelines._files import named, read_json, read_text, read_yaml, write
+from pipelines._judging import read_selections as selections_of
 from pipelines._workspace import SKIPPED
 from pipelines.evaluate import document as as_document
-from pipelines.evaluate import read_histories, read_selections
+from pipelines.evaluate import read_histories
 
 OWNED = ("tables", "figures", "plots")  # folders under reports/ that hold nothing but what this stage writes
 MOST = 8  # processes that draw: more of them wait for figures to be made
@@ -69,8 +70,9 @@ def read_costs(folder: Path, groups: Mapping[str, Sequence[Run]]) -> dict[str, A
     return found
 
 
-def read_studies(folder: Path) -> dict[str, list[Trial]]:
-    """What `make study` left, by problem; nothing where it never ran. Raises ValueError for a malformed line."""
+def read_studies(folder: Path, rules: Mapping[str, str]) -> dict[str, list[Trial]]:
+    """What `make study` left, by problem; nothing where it never ran. Raises ValueError, naming the file, for a line
+    that is malformed or a study that did not keep its own terms under its problem's selection rule."""
     found = {}
     for path in sorted(folder.glob("*.jsonl")):
         remedy = f"restore it (`git checkout {path}`), or remove it and run `make study`"
@@ -78,6 +80,7 @@ def read_studies(folder: Path) -> dict[str, list[Trial]]:
             found[path.stem] = parse(read_text(path, remedy).splitlines(), str(path))
             if not found[path.stem]:
                 raise ValueError("a study must hold at least one trial, found an empty file")
+            check(found[path.stem], rules.get(path.stem, DEFAULT_RULE))
         except ValueError as error:
             raise ValueError(named(path, error, remedy)) from None
     return found
@@ -102,7 +105,8 @@ def gather(root: Path) -> Sources:
     path = root / "reports/metrics.json"
     metrics = read_json(path, "run `evaluate` first")
     # a tenth of the report's time, and the one way to see that no number stems from other histories
-    wanted = json.loads(as_document(evaluate(groups, read_selections(params))))
+    rules = selections_of(document.get("protocols") or {})
+    wanted = json.loads(as_document(evaluate(groups, rules)))
     if metrics != wanted:
         odd = (
             [n for n in sorted({*wanted, *metrics}) if wanted.get(n) != metrics.get(n)] if type(metrics) is dict else []
@@ -118,7 +122,7 @@ def gather(root: Path) -> Sources:
         papers=papers,
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
-        studies=read_studies(root / "reports/study"),
+        studies=read_studies(root / "reports/study", rules),
         skipped=read_skipped(root / SKIPPED),
     )
 

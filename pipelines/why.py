@@ -96,6 +96,12 @@ def explain(name: str, checkout: Checkout) -> list[Line]:
         return [*cell, *provenance(experiment, checkout.root)]
     if name in checkout.metrics:
         return provenance(name, checkout.root)
+    experiment = name.partition("/")[0]
+    if experiment not in checkout.metrics and (checkout.root / "reports/history" / f"{experiment}.jsonl").is_file():
+        raise ValueError(
+            f"{checkout.root / 'reports/metrics.json'} must hold {experiment}, which has a history, found none: run "
+            "`python -m pipelines.evaluate`."
+        )
     known = [*checkout.records, *checkout.metrics, *checkout.cells]
     said = did_you_mean(name, known)
     said = "; see --help for what a name looks like." if said == "." else said

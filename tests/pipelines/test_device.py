@@ -1,6 +1,5 @@
 """The device: who decides it, what is refused, what is recorded, and that no result is taken for another device's."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from gradsurgery.core.discovery import available, find
 from gradsurgery.experiment import build_learner
 from pipelines import _params, train
+from pipelines._checkpoints import finished, keep, resume, save
 from pipelines._costs import environment
 from pipelines._device import VARIABLE, Compute, asked_device, device_for, fingerprint_on, read_compute, with_precision
 from pipelines._device import facts as facts_of
@@ -163,12 +163,12 @@ def test_a_fingerprint_says_the_model_of_the_gpu_but_not_its_number(gpus):
 
 
 def test_a_result_of_another_device_is_said_and_not_taken(tmp_path, gpus, capsys):
-    path = tmp_path / "seed-0.json"
-    path.write_text(json.dumps({"fingerprint": "abc"}))
-    assert train.finished(tmp_path, 0, "abc") == {"fingerprint": "abc"}
-    assert train.finished(tmp_path, 0, "other") is None
+    path, result = tmp_path / "seed-0.json", {"history": {"experiment": tmp_path.name, "seed": 0}}
+    keep(tmp_path, 0, "abc", result)
+    assert finished(tmp_path, 0, "abc") == result
+    assert finished(tmp_path, 0, "other") is None
     assert capsys.readouterr().err == ""
-    assert train.finished(tmp_path, 0, fingerprint_on("abc", "cuda")) is None
+    assert finished(tmp_path, 0, fingerprint_on("abc", "cuda")) is None
     assert capsys.readouterr().err == (
         f"warning: {path} was made on the device cpu, and this is {GPU}: it starts anew.\n"
     )
@@ -177,10 +177,9 @@ def test_a_result_of_another_device_is_said_and_not_taken(tmp_path, gpus, capsys
 def test_a_checkpoint_of_another_device_is_said_and_not_continued(make, tmp_path, gpus, capsys):
     path, learner = tmp_path / "seed-0.pt", make("sum")
     learner.epoch()
-    train.save(path, {"fingerprint": fingerprint_on("abc", "cuda"), "spent": 3.0, "learner": learner.state_dict()})
-    fresh = make("sum")
-    assert train.restore(path, "abc", fresh) == 0.0
-    assert fresh.epochs == []
+    save(path, fingerprint_on("abc", "cuda"), 3.0, learner)
+    fresh, spent = resume(path, "abc", lambda: make("sum"))
+    assert (fresh.epochs, spent) == ([], 0.0)
     assert capsys.readouterr().err == (
         f"warning: {path} was made on the device {GPU}, and this is cpu: it starts anew.\n"
     )
@@ -190,7 +189,7 @@ def test_a_checkpoint_of_another_device_is_said_and_not_continued(make, tmp_path
 def test_train_refuses_before_any_work(device, no_gpu, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv(VARIABLE, device)
     monkeypatch.setattr(train, "load_or_exit", _params.load)
-    monkeypatch.setattr(train, "data_hashes", lambda *_: pytest.fail("looked at the data first"))
+    monkeypatch.setattr(train, "hashes_of", lambda *_: pytest.fail("looked at the data first"))
     assert train.main(["multi_mnist-sum"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: `{VARIABLE}` must be ")

@@ -301,7 +301,7 @@ def test_a_name_that_is_no_plain_word_is_refused_before_anything_is_made_of_it(p
 def test_every_command_refuses_an_unknown_name_in_one_line(folder, capsys, monkeypatch, stage, name):
     (folder / "data/published").mkdir(parents=True)
     (folder / "reports").mkdir()
-    (folder / "reports/metrics.json").write_text('{"multi_mnist-sum": {}}', encoding="utf-8")
+    (folder / "reports/metrics.json").write_text('{"multi_mnist-sum": {"selection": "best-val"}}', encoding="utf-8")
     before = sorted(folder.rglob("*"))
     monkeypatch.setattr("sys.argv", [stage, name])
     main = importlib.import_module(f"pipelines.{stage}").main

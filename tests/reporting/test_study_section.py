@@ -1,6 +1,7 @@
 """Studies: what they may claim, the numbers they give, and what is refused. Every study here is made up."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from gradsurgery.reporting.papers.study import section
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.study import Trial, best, check, parse, searched
 from gradsurgery.reporting.style import svg
+from pipelines.report import read_studies
 
 Record = dict[str, Any]
 METHODS = {"sum": 0.0, "static": 0.01, "pcgrad": 0.01, "cagrad-c0_5": 0.05}
@@ -113,7 +115,7 @@ def test_other_terms_for_one_method_are_refused() -> None:
             r["declaration"]["settings"]["epochs"] = 2
     with pytest.raises(ValueError, match="`epochs` of trial 0 must be the same for pcgrad and sum, found 2 and 1"):
         check(read(longer), "best-val")
-    with pytest.raises(ValueError, match="`data_sha256` must be the same"):
+    with pytest.raises(ValueError, match="`data_sha256` must be as in the first line"):
         check(read(changed(study(), "search", "sum", 1, data_sha256="1" * 64)), "best-val")
 
 
@@ -261,11 +263,14 @@ def test_without_a_study_there_is_no_section() -> None:
     assert section(Evidence({}, {}, {})) is None
 
 
-def test_the_section_refuses_an_unfair_study() -> None:
-    evidence, studies = everything()
-    studies["census"] = [t for t in studies["census"] if (t.kind, t.method, t.number) != ("search", "sum", 3)]
-    with pytest.raises(ValueError, match="study of census: `trials` must be as many"):
-        section(evidence)
+def test_an_unfair_study_is_named_by_its_file(tmp_path: Path) -> None:
+    whole = [json.dumps(r) + "\n" for r in study()]
+    (tmp_path / "census.jsonl").write_text("".join(whole))
+    assert len(read_studies(tmp_path, {})["census"]) == len(whole)
+    unfair = [r for r in study() if (r["kind"], r["method"], r["trial"]) != ("search", "sum", 2)]
+    (tmp_path / "census.jsonl").write_text("".join(json.dumps(r) + "\n" for r in unfair))
+    with pytest.raises(ValueError, match=r"census\.jsonl: `trials` must be as many.*: restore it"):
+        read_studies(tmp_path, {"census": "best-val"})
 
 
 def test_lines_of_another_scale_are_not_held_against_the_front() -> None:

@@ -105,6 +105,9 @@ def check_observed(observed: Mapping[str, Any]) -> None:
 
 def _is_shaped(values: Any, shape: Sequence[int]) -> bool:
     """Whether nested lists have this shape and hold numbers or null."""
-    if not shape:
-        return values is None or (type(values) in (int, float) and math.isfinite(values))
-    return isinstance(values, list) and len(values) == shape[0] and all(_is_shaped(v, shape[1:]) for v in values)
+    level = [values]
+    for size in shape:
+        if not all(isinstance(row, list) and len(row) == size for row in level):
+            return False
+        level = [value for row in level for value in row]
+    return all(value is None or (type(value) in (int, float) and math.isfinite(value)) for value in level)

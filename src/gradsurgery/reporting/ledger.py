@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from gradsurgery.core.discovery import require
 from gradsurgery.reporting.printed import Table
 from gradsurgery.reporting.published import Answer, Paper, Record
 
@@ -18,6 +19,8 @@ _OPTIONAL = {
 
 def read(document: Mapping[str, Any]) -> Paper:
     """The paper of one YAML document. Raises ValueError for an unknown, missing or wrong field and a repeated id."""
+    for part in ("claims", "tables"):
+        require(part, document[part], list)
     source = document["paper"]
     records = [_claim(source, entry) for entry in document["claims"]]
     tables = []

@@ -108,6 +108,8 @@ class Paper:
 
     def __post_init__(self) -> None:
         _check_kinds(self, " of `paper`")
+        if self.year < 1900:
+            raise ValueError(f"`year` of {self.key} must be a year, found {self.year}.")
 
 
 def _check_kinds(entry: Any, where: str) -> None:

@@ -48,17 +48,21 @@ _SLOTS = ("transform", "balancer", "rule", "aggregator")
 def parse(lines: Iterable[str], where: str) -> list[Trial]:
     """The trials of one study, in the order of its lines. Raises ValueError, naming the line, for one that is none."""
     found: list[Trial] = []
-    firsts: dict[str, dict[str, Any]] = {}  # what all lines have in common, and the lines of each method
+    firsts: dict[str, dict[str, Any]] = {}  # what all lines have in common, those of a method, those of a trial
     for number, line in enumerate(lines, start=1):
         try:
             record = _record(line)
-            for group, own in (("", {f: record.get(f) for f in _SHARED}), (record["method"], _parts(record))):
+            method, trial = record["method"], record["trial"]
+            for group, own in (
+                ("", {field: record.get(field) for field in _SHARED}), (method, _parts(record)),
+                (f"{method} {trial}", {"declaration": record["declaration"]}),
+            ):  # fmt: skip
                 first = firsts.setdefault(group, own)
                 for field in [*own, *first]:
                     if own.get(field) != first.get(field):
                         raise ValueError(f"`{field}` must be as in the first line{f' of {group}' if group else ''}.")
             run = None if record["failed"] else parse_runs([line], where)[0]
-            kind, method, trial, seed, scale, sha256, declaration = (record[field] for field in list(_FIELDS)[:7])
+            kind, _, _, seed, scale, sha256, declaration = (record[field] for field in list(_FIELDS)[:7])
             if any((t.kind, t.method, t.number, t.seed) == (kind, method, trial, seed) for t in found):
                 raise ValueError(f"a trial must stand once, found {kind} {method} {trial} {seed} again.")
             found.append(Trial(kind, method, trial, seed, scale, sha256, declaration, run))
@@ -93,9 +97,9 @@ def _parts(record: Mapping[str, Any]) -> dict[str, Any]:
         if name in _SLOTS:
             if not isinstance(value, dict) or not isinstance(value.get("name"), str):
                 raise ValueError(f"`declaration.{name}` must be a block with a `name`, found {value!r:.80}.")
-            found[f"declaration.{name}"] = [value["name"], *sorted(value)]
+            found[f"declaration.{name}"] = value["name"]
         else:
-            found[f"declaration.{name}"] = sorted(value) if isinstance(value, dict) else value
+            found[f"declaration.{name}"] = "a block" if isinstance(value, dict) else value
     return found
 
 
