@@ -34,7 +34,10 @@ def _rows(sparse, values):
 
 _MLP = {"name": "mlp", "hidden": [4]}
 PROBLEMS = {
-    "overlay": ({"network": _MLP, "epochs": 1, "batch_size": 4}, _splits(images=_bytes(4, 36, 36), labels=_bytes(4, 2, high=10))),
+    "overlay": (
+        {"network": _MLP, "epochs": 1, "batch_size": 4},
+        _splits(images=_bytes(4, 36, 36), labels=_bytes(4, 2, high=10)),
+    ),
     "multi_exit": (
         {"network": {"name": "sdn_resnet", "width": 4}, "epochs": 1, "exits": 7, "batch_size": 4},
         _splits(images=_bytes(4, 32, 32, 3), labels=_bytes(4, high=100)),

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, PerTask, State, Tensorwise
+from gradsurgery.core.interfaces import Aggregator, State
 from gradsurgery.core.jacobian import combine
+from gradsurgery.core.memory import PerTask, Tensorwise
 from gradsurgery.core.past import Past, with_past
 
 _BLOCK = 1 << 20  # numbers of J in one block on a CPU, so that its rows are copied, resolved and summed in cache

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, PerTask, State
+from gradsurgery.core.interfaces import Aggregator, State
+from gradsurgery.core.memory import PerTask
 
 _BLOCK = 1 << 18  # numbers of J in one block on a CPU: 1 MB in float32, so that J and m are read from memory once
 

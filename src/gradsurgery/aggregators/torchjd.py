@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, Method, PerTask, Scalarization, State, Weighting
+from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
 from gradsurgery.core.jacobian import combine, gram
+from gradsurgery.core.memory import PerTask
 from gradsurgery.core.plain import from_plain, to_plain
 
 _CLASSES = {

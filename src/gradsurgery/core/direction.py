@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from gradsurgery.core.handed import FLOATS
-from gradsurgery.core.interfaces import Aggregator, Method, PerTask, Scalarization, State, Tensorwise, Weighting
+from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
 from gradsurgery.core.jacobian import combine, gains, gram
+from gradsurgery.core.memory import PerTask, Tensorwise
 
 _LARGEST = {dtype: torch.finfo(dtype).max for dtype in FLOATS}
 

@@ -57,13 +57,12 @@ class GradientSurgery:
       `.grad` is scaled again, so that `unscale_`, `step` and `update` work as they always do.
     - *Several processes* (`torch.distributed` initialised): J and the gradients of `heads` are averaged over processes,
       and each then computes the same direction, so give every process the same `seed`. A task that some processes lack
-      counts there with a zero gradient. Do not wrap the network in `DistributedDataParallel`: it allows one backward
-      pass and raises (around the trunk alone it averages twice, which changes nothing). Buffers such as BatchNorm's
-      statistics stay local.
+      counts there with a zero gradient. Do not wrap the network in `DistributedDataParallel`, which allows one backward
+      pass only and raises. Buffers such as BatchNorm's statistics stay local.
     - *torch.compile*: donated buffers are switched off for the process, because a donated graph cannot be kept for the
       next task. A network compiled and run before the engine was made must be compiled again.
-    - *oneDNN*: on x86 CPUs the weight gradients of strided 1 x 1 convolutions of few channels can be wrong; the engine
-      sees no modules, so call `core.pointwise.reroute(network)` first. A `Learner` does.
+    - *oneDNN*: on x86 the weight gradients of strided 1 x 1 convolutions of few channels can be wrong, and the engine
+      sees no modules: call `core.pointwise.reroute(network)` first. A `Learner` does.
 
     Args:
         shared: parameters whose task gradients are the rows of J, or optimiser groups of them. Frozen ones, of any
@@ -88,8 +87,7 @@ class GradientSurgery:
         self._order = TaskOrder()
         self._checked = False  # whether the losses were looked through for parameters that are nobody's
         self._pending = False  # whether there is an unfinished step; what follows is about that one
-        self._per_task = True  # whether it fills J, or the sum only
-        self._diagnose = False
+        self._per_task, self._diagnose = True, False  # whether it fills J, or the sum only; whether G is asked for
         self._present: list[bool] = []
         self._witness = Witness()
 
