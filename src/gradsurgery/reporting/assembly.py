@@ -12,7 +12,15 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.reporting import (
-    cards, controlled, costing, deviations, diverged, landscapes, observatory, papers, verdicts,
+    cards,
+    controlled,
+    costing,
+    deviations,
+    diverged,
+    landscapes,
+    observatory,
+    papers,
+    verdicts,
 )  # fmt: skip
 from gradsurgery.reporting.findings import Finding, is_cell, paper_sentence, published_value
 from gradsurgery.reporting.grouping import Groups, Metrics, landscape, of, problems, title
