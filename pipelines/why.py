@@ -97,7 +97,8 @@ def explain(name: str, checkout: Checkout) -> list[Line]:
     if name in checkout.metrics:
         return provenance(name, checkout.root)
     experiment = name.partition("/")[0]
-    if experiment not in checkout.metrics and (checkout.root / "reports/history" / f"{experiment}.jsonl").is_file():
+    histories = {path.stem for path in (checkout.root / "reports/history").glob("*.jsonl")}
+    if experiment not in checkout.metrics and experiment in histories:
         raise ValueError(
             f"{checkout.root / 'reports/metrics.json'} must hold {experiment}, which has a history, found none: run "
             "`python -m pipelines.evaluate`."

@@ -10,11 +10,13 @@ import yaml
 from gradsurgery.problems.landscape import STARTS
 from pipelines import evaluate, report, train
 
+OWN = {"arrays": {"train_images": {}}, "sources": [{"kind": "file", "path": "digits.npz"}]}
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, params, arrays):
     """A folder with the small params.yaml and the arrays of its two problems, entered."""
-    document = {**copy.deepcopy(params), "datasets": {"digits": {}}}
+    document = {**copy.deepcopy(params), "datasets": {"digits": OWN}}
     document["problems"]["cagrad_toy"]["smoke"] |= {"steps": 200, "epochs": 2}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     made = {"multi_mnist": arrays, "cagrad_toy": {"starts": np.array(STARTS["cagrad_toy"])}}

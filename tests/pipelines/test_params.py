@@ -212,7 +212,7 @@ BAD = {
     ),
     "unknown field of a data set": (
         _put("datasets", "digits", "titel", "x"),
-        "`datasets.digits.titel` is no field of it; its fields are: arrays, licence, optional, sources, title; did",
+        "`datasets.digits.titel` is no field of it; its fields are: arrays, licence, sources, title; did",
     ),
     "no hash": (
         _put("datasets", "digits", "arrays", "train_images", "sha256", "741c"),

@@ -50,7 +50,7 @@ def test_without_one_a_trainer_starts_by_itself(monkeypatch):
 
 def test_exit_code_and_output_are_the_trainers(warm, capfd):
     assert _asked("multi_mnist-pcgard") == 2
-    assert "found no 'multi_mnist-pcgard'" in capfd.readouterr().err
+    assert "found 'multi_mnist-pcgard'" in capfd.readouterr().err
     assert handed_over(["--help"]) == 0
     assert "python -m pipelines.train" in capfd.readouterr().out
     assert warm.poll() is None, "a training that ends must leave the process as it was"

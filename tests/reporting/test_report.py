@@ -156,10 +156,13 @@ def test_files_of_experiments_that_are_gone_are_removed(judged: Path, stale: Pat
             "metrics.json must exist, found nothing: run `evaluate`",
         ),
         (lambda root: (root / "reports/metrics.json").write_text('{\n "a": '), "metrics.json:2: must be JSON"),
-        (lambda root: (root / "reports/metrics.json").write_text("{}"), "must hold the experiments of reports/history"),
+        (
+            lambda root: (root / "reports/metrics.json").write_text("{}"),
+            "must hold what `evaluate` makes of reports/history",
+        ),
         (lambda root: (root / "README.md").write_text("nothing"), "must appear once in the README, found 0 times"),
-        (lambda root: (root / "data/published/cagrad.yaml").write_text("paper: {key: c}\n"), "cagrad.yaml: 'claims'"),
-        (lambda root: (root / "reports/costs/cagrad_toy-mean.json").write_text("{"), "cagrad_toy-mean.json:1: must be"),
+        (lambda root: (root / "data/published/cagrad.yaml").write_text("paper: {key: c}\n"), "cagrad.yaml: an entry"),
+        (lambda root: (root / "reports/costs/cagrad_toy-mean.json").write_text("{"), "cagrad_toy-mean.json: "),
     ],
     ids=["no metrics", "cut metrics", "foreign metrics", "no markers", "no claims", "cut costs"],
 )

@@ -198,11 +198,8 @@ def _summary(
             evidence = f"{f.record.metric}: {f.ours} (published {published_value(f.record)}; {f.where})"
             if f.ours == "-":
                 evidence = "-"
-            target = (
-                source(f.record.answered_by.experiment, evidence)
-                if f.record.answered_by and f.ours != "-"
-                else evidence
-            )
+            answer = f.record.answered_by if f.ours != "-" else None
+            target = source(answer.experiment, evidence) if answer else evidence
             rows.append({"paper": paper, "claim": f.record.statement, "verdict": f.verdict, "our evidence": target})
         if not own and entry["key"] in made:
             section = made[entry["key"]]
