@@ -26,10 +26,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from tqdm import tqdm
 
 from gradsurgery.core.discovery import find
+from pipelines._jobs import jobs
 from pipelines._params import Experiment, Params, complain, load
 from pipelines.repro import longest_first
 
@@ -40,15 +40,15 @@ Histories = dict[tuple[str, str], dict[str, Any]]  # (scale, experiment) -> a hi
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when nothing differs, 1 when something does, 2 for a wrong input."""
     arguments = _arguments(argv)
-    jobs = arguments.jobs or psutil.cpu_count() or 1
     try:
+        at_once = jobs(arguments.jobs)
         params = load(ROOT / "params.yaml")
         data = _data(arguments.data)
         with _worktree(arguments.revision) as before:
             wanted = {} if arguments.quick else {params.scale: sample(params, ROOT)}
             wanted |= {"smoke": list(params.experiments)}
-            old = _histories(before, wanted, data, jobs, f"code of {arguments.revision}")
-        new = _histories(ROOT, wanted, data, jobs, "code of today")
+            old = _histories(before, wanted, data, at_once, f"code of {arguments.revision}")
+        new = _histories(ROOT, wanted, data, at_once, "code of today")
     except ValueError as error:
         return complain(error)
     differing, added = compare(old, new)
@@ -112,7 +112,7 @@ def record(root: Path, params: Params, names: Sequence[str]) -> int:
     return count
 
 
-def _histories(tree: Path, wanted: Mapping[str, list[str]], data: Path, jobs: int, label: str) -> Histories:
+def _histories(tree: Path, wanted: Mapping[str, list[str]], data: Path, at_once: int, label: str) -> Histories:
     """What the code in `tree` makes of the experiments that it has, by scale."""
     found: Histories = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -125,7 +125,7 @@ def _histories(tree: Path, wanted: Mapping[str, list[str]], data: Path, jobs: in
             tasks += [{"experiment": name, **common} for name in names]
         environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-P", str(ROOT / "pipelines/_retrace.py"), str(jobs)], cwd=tree, env=environment,
+            [sys.executable, "-P", str(ROOT / "pipelines/_retrace.py"), str(at_once)], cwd=tree, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdin is not None
@@ -177,7 +177,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--record", action="store_true", help="mark the stages of equal experiments up to date")
     parser.add_argument("--quick", action="store_true", help="scale smoke only")
     parser.add_argument("--data", type=Path, help="prepared arrays (default: data/processed, here or in workspaces/)")
-    parser.add_argument("--jobs", type=int, help="runs at once (default: one per core)")
+    parser.add_argument("--jobs", help="runs at once (default: one per core)")
     return parser.parse_args(argv)
 
 
