@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from gradsurgery.core.learner import Learner
-from gradsurgery.reporting.strict import loads
+from gradsurgery.evidence.strict import loads
 from pipelines._device import say_elsewhere
 from pipelines._files import as_json, read_json, replace, staged
 

@@ -72,7 +72,7 @@ def read_text(path: Path, remedy: str) -> str:
 
 def read_json(path: Path, remedy: str) -> Any:
     """One JSON file. Raises ValueError, naming file and line, when it is missing or malformed."""
-    from gradsurgery.reporting.strict import loads  # here: it brings torch, for which `--help` need not wait
+    from gradsurgery.evidence.strict import loads  # here: it brings torch, for which `--help` need not wait
 
     try:
         return loads(read_text(path, remedy))

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gradsurgery.reporting.strict import loads
-from gradsurgery.reporting.study import parse
+from gradsurgery.evidence.strict import loads
+from gradsurgery.evidence.study import parse
 from pipelines._costs import environment
 from pipelines._files import as_json, named, read_json, read_text, replace
 from pipelines._trials import Key, Record, Trial

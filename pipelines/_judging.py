@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gradsurgery.core.discovery import endless
-from gradsurgery.reporting.measures import KNOWN
-from gradsurgery.reporting.selection import RULES
+from gradsurgery.evidence.measures import KNOWN
+from gradsurgery.evidence.selection import RULES
 from pipelines._blocks import fields, known, mapping
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from gradsurgery.core.declaration import problem_of, validate
 from gradsurgery.core.discovery import available, did_you_mean, make, preparation
-from gradsurgery.reporting.contract import check_line
-from gradsurgery.reporting.history_parts import TRACKS
+from gradsurgery.evidence.contract import check_line
+from gradsurgery.evidence.history_parts import TRACKS
 from pipelines._blocks import fields, known, mapping, named, seed_list
 from pipelines._datasets import check_hash, read_datasets
 from pipelines._device import Compute, read_compute, with_precision

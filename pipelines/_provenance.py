@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradsurgery.reporting.costs import parse as parse_costs
-from gradsurgery.reporting.history import parse
+from gradsurgery.evidence.costs import parse as parse_costs
+from gradsurgery.evidence.history import parse
 from pipelines._files import named, read_text, read_yaml
 
 Line = tuple[str, str]

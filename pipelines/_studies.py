@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradsurgery.core.declaration import problem_of
 from gradsurgery.core.discovery import did_you_mean, require
-from gradsurgery.reporting.contract import TRACK
-from gradsurgery.reporting.selection import FAIR
+from gradsurgery.evidence.contract import TRACK
+from gradsurgery.evidence.selection import FAIR
 from gradsurgery.simplex import spread
 from pipelines._blocks import fields, known, mapping, seed_list, whole
 

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradsurgery.reporting.comparison import evaluate
-from gradsurgery.reporting.history import Run, parse
-from gradsurgery.reporting.tables import results
+from gradsurgery.evidence.history import Run, parse
+from gradsurgery.evidence.scores import evaluate
+from gradsurgery.report.tables import results
 from pipelines._files import UnwritableError, as_json, named, read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
 

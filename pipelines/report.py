@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gradsurgery.evidence.costs import parse as parse_costs
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.scores import DEFAULT_RULE, evaluate
+from gradsurgery.evidence.study import Trial, check, parse
+from gradsurgery.ledger.reading import read
+from gradsurgery.ledger.records import Paper, check_provenance
 from gradsurgery.reporting.assembly import Sources, assemble
-from gradsurgery.reporting.comparison import DEFAULT_RULE, evaluate
-from gradsurgery.reporting.costs import parse as parse_costs
-from gradsurgery.reporting.history import Run
-from gradsurgery.reporting.ledger import read
-from gradsurgery.reporting.published import Paper, check_provenance
 from gradsurgery.reporting.readme import with_block
-from gradsurgery.reporting.study import Trial, check, parse
 from pipelines._files import named, read_json, read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
 from pipelines._workspace import SKIPPED

@@ -25,7 +25,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradsurgery.reporting.costs import parse as parse_costs
+from gradsurgery.evidence.costs import parse as parse_costs
 from pipelines import fetch
 from pipelines._device import asked_device
 from pipelines._files import read_text

@@ -26,7 +26,7 @@ import joblib
 from tqdm import tqdm
 
 from gradsurgery.core.discovery import did_you_mean
-from gradsurgery.reporting.study import best, parse, validation
+from gradsurgery.evidence.study import best, parse, validation
 from pipelines._arrays import hashes_of
 from pipelines._files import as_json
 from pipelines._finished import DONE, WORK, Finished

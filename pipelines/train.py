@@ -33,8 +33,8 @@ import psutil
 
 import gradsurgery
 from gradsurgery.core.learner import Learner
+from gradsurgery.evidence import history as history_file
 from gradsurgery.experiment import build_learner, evidence_of, history
-from gradsurgery.reporting import history as history_file
 from pipelines._arrays import hashes_of, load
 from pipelines._checkpoints import Result, finished, keep, resume, save
 from pipelines._costs import cost_of, environment

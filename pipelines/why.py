@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.core.discovery import did_you_mean
-from gradsurgery.reporting.published import Record
+from gradsurgery.ledger.records import Record
 from pipelines._files import read_json
 from pipelines._provenance import Line, provenance
 from pipelines.report import read_papers

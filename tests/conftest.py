@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gradsurgery.experiment import build_learner
+from tests.histories import checkout, made_up, others  # noqa: F401  fixtures: made-up histories for three packages
 
 SETTINGS = {
     "network": {"name": "mlp", "hidden": [16, 8]},

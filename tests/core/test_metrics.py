@@ -1,4 +1,4 @@
-"""Delta-m against arithmetic done by hand; the published rows are recomputed in tests/reporting/test_published.py."""
+"""Delta-m against arithmetic done by hand; the published rows are recomputed in tests/ledger/test_records.py."""
 
 import numpy as np
 import pytest

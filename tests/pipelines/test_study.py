@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import pipelines.study
-from gradsurgery.reporting.study import check, parse
+from gradsurgery.evidence.study import check, parse
 from pipelines.study import main
 
 ROOT = Path(__file__).parents[2]

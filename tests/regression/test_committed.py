@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gradsurgery.reporting.comparison import evaluate
+from gradsurgery.evidence.scores import evaluate
 from pipelines._params import load
 from pipelines._regression import compare
 from pipelines.evaluate import read_histories, read_selections

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from gradsurgery.reporting.tables import source
+from gradsurgery.report.tables import source
 
 PAGE = Path(__file__).parents[2] / "reports/index.html"
 

@@ -11,30 +11,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradsurgery.reporting import (
-    cards,
-    controlled,
-    costing,
-    deviations,
-    diverged,
-    landscapes,
-    observatory,
-    papers,
-    verdicts,
-)  # fmt: skip
-from gradsurgery.reporting.findings import Finding, is_cell, paper_sentence, published_value
-from gradsurgery.reporting.grouping import Groups, Metrics, landscape, of, problems, title
-from gradsurgery.reporting.history import Run
+from gradsurgery.evidence.diverged import split
+from gradsurgery.evidence.groups import Groups, Metrics, landscape, of, problems
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.statistics import significant
+from gradsurgery.evidence.study import Trial
+from gradsurgery.ledger.judging import Finding, is_cell, paper_sentence, published_value
+from gradsurgery.ledger.records import Paper, Record
+from gradsurgery.report import controlled, deviations, diverged, landscapes, observatory, papers, verdicts
+from gradsurgery.report.sentences import image_sentence, landscape_sentence
+from gradsurgery.report.tables import Linked, source
+from gradsurgery.report.titles import title
+from gradsurgery.reporting import cards, costing
 from gradsurgery.reporting.output import Output
 from gradsurgery.reporting.page import render
-from gradsurgery.reporting.published import Paper, Record
 from gradsurgery.reporting.readme import findings_table
 from gradsurgery.reporting.section import Evidence, Section
-from gradsurgery.reporting.sentences import image_sentence, landscape_sentence
-from gradsurgery.reporting.statistics import significant
-from gradsurgery.reporting.study import Trial
 from gradsurgery.reporting.style import NAMES, SECTIONS, png
-from gradsurgery.reporting.tables import Linked, source
 
 NOT_RERUN = "committed, not rerun on this machine"
 
@@ -74,7 +67,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
 
     Lines that diverged are taken out first, so that nothing below meets a number that is none, and shown apart.
     """
-    whole, gone = diverged.split(sources.groups)
+    whole, gone = split(sources.groups)
     sources = dataclasses.replace(sources, groups=whole, metrics={n: sources.metrics[n] for n in whole})
     everything = problems(sources.groups)
     toys = [p for p in everything if landscape(sources.groups, p)]

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.core.discovery import available
-from gradsurgery.reporting.grouping import Groups, of, title
+from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.report.titles import title
 
 Blocks = Mapping[str, Mapping[str, Any]]
 

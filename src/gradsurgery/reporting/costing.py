@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradsurgery.reporting import figures
-from gradsurgery.reporting.grouping import Groups, of, title
+from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.evidence.statistics import significant
+from gradsurgery.report import figures
+from gradsurgery.report.tables import Linked
+from gradsurgery.report.titles import title
 from gradsurgery.reporting.output import Output
-from gradsurgery.reporting.statistics import significant
 from gradsurgery.reporting.style import family, label
-from gradsurgery.reporting.tables import Linked
 
 Costs = Mapping[str, Mapping[str, Any]]
 

@@ -11,9 +11,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from gradsurgery.evidence.measures import capital
+from gradsurgery.report.tables import Linked
 from gradsurgery.reporting.compact import Drawings, sheet
-from gradsurgery.reporting.measures import capital
-from gradsurgery.reporting.tables import Linked
 
 
 def render(context: Mapping[str, Any]) -> str:

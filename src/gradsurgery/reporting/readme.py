@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from gradsurgery.reporting.findings import Finding, published_value
+from gradsurgery.ledger.judging import Finding, published_value
+from gradsurgery.report.tables import markdown
 from gradsurgery.reporting.style import NAMES
-from gradsurgery.reporting.tables import markdown
 
 START, END = "<!-- generated:published-vs-ours -->", "<!-- /generated -->"
 

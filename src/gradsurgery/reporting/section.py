@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gradsurgery.reporting.history import Run
-from gradsurgery.reporting.published import Paper
-from gradsurgery.reporting.study import Trial
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.study import Trial
+from gradsurgery.ledger.records import Paper
 
 
 @dataclasses.dataclass(frozen=True)

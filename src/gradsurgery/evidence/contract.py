@@ -1,0 +1,129 @@
+"""What a run must keep to stand in the controlled table: equal seeds, epochs, settings, clipping, data and selection.
+
+Read from the histories alone, so that a flattering change is caught wherever it was made: in params.yaml, in a
+selection rule, or in a history itself. A line of another track ("as-published", "reference") may do as it likes; it is
+shown, and never compared as an equal.
+
+Departures:
+    1. Networks are not compared: on some problems the network is the method (Census), and Recon makes its own. Equal
+       capacity is the business of the problem's own tests.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradsurgery.core.discovery import available, find
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.selection import FAIR
+
+TRACK = "controlled"
+REFERENCE = "reference"  # on another budget than its problem: shown, and never beside what is compared
+
+# Slots that name the method; what they hold is what is compared, but for a clip of their own.
+_SLOTS = ("transform", "balancer", "rule", "aggregator")
+_OWN_CLIPS = ("max_norm", "norm_cap")
+# What a line may set for itself without changing what is trained.
+_OBSERVING = ("diagnose_every", "score_layers", "observe_layers")
+# Ends of the names of lines that train as another line does to the bit, and are there to measure something.
+_WATCHING = ("-repeat", "-half_batches")
+
+
+def watching(method: str) -> bool:
+    """Whether a line repeats another to measure something: a method neither to be compared nor counted by Holm."""
+    return method.endswith(_WATCHING)
+
+
+def check_line(declaration: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    """Refuses a controlled line that changes its problem's settings or clips for itself, before anything is run.
+
+    Args:
+        declaration: what `gradsurgery.experiment.build_learner` takes, with the line's own settings in it.
+        settings: those of its problem, without a network.
+
+    Raises:
+        ValueError: naming the setting, what the problem has and what the line has.
+    """
+    for reason in [*_settings(declaration, settings), *_clips(declaration)]:
+        raise ValueError(f"`track` must not be '{TRACK}' for a line that {reason}.")
+
+
+def violations(members: Mapping[str, Sequence[Run]], rule: str, baseline: str) -> dict[str, list[str]]:
+    """Why experiments of one problem may not enter its controlled table; those that may are left out.
+
+    Args:
+        members: the problem's runs by experiment.
+        rule: the selection rule that they are judged by.
+        baseline: the experiment that all are held against.
+    """
+    controlled = {name: group for name, group in members.items() if group[0].track == TRACK}
+    if not controlled:
+        return {}
+    standard = controlled.get(baseline, next(iter(controlled.values())))[0]
+    seeds = {run.seed for group in controlled.values() for run in group}
+    reasons = {name: _reasons(group, standard, seeds, rule) for name, group in controlled.items()}
+    return {name: found for name, found in reasons.items() if found}
+
+
+def _reasons(group: Sequence[Run], standard: Run, seeds: set[int], rule: str) -> list[str]:
+    found = []
+    if rule not in FAIR:
+        found.append(f"is judged by {rule}, which looks at the test set")
+    if missing := sorted(seeds - {run.seed for run in group}):
+        found.append(f"lacks seed {', '.join(map(str, missing))}, which others of the problem have")
+    for run in group:
+        found += _settings(run.declaration, standard.declaration.get("settings", {}))
+        found += _clips(run.declaration)
+        found += _identity(run, standard)
+    return list(dict.fromkeys(found))
+
+
+def _identity(run: Run, standard: Run) -> list[str]:
+    found = []
+    for field in ("scale", "data_sha256"):
+        mine, theirs = getattr(run, field), getattr(standard, field)
+        if mine != theirs:
+            shown = "" if field == "data_sha256" else f" ({mine}, not {theirs})"
+            found.append(f"has another {field.replace('_sha256', '')}{shown}")
+    learner, common = (r.declaration.get("learner", {}) for r in (run, standard))
+    for name in sorted((set(learner) | set(common)) - set(_OBSERVING)):
+        if learner.get(name) != common.get(name):
+            found.append(f"sets {name} to {learner.get(name)} where the problem has {common.get(name)}")
+    epochs = run.declaration.get("settings", {}).get("epochs", len(run.epochs))
+    if [row.get("epoch") for row in run.epochs] != list(range(1, epochs + 1)):
+        found.append(f"does not hold every epoch from 1 to {epochs}")
+    return found
+
+
+def _settings(declaration: Mapping[str, Any], standard: Mapping[str, Any]) -> list[str]:
+    mine = declaration.get("settings", {})
+    names = sorted((set(mine) | set(standard)) - {"network"})
+    return [
+        f"sets {name} to {mine.get(name)} where the problem has {standard.get(name)}"
+        for name in names
+        if mine.get(name) != standard.get(name)
+    ]
+
+
+def _clips(declaration: Mapping[str, Any]) -> list[str]:
+    """Clips that a filler brings along, declared or by its default, and that the problem does not give to all."""
+    common = declaration.get("settings", {}).get("clip")
+    found = []
+    for slot in _SLOTS:
+        filler = declaration.get(slot, {})
+        for name, value in _own_clips(f"{slot}s", filler).items():
+            if value is not None and math.isfinite(value) and value != common:
+                found.append(
+                    f"clips for itself ({filler['name']}.{name} = {value:g}) where the problem clips at {common}"
+                )
+    return found
+
+
+def _own_clips(kind: str, filler: Mapping[str, Any]) -> dict[str, float | None]:
+    if filler.get("name") not in available(kind):
+        return {}  # a history may outlive its method
+    cls = find(kind, filler["name"])
+    fields = {f.name: f.default for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
+    clips = {name: filler.get(name, fields[name]) for name in _OWN_CLIPS if name in fields}
+    return {name: None if clip is None else float(clip) for name, clip in clips.items()}

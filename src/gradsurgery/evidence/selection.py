@@ -1,0 +1,69 @@
+"""Which epoch of a run is reported. Training writes every epoch down; a named rule chooses afterwards.
+
+best-val    the epoch with the best validation score: the only rule that a fair comparison may use
+last        the last epoch, looking at nothing
+last10      the mean over the last ten epochs on test, which most published tables of dense problems use; over the last
+            half of a run of fewer than 20 epochs, where ten would reach back to the start
+best-test   the epoch with the best test score: an oracle, shown beside the others to measure its optimism
+
+Only the first two may decide a comparison (`FAIR`): the others look at the test set, or average over it.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.measures import by_word
+
+_SMALL = 1e-6  # stands for a metric at or below zero where its logarithm is taken
+
+
+def score(epoch: Mapping[str, Any], split: str, metrics: Mapping[str, bool]) -> float:
+    """How good an epoch is: the higher the better, over all metrics together.
+
+    Metrics of one kind share a scale and are averaged, signed so that higher is better. Several kinds (an error beside
+    a similarity) share none: their signed logarithms are averaged, so that equal relative changes count alike.
+
+    Departures:
+        1. protocol.md 1.3 selects by validation Delta-m, which needs single-task runs. Both means here order epochs as
+           Delta-m does, up to the small differences between the single-task bases and to second order in the changes.
+    """
+    signs = {name: 1.0 if higher else -1.0 for name, higher in metrics.items()}
+    values = {name: float(epoch[f"{split}.{name}"]) for name in metrics}
+    if len(by_word(metrics)) > 1:
+        values = {name: math.log(max(value, _SMALL)) for name, value in values.items()}
+    return float(np.mean([signs[name] * value for name, value in values.items()]))
+
+
+def _best(run: Run, split: str) -> int:
+    # argmax takes the first of equals: the earliest epoch that is as good.
+    return int(np.argmax([score(epoch, split, run.own_metrics) for epoch in run.epochs]))
+
+
+def _last10(run: Run) -> range:
+    count = len(run.epochs)
+    return range(count - min(10, (count + 1) // 2), count)
+
+
+RULES: Mapping[str, Callable[[Run], Sequence[int]]] = {
+    "best-val": lambda run: [_best(run, "val")],
+    "last": lambda run: [len(run.epochs) - 1],
+    "last10": _last10,
+    "best-test": lambda run: [_best(run, "test")],
+}
+FAIR = ("best-val", "last")
+
+
+def select(run: Run, rule: str) -> dict[str, float]:
+    """Test metrics of `run` at the epoch that `rule` picks, or their mean where it picks several.
+
+    Raises:
+        ValueError: for an unknown rule.
+    """
+    if rule not in RULES:
+        raise ValueError(f"`selection` must be one of {', '.join(RULES)}, found {rule!r}.")
+    epochs = [run.epochs[index] for index in RULES[rule](run)]
+    return {name: float(np.mean([epoch[f"test.{name}"] for epoch in epochs])) for name in run.own_metrics}

@@ -1,0 +1,191 @@
+"""Studies as the report sees them: equal-budget random search, its winners on fresh seeds, fronts of static weights.
+
+A study decides nothing unless it kept its own terms: as many trials for every method, the same shared settings in the
+trials of one number, and winners picked on validation. `check` holds it to them, from its records alone.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradsurgery.budget import SHARED, check_equal
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.history import parse as parse_runs
+from gradsurgery.evidence.measures import by_word
+from gradsurgery.evidence.selection import FAIR, RULES, score
+from gradsurgery.evidence.strict import loads
+
+STATIC, SUM = "static", "sum"
+KINDS = ("search", "winner", "front")
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """One line of a study; `run` is None for a trial that failed."""
+
+    kind: str
+    method: str
+    number: int
+    seed: int
+    scale: str
+    data_sha256: str
+    declaration: Mapping[str, Any]
+    run: Run | None
+
+
+_FIELDS = {
+    "kind": str, "method": str, "trial": int, "seed": int, "scale": str, "data_sha256": str, "declaration": dict,
+    "experiment": str, "problem": str, "tasks": list, "metrics": dict, "failed": bool,
+}  # fmt: skip
+_SHARED = ("problem", "scale", "data_sha256", "tasks", "metrics", "test_rows")
+_SLOTS = ("transform", "balancer", "rule", "aggregator")
+
+
+def parse(lines: Iterable[str], where: str) -> list[Trial]:
+    """The trials of one study, in the order of its lines. Raises ValueError, naming the line, for one that is none."""
+    found: list[Trial] = []
+    firsts: dict[str, dict[str, Any]] = {}  # what all lines have in common, those of a method, those of a trial
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = _record(line)
+            method, trial = record["method"], record["trial"]
+            for group, own in (
+                ("", {field: record.get(field) for field in _SHARED}), (method, _parts(record)),
+                (f"{method} {trial}", {"declaration": record["declaration"]}),
+            ):  # fmt: skip
+                first = firsts.setdefault(group, own)
+                for field in [*own, *first]:
+                    if own.get(field) != first.get(field):
+                        raise ValueError(f"`{field}` must be as in the first line{f' of {group}' if group else ''}.")
+            run = None if record["failed"] else parse_runs([line], where)[0]
+            kind, _, _, seed, scale, sha256, declaration = (record[field] for field in list(_FIELDS)[:7])
+            if any((t.kind, t.method, t.number, t.seed) == (kind, method, trial, seed) for t in found):
+                raise ValueError(f"a trial must stand once, found {kind} {method} {trial} {seed} again.")
+            found.append(Trial(kind, method, trial, seed, scale, sha256, declaration, run))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{where}:{number}: a line must be one JSON object, found {error.msg}.") from None
+        except ValueError as error:
+            raise ValueError(f"{where}:{number}: {str(error).removeprefix(f'{where}:1: ')}") from None
+    return found
+
+
+def _record(line: str) -> dict[str, Any]:
+    """One line, its own fields of the right kind; those of a history are `parse_runs`'s."""
+    record: Any = loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(f"a line must be one JSON object, found {type(record).__name__}.")
+    if type(record.get("kind")) is not str or record["kind"] not in KINDS:
+        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, found {record.get('kind')!r}.")
+    for field, kind in _FIELDS.items():
+        if type(record.get(field)) is not kind:
+            raise ValueError(f"`{field}` of a trial must be {kind.__name__}, found {record.get(field)!r:.40}.")
+    if min(record["trial"], record["seed"]) < 0:
+        raise ValueError(f"`trial` and `seed` must be from 0 on, found {record['trial']} and {record['seed']}.")
+    if record["experiment"] != f"{record['problem']}-{record['method']}":
+        raise ValueError(f"`method` must be that of {record['experiment']}, found {record['method']!r}.")
+    return record
+
+
+def _parts(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the trials of one method have in common: all but the numbers that were drawn."""
+    found = {}
+    for name, value in record["declaration"].items():
+        if name in _SLOTS:
+            if not isinstance(value, dict) or not isinstance(value.get("name"), str):
+                raise ValueError(f"`declaration.{name}` must be a block with a `name`, found {value!r:.80}.")
+            found[f"declaration.{name}"] = value["name"]
+        else:
+            found[f"declaration.{name}"] = "a block" if isinstance(value, dict) else value
+    return found
+
+
+def searched(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """The trials of the search by method, in the order of their numbers; the sum and static weights come first."""
+    methods = sorted({t.method for t in trials if t.kind == "search"}, key=lambda m: (m != SUM, m != STATIC, m))
+    ordered = sorted((t for t in trials if t.kind == "search"), key=lambda t: t.number)
+    return {m: [t for t in ordered if t.method == m] for m in methods}
+
+
+def winners(trials: Sequence[Trial]) -> dict[str, list[Run]]:
+    """Finished runs of every method's winner on the fresh seeds."""
+    found: dict[str, list[Run]] = {}
+    for trial in sorted((t for t in trials if t.kind == "winner"), key=lambda t: t.seed):
+        if trial.run is not None:
+            found.setdefault(trial.method, []).append(trial.run)
+    return found
+
+
+def level(run: Run, rule: str, split: str) -> float:
+    """Mean of tasks of the problem's first kind of metric at the epoch that `rule` picks; more is better."""
+    names = next(iter(by_word(run.metrics).values()))
+    metrics = {name: run.metrics[name] for name in names}
+    return float(np.mean([score(run.epochs[index], split, metrics) for index in RULES[rule](run)]))
+
+
+def validation(trial: Trial, rule: str) -> float:
+    """What the search looks at, and nothing else: the validation score at the epoch that `rule` picks."""
+    if rule not in FAIR:
+        raise ValueError(f"`selection` of a search must be one of {', '.join(FAIR)}, found {rule!r}.")
+    if trial.run is None:
+        return -math.inf
+    run = trial.run
+    return float(np.mean([score(run.epochs[index], "val", run.metrics) for index in RULES[rule](run)]))
+
+
+def best(tried: Sequence[Trial], rule: str) -> Trial | None:
+    """The trial with the best validation score, the first of equals; None where every trial failed."""
+    finished = [trial for trial in sorted(tried, key=lambda t: t.number) if trial.run is not None]
+    return max(finished, key=lambda trial: validation(trial, rule), default=None)
+
+
+def check(trials: Sequence[Trial], rule: str) -> None:
+    """Refuses a study that gave one method more than another, or picked a winner by anything but validation.
+
+    Raises:
+        ValueError: naming the method, what was promised and what was found.
+    """
+    tried = searched(trials)
+    check_equal({method: [trial.declaration for trial in own] for method, own in tried.items()})
+    for method, own in tried.items():
+        if [trial.number for trial in own] != list(range(len(own))):
+            raise ValueError(f"`trial` must count from 0 without gaps, found {[t.number for t in own]} of {method}.")
+        for trial, other in zip(own, next(iter(tried.values())), strict=True):
+            _check_terms(trial, other)
+    judged: dict[str, set[int]] = {}
+    for trial in trials:
+        if trial.kind != "winner":
+            continue
+        winner = best(tried.get(trial.method, []), rule)
+        if winner is None or trial.number != winner.number or trial.declaration != winner.declaration:
+            wanted = "none" if winner is None else str(winner.number)
+            raise ValueError(
+                f"`winner` of {trial.method} must be the trial that is best on validation ({wanted}), found "
+                f"{trial.number}."
+            )
+        if trial.seed == winner.seed:
+            raise ValueError(f"`winner` must be judged on fresh seeds, found the search's seed {trial.seed} again.")
+        judged.setdefault(trial.method, set()).add(trial.seed)
+    for method, own in tried.items():
+        seeds = set().union(*judged.values())
+        if best(own, rule) is not None and judged.get(method, set()) != seeds:
+            found = sorted(judged.get(method, ()))
+            raise ValueError(f"`winner` of {method} must be judged on seeds {sorted(seeds)}, found {found}.")
+
+
+def _check_terms(trial: Trial, other: Trial) -> None:
+    """Trials of one number share data, scale, seed and every setting; trials of other numbers all but what is drawn."""
+    for field in ("scale", "data_sha256", "seed"):
+        if getattr(trial, field) != getattr(other, field):
+            raise ValueError(f"`{field}` must be the same for {trial.method} and {other.method}, found it differs.")
+    mine, theirs = (dict(t.declaration.get("settings", {})) for t in (trial, other))
+    for name in sorted((set(mine) | set(theirs)) - {"network"}):
+        if mine.get(name) != theirs.get(name):
+            kind = "drawn alike" if name in SHARED else "the same"
+            raise ValueError(
+                f"`{name}` of trial {trial.number} must be {kind} for {trial.method} and {other.method}, found "
+                f"{mine.get(name)} and {theirs.get(name)}."
+            )

@@ -1,0 +1,156 @@
+"""Reads the ledger: `data/published/<paper>.yaml` holds claims one by one and tables as grids, both become `Record`s.
+
+What a table lets us recompute is recomputed on the way in, and every disagreement becomes part of its records' doubts.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from gradsurgery.core.discovery import require
+from gradsurgery.ledger.arithmetic import Table
+from gradsurgery.ledger.records import Answer, Paper, Record
+
+_OPTIONAL = {
+    "origin": "paper", "spread": None, "spread_kind": None, "margin": None, "twin": None, "classes": None,
+    "doubtful": None, "unanswered": None, "answered_by": None,
+}  # fmt: skip
+
+
+def read(document: Mapping[str, Any]) -> Paper:
+    """The paper of one YAML document. Raises ValueError for an unknown, missing or wrong field and a repeated id."""
+    for part in ("claims", "tables"):
+        require(part, document[part], list)
+    source = document["paper"]
+    records = [_claim(source, entry) for entry in document["claims"]]
+    tables = []
+    for entry in document["tables"]:
+        tables.append(_table(source["key"], entry))
+        records += _cells(source, entry, tables[-1])
+    ids = [record.id for record in records]
+    repeated = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
+    if repeated:
+        raise ValueError(f"`id` must be unique within a paper, found {repeated[0]} twice.")
+    return Paper(**source, records=tuple(records), tables=tuple(tables))
+
+
+def _claim(source: Mapping[str, Any], entry: Mapping[str, Any]) -> Record:
+    key = source["key"]
+    fields = {**_OPTIONAL, **entry, "id": f"{key}/{entry.get('id')}", "paper": key, "version": source["version"]}
+    known = {field.name for field in dataclasses.fields(Record)}
+    for wrong in sorted(set(fields) ^ known):
+        raise ValueError(f"`{wrong}` of {fields['id']} must be {'given' if wrong in known else 'a known field'}.")
+    if fields["answered_by"] is not None:
+        fields["answered_by"] = Answer(**fields["answered_by"])
+    fields["classes"] = _classes(fields["classes"], fields["id"])
+    if fields["value"] is not None:
+        fields["value"] = _number(fields["value"], fields["id"])
+    return Record(**fields)
+
+
+def _classes(value: object, where: str) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2 or not all(type(n) is int and n > 0 for n in value):
+        raise ValueError(f"`classes` of {where} must be the positives and the negatives, found {value!r}.")
+    return value[0], value[1]
+
+
+def _number(value: object, where: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"`value` of {where} must be a number, found {value!r}.")
+    return float(value)
+
+
+_TABLE = {"id", "cell", "data", "network", "seeds", "selection", "metrics", "unanswered", "rows"}
+_TABLE_OPTIONAL = {
+    "also", "base", "baseline", "classes", "delta_m", "delta_m_tolerance", "doubtful", "origin", "spread_kind", "twin"
+}  # fmt: skip
+_ROW_OPTIONAL = {"also", "delta_m", "doubtful", "experiment", "spread"}
+
+
+def _table(key: str, entry: Mapping[str, Any]) -> Table:
+    where = f"{key}/{entry.get('id')}"
+    _fields(where, entry, _TABLE, _TABLE_OPTIONAL)
+    for row, cells in entry["rows"].items():
+        _fields(f"{where}/{row}", cells, {"values"}, _ROW_OPTIONAL)
+    for name in ("base", "baseline"):
+        if name in entry and entry[name] not in entry["rows"]:
+            raise ValueError(f"`{name}` of {where} must be one of its rows, found {entry[name]!r}.")
+    convention = entry.get("delta_m", {"over": "metrics", "better": "lower"})
+    return Table(
+        id=where,
+        metrics={name: direction == "higher" for name, direction in entry["metrics"].items()},
+        rows={row: _row(where, entry, row, "values", "metrics") for row in entry["rows"]},
+        also={row: _row(where, entry, row, "also", "also") for row in entry["rows"]},
+        base=entry.get("base"),
+        over=convention["over"],
+        higher_is_better=convention["better"] == "higher",
+        printed={row: float(cells["delta_m"]) for row, cells in entry["rows"].items() if "delta_m" in cells},
+        tolerance=entry.get("delta_m_tolerance", 0.1),
+        doubtful={row: cells["doubtful"] for row, cells in entry["rows"].items() if "doubtful" in cells},
+    )
+
+
+def _fields(where: str, found: Mapping[str, Any], required: set[str], optional: set[str]) -> None:
+    for name in sorted(required - set(found)):
+        raise ValueError(f"`{name}` of {where} must be given.")
+    for name in sorted(set(found) - required - optional):
+        raise ValueError(f"`{name}` of {where} must be a known field.")
+
+
+def _row(where: str, entry: Mapping[str, Any], row: str, cells: str, columns: str) -> dict[str, float]:
+    """One row under the names of its columns; a cell that the paper leaves empty (null) is left out."""
+    if cells not in entry["rows"][row]:
+        return {}
+    names, values = entry.get(columns, {}), entry["rows"][row][cells]
+    if len(values) != len(names):
+        raise ValueError(f"`{cells}` of {where}/{row} must have {len(names)} numbers, found {len(values)}.")
+    pairs = zip(names, values, strict=True)
+    return {name: _number(value, f"{where}/{row}") for name, value in pairs if value is not None}
+
+
+def _cells(source: Mapping[str, Any], entry: Mapping[str, Any], table: Table) -> list[Record]:
+    flaws, columns, records = table.flaws(), table.column_flaws(), []
+    for row, cells in entry["rows"].items():
+        spreads = dict(zip(entry["metrics"], cells.get("spread", []), strict=False))
+        values = {**table.rows[row], **table.also[row]}
+        directions = {**entry["metrics"], **entry.get("also", {})}
+        if row in table.printed:
+            values["all.delta_m"] = table.printed[row]
+            directions["all.delta_m"] = "higher" if table.higher_is_better else "lower"
+        said = cells.get("doubtful", entry.get("doubtful"))
+        for name, value in values.items():
+            task, metric = name.split(".", 1)
+            answer, margin = _answer(entry, table, row, name)
+            spread = spreads.get(name)
+            whole = [flaws[row]] if row in flaws else []
+            own = [text for column, (rows, text) in columns.items() if column == name and row in rows]
+            doubts = [said, *(f"Recomputed: {text}" for text in (*whole, *own))]
+            records.append(
+                Record(
+                    id=f"{table.id}/{row}/{name}", paper=source["key"], version=source["version"],
+                    cell=f"{entry['cell']}, row {row}", statement=f"{row}: {metric} of {task} on {entry['data']}",
+                    task=task, metric=metric, direction=directions[name], kind="level", value=value, spread=spread,
+                    spread_kind=None if spread is None else entry["spread_kind"], margin=margin,
+                    seeds=entry["seeds"], selection=entry["selection"], data=entry["data"], network=entry["network"],
+                    origin=entry.get("origin", "paper"), twin=entry.get("twin") if answer else None,
+                    classes=_classes(entry.get("classes", {}).get(name) if answer else None, table.id),
+                    doubtful=" ".join(f"{d.rstrip('.')}." for d in doubts if d) or None, answered_by=answer,
+                    unanswered=None if answer else entry["unanswered"], headline=False,
+                )
+            )  # fmt: skip
+    return records
+
+
+def _answer(entry: Mapping[str, Any], table: Table, row: str, name: str) -> tuple[Answer | None, float | None]:
+    """The experiment behind a cell, compared with that of the table's baseline row, and the published difference."""
+    experiment, baseline = entry["rows"][row].get("experiment"), entry.get("baseline")
+    if experiment is None or name not in table.rows[row]:
+        return None, None
+    if baseline in (None, row) or name not in table.rows[baseline]:
+        return Answer(experiment, name), None
+    minus = entry["rows"][baseline].get("experiment")
+    if minus is None:
+        raise ValueError(f"`experiment` of {table.id}/{baseline} must be given, as it is the table's baseline.")
+    return Answer(experiment, name, minus), table.rows[row][name] - table.rows[baseline][name]

@@ -1,0 +1,146 @@
+"""Published numbers as typed records: one per claim and one per table cell, each with its source and its doubts.
+
+A record says which experiment answers it (`answered_by`) or why none does (`unanswered`), never both and never neither.
+`ledger/reading.py` reads them from `data/published/<paper>.yaml`.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, get_type_hints
+
+from gradsurgery.core.discovery import require
+from gradsurgery.ledger.arithmetic import Table
+
+KINDS = ("count", "at_least", "at_most", "difference", "no_difference", "level")
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """Which of our numbers answers a record: `metric` of `experiment`, less that of `minus` where one is named."""
+
+    experiment: str
+    metric: str
+    minus: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_kinds(self, " of `answered_by`")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One published number.
+
+    Attributes:
+        id: `<paper>/<claim>` or `<paper>/<table>/<row>/<metric>`.
+        version: which text of the paper the number was read in.
+        kind: how ours is held against it: an exact `count`, a bound, a `difference` of two methods, `no_difference`
+            (the paper says that there is none in `direction`), or a `level`.
+        direction: `higher` or `lower` is better (or is claimed, or denied), None where it makes no sense.
+        spread, spread_kind: what is printed after the plus-minus sign, and what the paper says that it is.
+        value: None for a claim without a number; only a difference may have none.
+        margin: of a cell, the published value less that of the row that its table calls the baseline.
+        origin: `paper`, or `recomputed` for a value that the paper does not print: computed from what it prints or
+            draws, or a control of ours.
+        seeds, selection: what the paper says, None where it says nothing.
+        twin: how the experiment that answers it differs from the published one in kind, not only in scale.
+        classes: positives and negatives of our whole test set behind an AUC, which say what its size can explain.
+        doubtful: what speaks against the number, in words; None when nothing is known to.
+    """
+
+    id: str
+    paper: str
+    version: str
+    cell: str
+    statement: str
+    task: str
+    metric: str
+    direction: str | None
+    kind: str
+    value: float | None
+    spread: float | None
+    spread_kind: str | None
+    margin: float | None
+    seeds: int | None
+    selection: str | None
+    data: str
+    network: str
+    origin: str
+    twin: str | None
+    classes: tuple[int, int] | None
+    doubtful: str | None
+    answered_by: Answer | None
+    unanswered: str | None
+    headline: bool
+
+    def __post_init__(self) -> None:
+        _check_kinds(self, f" of {self.id}")
+        if self.kind not in KINDS:
+            raise ValueError(f"`kind` of {self.id} must be one of {', '.join(KINDS)}, found {self.kind!r}.")
+        if self.direction not in ("higher", "lower", None):
+            raise ValueError(f"`direction` of {self.id} must be higher, lower or null, found {self.direction!r}.")
+        if self.origin not in ("paper", "recomputed"):
+            raise ValueError(f"`origin` of {self.id} must be paper or recomputed, found {self.origin!r}.")
+        compared = self.kind in ("difference", "no_difference")
+        if compared and (self.direction is None or (self.answered_by and not self.answered_by.minus)):
+            raise ValueError(f"`answered_by.minus` and `direction` of {self.id} must be given for a difference.")
+        if self.value is None and not compared:
+            raise ValueError(f"`value` of {self.id} must be a number, found null; only a difference may have none.")
+        if (self.answered_by is None) == (self.unanswered is None):
+            raise ValueError(f"`answered_by` or `unanswered` of {self.id} must be given, and not both.")
+        if (self.spread is None) != (self.spread_kind is None):
+            raise ValueError(f"`spread` and `spread_kind` of {self.id} must be given together.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Paper:
+    """One paper with all its records."""
+
+    key: str
+    title: str
+    authors: str
+    year: int
+    arxiv: str
+    version: str
+    records: tuple[Record, ...]
+    tables: tuple[Table, ...]
+
+    def __post_init__(self) -> None:
+        _check_kinds(self, " of `paper`")
+        if self.year < 1900:
+            raise ValueError(f"`year` of {self.key} must be a year, found {self.year}.")
+
+
+def _check_kinds(entry: Any, where: str) -> None:
+    """Refuses a field of another kind than its annotation says: a YAML file holds whatever was typed into it."""
+    for name, kind in _hints(type(entry)).items():  # type: ignore[arg-type]
+        value = getattr(entry, name)
+        try:
+            require(name, value, kind)
+        except ValueError as error:
+            raise ValueError(str(error).replace(f"`{name}`", f"`{name}`{where}", 1)) from None
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"`{name}`{where} must be finite, found {value}.")
+
+
+_hints = functools.cache(get_type_hints)
+
+
+def check_provenance(papers: Sequence[Paper], declared: Iterable[str]) -> None:
+    """Refuses a record that says it is answered by an experiment which is not there.
+
+    Args:
+        papers: the ledger.
+        declared: the names of all experiments of the table.
+
+    Raises:
+        ValueError: naming the first such record.
+    """
+    names = set(declared)
+    for record in (record for paper in papers for record in paper.records if record.answered_by):
+        answer = record.answered_by
+        assert answer is not None
+        for name in filter(None, (answer.experiment, answer.minus)):
+            if name not in names:
+                raise ValueError(f"`answered_by` of {record.id} must name an experiment of the table, found {name!r}.")

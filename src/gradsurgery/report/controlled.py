@@ -1,0 +1,80 @@
+"""The controlled comparison, one entry a problem: everything but the combination of the task gradients held fixed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradsurgery.evidence.contract import REFERENCE
+from gradsurgery.evidence.diverged import record
+from gradsurgery.evidence.groups import Groups, Metrics, of, records
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.noise import unknown
+from gradsurgery.evidence.selection import score
+from gradsurgery.evidence.statistics import significant
+from gradsurgery.report import diverged, figures, tables
+from gradsurgery.report.sentences import image_sentence
+from gradsurgery.report.titles import setting, title
+from gradsurgery.reporting.output import Output
+from gradsurgery.reporting.style import family
+
+
+def comparison(
+    groups: Groups, metrics: Metrics, problem: str, out: Output, gone: Groups | None = None
+) -> dict[str, Any]:
+    """Sentence, figures and tables of one problem with data.
+
+    Lines that diverged (`gone`) are a row without numbers in the first table, and nowhere else. Lines of another budget
+    (track `reference`) stand last in the tables, as what they are, and in no figure.
+    """
+    runs, entries, gone = of(groups, problem), records(metrics, problem), gone or {}
+    sentence = f"{image_sentence(problem, metrics)} {diverged.sentence(gone, problem)}".strip()
+    missing = {n: record(g, "-") for n, g in gone.items() if g[0].problem == problem}
+    directions = next(iter(runs.values()))[0].metrics
+    _plots(runs, entries, problem, out)
+    first: list[dict[str, Any]] = []
+    more: list[dict[str, Any]] = []
+    shown: dict[str, Any] = {
+        "key": problem, "title": title(problem), "sentence": sentence,
+        "setting": f"{setting(runs)} {unknown(next(iter(runs.values()))[0])}".strip(), "first": first, "more": more,
+        "table": out.table(problem, tables.problem_table({**metrics, **missing}, problem, directions)),
+        "rules": out.table(f"{problem}-selection", tables.rules_table(metrics, problem, directions)),
+        "tasks": None,
+    }  # fmt: skip
+    if len(directions) > tables.MANY:
+        shown["tasks"] = out.table(f"{problem}-tasks", tables.tasks_table(metrics, problem, directions))
+    runs = {method: group for method, group in runs.items() if group[0].track != REFERENCE}
+    entries = {method: entries[method] for method in runs}
+    if any(r.get("minus_sum") for r in entries.values()):
+        caption = (
+            f"{title(problem)}: every method minus the sum, mean of tasks, paired by seed, 95 % intervals. The grey "
+            "band, where there is one, is what the size of the test set alone can explain."
+        )
+        first.append(out.figure(f"{problem}-differences", figures.differences(entries), caption))
+    if len(directions) == 2 and any(len(r["rules"]["last"]) == 2 for r in entries.values()):
+        caption = (
+            f"{title(problem)}: test metrics of the two tasks with 95 % intervals; dotted lines are single-task runs."
+        )
+        if any(family(m) == "static" for m in entries):
+            caption += " The grey line joins static weights."
+        more.append(out.figure(f"{problem}-trade-off", figures.trade_off(entries), caption))
+    if any(family(m) not in ("single_task", "floor") for m in runs):
+        caption = (
+            f"{title(problem)}: validation metric while training, mean of tasks and seeds; bands are 95 % intervals."
+        )
+        more.append(out.figure(f"{problem}-learning", figures.learning_curves(runs), caption))
+    return shown
+
+
+def _plots(runs: Mapping[str, Sequence[Run]], entries: Metrics, problem: str, out: Output) -> None:
+    curves = {
+        method: pd.Series({
+            epoch["epoch"]: significant(float(np.mean([score(r.epochs[i], "val", r.metrics) for r in group])))
+            for i, epoch in enumerate(group[0].epochs)
+        })
+        for method, group in runs.items() if family(method) not in ("single_task", "floor")
+    }  # fmt: skip
+    out.plot(f"{problem}-learning", pd.DataFrame(curves).rename_axis("epoch").reset_index())
+    points = [{"method": m, **{t: r[t]["mean"] for t in r["rules"]["last"]}} for m, r in entries.items()]
+    out.plot(f"{problem}-trade-off", pd.DataFrame(points))

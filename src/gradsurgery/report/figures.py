@@ -1,0 +1,262 @@
+"""Figures of the problems with data: learning curves, trade-offs, differences to the sum, conflict, and time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.measures import by_word, measure, worded
+from gradsurgery.evidence.statistics import summarise
+from gradsurgery.reporting.style import canvas, colour, family, label, line, look, studied
+
+Groups = Mapping[str, Sequence[Run]]
+Records = Mapping[str, Mapping[str, Any]]
+
+
+def learning_curves(groups: Groups) -> Figure:
+    """Every kind of metric on the validation set after each epoch, mean over tasks and seeds; bands are 95 % intervals.
+
+    Args:
+        groups: the runs of one problem by method; single-task runs are left out, having one task only, and floors,
+            which are fitted at once.
+    """
+    methods = [m for m in groups if family(m) not in ("single_task", "floor")]
+    words = by_word(groups[methods[0]][0].metrics)
+    with look():
+        figure = canvas(7.6, 4.2) if len(words) == 1 else canvas(3.9 * len(words) + 1.6, 4.2)
+        panels = figure.subplots(1, len(words), squeeze=False)[0]
+        for axes, (word, names) in zip(panels, words.items(), strict=True):
+            for method in sorted(methods, key=studied):
+                _learning(axes, groups[method], method, methods, names)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.set_xlabel("epoch")
+            axes.set_ylabel(f"validation {_axis(word, len(names))}")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return figure
+
+
+def _learning(axes: Axes, runs: Sequence[Run], method: str, methods: list[str], names: list[str]) -> None:
+    factor, front = measure(names[0]).factor, studied(method)
+    length = min(len(run.epochs) for run in runs)
+    curves = factor * np.array([
+        [np.mean([epoch[f"val.{name}"] for name in names]) for epoch in run.epochs[:length]] for run in runs
+    ])  # fmt: skip
+    epochs = np.arange(1, length + 1)
+    axes.plot(
+        epochs, curves.mean(axis=0), line(method, methods), color=colour(method), label=label(method),
+        linewidth=1.8 if front else 0.9, alpha=1.0 if front else 0.7, zorder=3 if front else 2,
+        marker="o" if length == 1 else None,
+    )  # fmt: skip
+    if front and len(curves) > 1:
+        bands = [summarise(column.tolist()) for column in curves.T]
+        low, high = np.array([[b.low, b.high] for b in bands], dtype=float).T
+        axes.fill_between(epochs, low, high, color=colour(method), alpha=0.08, linewidth=0)
+
+
+def _axis(word: str, tasks: int) -> str:
+    how = measure(word)
+    return f"{how.name}{', mean of tasks' if tasks > 1 else ''}{f' ({how.unit})' if how.unit else ''}"
+
+
+def trade_off(records: Records) -> Figure:
+    """Test metric of one task against the other's with 95 % intervals; the line joins the static weights.
+
+    Args:
+        records: metrics.json of one problem with two metrics, by method. The right panel is the left one around the
+            methods' middle.
+    """
+    tasks = list(next(r for r in records.values() if len(r["rules"]["last"]) == 2)["rules"]["last"])
+    factors = [measure(task).factor for task in tasks]
+    both = {m: r for m, r in records.items() if all(t in r for t in tasks)}
+    with look():
+        figure = canvas(9.4, 4.4)
+        panels = figure.subplots(1, 2)
+        for axes in panels:
+            _trade_off(axes, both, records, tasks)
+        centre = np.array([
+            [f * r[t]["mean"] for f, t in zip(factors, tasks, strict=True)]
+            for m, r in both.items() if family(m) != "static"
+        ])  # fmt: skip
+        middle, reach = np.median(centre, axis=0), 2.5 * np.median(abs(centre - np.median(centre, axis=0)), axis=0)
+        reach = np.maximum(reach, 0.01 * np.array(factors))
+        panels[1].set_xlim(middle[0] - reach[0], middle[0] + reach[0])
+        panels[1].set_ylim(middle[1] - reach[1], middle[1] + reach[1])
+        panels[0].set_title("all methods")
+        panels[1].set_title("the middle, enlarged")
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", frameon=False)
+    return figure
+
+
+def _trade_off(axes: Axes, both: Records, records: Records, tasks: list[str]) -> None:
+    factors = {task: measure(task).factor for task in tasks}
+    static = sorted(m for m in both if family(m) == "static")
+    if static:
+        front = np.array([[factors[t] * both[m][t]["mean"] for t in tasks] for m in static])
+        axes.plot(*front.T, "-", color=colour("static"), linewidth=1.2, label="static weights")
+        axes.plot(*front.T, "s", color=colour("static"), markersize=3.5)
+    markers: dict[str, int] = {}
+    for method, record in both.items():
+        if family(method) == "static":
+            continue
+        index = markers[family(method)] = markers.get(family(method), -1) + 1
+        means = [factors[t] * record[t]["mean"] for t in tasks]
+        errors = [
+            factors[t] * (record[t]["mean"] - record[t]["ci95"][0]) if record[t]["ci95"] else 0.0 for t in tasks
+        ]  # fmt: skip
+        axes.errorbar(
+            means[0], means[1], xerr=errors[0], yerr=errors[1], fmt="oD^v"[index % 4],
+            color=colour(method), markersize=5 if studied(method) else 4, linewidth=0.7, label=label(method),
+        )  # fmt: skip
+    for method, record in records.items():
+        if family(method) == "single_task":
+            vertical = tasks[0] in record
+            value = factors[tasks[0 if vertical else 1]] * record[tasks[0 if vertical else 1]]["mean"]
+            (axes.axvline if vertical else axes.axhline)(value, color=colour(method), linestyle=":", linewidth=1.0)
+    axes.set_xlabel(worded(tasks[0]))
+    axes.set_ylabel(worded(tasks[1]))
+
+
+def differences(records: Records) -> Figure:
+    """Every method minus the sum, mean of tasks, paired by seed, with 95 % intervals; one panel per kind of metric."""
+    rows = {m: r["minus_sum"] for m, r in records.items() if r.get("minus_sum")}
+    words = [name for name in next(iter(rows.values())) if name.startswith("all.")]
+    order = sorted(rows, key=lambda m: _gain(rows[m][words[0]]))
+    with look():
+        figure = canvas(7.0 if len(words) == 1 else 2.2 + 3.4 * len(words), 0.8 + 0.27 * len(order))
+        panels = figure.subplots(1, len(words), squeeze=False, sharey=True)[0]
+        for axes, name in zip(panels, words, strict=True):
+            _differences(axes, rows, order, name)
+        panels[0].set_yticks(range(len(order)), [label(m) for m in order])
+    return figure
+
+
+def _differences(axes: Axes, rows: Records, order: Sequence[str], name: str) -> None:
+    how, higher = measure(name), bool(rows[order[0]][name]["higher"])
+    axes.axvline(0.0, color=colour("sum"), linewidth=1.0)
+    noise = max(row[name].get("test_noise", 0.0) for row in rows.values())
+    if noise:
+        axes.axvspan(-how.factor * noise, how.factor * noise, color="#eef1f3", zorder=0)
+    for height, method in enumerate(order):
+        entry = rows[method][name]
+        low, high = entry["ci95"] or (entry["mean"],) * 2
+        axes.plot([how.factor * low, how.factor * high], [height, height], "-", color=colour(method), linewidth=2.0)
+        axes.plot(how.factor * entry["mean"], height, "o", color=colour(method), markersize=5)
+    unit = f" ({how.step})" if how.step else ""
+    axes.set_xlabel(f"{how.name} minus that of the sum{unit}\n{'right' if higher else 'left'} is better")
+
+
+def _gain(entry: Mapping[str, Any]) -> float:
+    return float(entry["mean"]) if entry["higher"] else -float(entry["mean"])
+
+
+def conflict(groups: Groups) -> Figure:
+    """Cosine and magnitude similarity of the task gradients in the first, middle and last third of training."""
+    methods = [m for m, runs in groups.items() if studied(m) and any(run.diagnostics for run in runs)]
+    with look():
+        figure = canvas(9.4, 4.8)
+        panels = figure.subplots(2, 3, sharex="row", sharey="row")
+        for row, (key, name, low) in enumerate(
+            [("mean_cosine", "cosine of the gradients", -1.0), ("magnitude_similarity", "magnitude similarity", 0.0)]
+        ):
+            for third, title in enumerate(("first third", "middle third", "last third")):
+                axes = panels[row][third]
+                for method in methods:
+                    values = _third([run.diagnostics for run in groups[method]], key, third)
+                    if values:  # a short run may have logged nothing in a third of it
+                        axes.hist(
+                            values, bins=np.linspace(low, 1.0, 21), histtype="step", density=True,
+                            color=colour(method), linestyle=line(method, methods), linewidth=1.3, label=label(method),
+                        )  # fmt: skip
+                if key == "mean_cosine":
+                    axes.axvline(0.0, color="#888888", linewidth=0.8)
+                    axes.set_title(title)
+                axes.set_xlabel(name)
+            panels[row][0].set_ylabel("density")
+        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return figure
+
+
+def measured(run: Run) -> bool:
+    """Whether a run's diagnostics hold cosines of task gradients; a rule may log rows of another kind."""
+    return any(row.get("mean_cosine") is not None for row in run.diagnostics)
+
+
+_PARTS = 12
+_OVER_TRAINING = {
+    "mean_cosine": "cosine of the gradients", "magnitude_similarity": "magnitude similarity",
+    "deviation": "|d - mean| / |mean|",
+}  # fmt: skip
+
+
+def conflict_over_training(groups: Groups) -> Figure:
+    """Cosine, magnitude similarity and distance to the mean gradient over training, with bands over seeds."""
+    methods = list(groups)
+    with look():
+        figure = canvas(9.4, 2.9)
+        panels = figure.subplots(1, len(_OVER_TRAINING))
+        for axes, (key, name) in zip(panels, _OVER_TRAINING.items(), strict=True):
+            for method, runs in groups.items():
+                _over_training(axes, [run.diagnostics for run in runs], key, method, methods)
+            axes.set_xlabel("share of training (%)")
+            axes.set_title(name)
+        panels[0].axhline(0.0, color="#888888", linewidth=0.8)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    return figure
+
+
+def _over_training(
+    axes: Axes, diagnostics: Sequence[Sequence[Mapping[str, Any]]], key: str, method: str, methods: list[str]
+) -> None:
+    curves = [curve for rows in diagnostics if (curve := _binned(rows, key)) is not None]
+    if not curves:
+        return
+    length = min(len(curve) for curve in curves)
+    values = np.array([curve[:length] for curve in curves])
+    times = 100 * (np.arange(length) + 0.5) / length
+    axes.plot(
+        times, values.mean(axis=0), line(method, methods), color=colour(method), label=label(method), linewidth=1.4,
+        marker="o" if length == 1 else None, markersize=4,
+    )  # fmt: skip
+    if len(values) > 1:
+        bands = [summarise(column.tolist()) for column in values.T]
+        low, high = np.array([[b.low, b.high] for b in bands], dtype=float).T
+        axes.fill_between(times, low, high, color=colour(method), alpha=0.10, linewidth=0)
+
+
+def _binned(rows: Sequence[Mapping[str, Any]], key: str) -> list[float] | None:
+    values = [float(row[key]) for row in rows if row.get(key) is not None]
+    if not values:
+        return None
+    return [float(part.mean()) for part in np.array_split(np.array(values), min(_PARTS, len(values)))]
+
+
+def _third(diagnostics: Sequence[Sequence[Mapping[str, Any]]], key: str, third: int) -> list[float]:
+    values = []
+    for everything in diagnostics:
+        rows = [row for row in everything if row.get(key) is not None]  # a rule's own rows hold no cosine
+        edges = [round(len(rows) * i / 3) for i in range(4)]
+        values += [float(row[key]) for row in rows[edges[third] : edges[third + 1]]]
+    return values
+
+
+def step_time(milliseconds: Mapping[str, Sequence[float]]) -> Figure:
+    """Time per training step, in multiples of the sum's; a dot per seed, a bar at their median."""
+    base = float(np.median(milliseconds["sum"])) if "sum" in milliseconds else 1.0
+    order = sorted(milliseconds, key=lambda m: -float(np.median(milliseconds[m])))
+    with look():
+        figure = canvas(7.0, 0.8 + 0.27 * len(order))
+        axes = figure.subplots()
+        for height, method in enumerate(order):
+            ratios = np.array(milliseconds[method]) / base
+            axes.barh(height, float(np.median(ratios)), color=colour(method), alpha=0.45, height=0.62)
+            axes.plot(ratios, np.full(len(ratios), height), "o", color=colour(method), markersize=3.5)
+        axes.axvline(1.0, color=colour("sum"), linewidth=1.0)
+        axes.set_yticks(range(len(order)), [label(m) for m in order])
+        axes.set_xlabel("time per step over that of the sum" if "sum" in milliseconds else "time per step (ms)")
+        axes.grid(visible=False, axis="y")
+    return figure

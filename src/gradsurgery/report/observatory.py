@@ -1,0 +1,123 @@
+"""The conflict observatory: what the task gradients did to each other while the methods trained."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.evidence.observed import Runs, has_null, observing, principal, trained
+from gradsurgery.evidence.statistics import summarise
+from gradsurgery.report import figures, observed_figures, observed_tables, pcgrad_condition
+from gradsurgery.report.tables import source, spread
+from gradsurgery.report.titles import title
+from gradsurgery.reporting.output import Output
+from gradsurgery.reporting.style import label, studied
+
+MEASURED = {
+    "conflict_share": "conflicting pairs (share)", "mean_cosine": "mean cosine",
+    "magnitude_similarity": "magnitude similarity", "deviation": "|d - mean| / |mean|",
+    "worst_alignment": "worst alignment of a task with d",
+}  # fmt: skip
+
+
+def conflict(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
+    """Per problem: conflict over training, and its distribution by third of training."""
+    entries = []
+    for problem in problems:
+        runs = of(groups, problem)
+        measured = {m: g for m, g in runs.items() if studied(m) and any(figures.measured(r) for r in g)}
+        if not measured:
+            continue
+        over = (
+            f"{title(problem)}: mean over pairs of tasks and over seeds while training, in twelve parts of equal length"
+        )
+        thirds = f"{title(problem)}: distribution over steps and seeds, by third of training."
+        entries.append({
+            "title": title(problem), "key": problem,
+            "first": out.figure(
+                f"{problem}-conflict", figures.conflict_over_training(measured), f"{over}; bands are 95 % intervals."
+            ),
+            "more": out.figure(f"{problem}-conflict-thirds", figures.conflict(measured), thirds),
+            "layers": _layers(problem, observing(runs), out),
+        })  # fmt: skip
+    return entries
+
+
+def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
+    """One sentence and three figures on the shared layers of a problem; None where no run recorded them."""
+    if not trained(runs):
+        return None
+    method = principal(runs)
+    shown = observed_tables.spoken(method)
+    null = ", and against two halves of one task's batch" if has_null(runs[method]) else ""
+    bands = "bands and bars are 95 % intervals over seeds"
+    return {
+        "sentence": observed_tables.sentence(runs),
+        "first": out.figure(
+            f"{problem}-layers", observed_figures.over_layers(runs[method]),
+            f"{title(problem)}: shared layers, dark at the input, while training with {shown}{null}. Where layers are "
+            "many, a line is the mean of neighbours (of curvature their sum). Dotted, in each line's colour: two "
+            f"standard deviations below 0 of one step's cosine between random directions; {bands}.",
+        ),
+        "more": [
+            out.figure(
+                f"{problem}-layers-nulls", observed_figures.by_layer(runs),
+                f"{title(problem)}: every shared layer from the input on, means over training. Grey: two standard "
+                f"deviations of one step's cosine between random directions in that layer; {bands}.",
+            ),
+            out.figure(
+                f"{problem}-curvature", observed_figures.by_method(runs),
+                f"{title(problem)}: cosine between tasks and curvature along the step on the whole shared vector, by "
+                f"method; {bands}.",
+            ),
+        ],
+    }  # fmt: skip
+
+
+def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
+    """Tables of the observatory that not every report has, each with a sentence above it."""
+    condition = pcgrad_condition.sentence(groups, problems)
+    made = [
+        (
+            "conflict-methods", "Cosine and curvature by method", observed_tables.method_table(groups, problems),
+            "Means over training on the whole shared vector; differences are paired by seed, Holm over the methods "
+            "of a problem, or over its layers.",
+        ),
+        (
+            "conflict-layers", "Every shared layer", observed_tables.layer_table(groups, problems),
+            "p is two-sided, of the difference to halves of one task's batch where that was measured, else of the "
+            "cosine against 0. Curvature is the layer's share of that of the whole step.",
+        ),
+        (
+            "pcgrad-condition", "PCGrad's three-part condition, share of diagnosed steps (%)",
+            pcgrad_condition.table(groups, problems),
+            f"{condition} The shares are upper bounds: parts (b) and (c) name a Lipschitz constant that nobody knows, "
+            "so what they imply is counted, each column with those before it. Intervals are over seeds; where seeds "
+            "agree exactly they are those of the steps, taken as independent.",
+        ),
+    ]  # fmt: skip
+    return [
+        {"title": name, "note": note, "table": out.table(key, frame)} for key, name, frame, note in made if len(frame)
+    ]
+
+
+def table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
+    """Mean of every diagnostic over training, with its interval over seeds."""
+    rows = []
+    for problem in problems:
+        for method, group in of(groups, problem).items():
+            cells = {text: _cell([run.diagnostics for run in group], key) for key, text in MEASURED.items()}
+            if any(cell != "-" for cell in cells.values()):
+                name = source(group[0].experiment, label(method))
+                rows.append({"problem": title(problem), "method": name, **cells, "n": len(group)})
+    return pd.DataFrame(rows, columns=["problem", "method", *MEASURED.values(), "n"])
+
+
+def _cell(diagnostics: Sequence[Sequence[dict[str, Any]]], key: str) -> str:
+    means = [
+        float(np.mean(values)) for rows in diagnostics
+        if (values := [row[key] for row in rows if row.get(key) is not None])
+    ]  # fmt: skip
+    return spread(summarise(means).as_record(), digits=3) if means else "-"

@@ -1,0 +1,180 @@
+"""The layers' gradients in tables and in one sentence per problem; only the numbers decide the words."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import pandas as pd
+
+from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.observed import (
+    BASELINE,
+    WATCHING,
+    Layer,
+    Runs,
+    conflicting,
+    has_null,
+    layers,
+    names,
+    observing,
+    principal,
+)
+from gradsurgery.evidence.observed_methods import Against, against, movement
+from gradsurgery.evidence.statistics import Comparison, Summary
+from gradsurgery.report.tables import source, spread
+from gradsurgery.report.titles import title
+from gradsurgery.reporting.style import label
+
+_NAMED = 4  # so many layers are named, the others counted
+
+
+def layer_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
+    """One row per shared layer of the line that is shown layer by layer."""
+    rows = []
+    for problem in problems:
+        runs = observing(of(groups, problem))
+        if not runs:
+            continue
+        method = principal(runs)
+        group = runs[method]
+        halves = has_null(group)
+        for layer in layers(group):
+            rows.append({
+                "problem": title(problem), "trained with": source(group[0].experiment, spoken(method)),
+                "layer": layer.name, "parameters": layer.size, "cosine between tasks": _cell(layer.cosine),
+                "steps below -2 sd of random directions (%)": _share(layer.below),
+                "minus halves of one task's batch": _cell(layer.tested.difference, signed=True) if halves else "-",
+                "p after Holm": _p(layer.tested),
+                "magnitude similarity": _cell(layer.similarity),
+                "curvature, first third": _bend(layer.first), "curvature, last third": _bend(layer.last),
+                "n": len(group),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def method_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
+    """One row per method: cosine and curvature of the whole shared vector, and what differs from the sum."""
+    rows = []
+    for problem in problems:
+        runs = observing(of(groups, problem))
+        for method, entry in against(runs).items() if runs else ():
+            group = runs[method]
+            rows.append({
+                "problem": title(problem), "method": source(group[0].experiment, label(method)),
+                "cosine": _cell(entry.cosine), "cosine minus sum": _difference(entry.cosine_minus),
+                "p after Holm": _p(entry.cosine_minus), "curvature": _cell(entry.curvature),
+                "curvature minus sum": _difference(entry.curvature_minus),
+                "p after Holm, curvature": _p(entry.curvature_minus), "curvature, first third": _cell(entry.first),
+                "curvature, last third": _cell(entry.last),
+                "layers whose cosine separates from the sum": f"{len(entry.changed)} of {entry.layers}"
+                if entry.layers else "-",
+                "n": len(group),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def sentence(runs: Runs) -> str:
+    """In which layers the cosine lies below its null, whether methods change it, and how the curvature moves."""
+    method = principal(runs)
+    group = runs[method]
+    run = group[0]
+    entries = against(runs)
+    text = (
+        f"Scale {run.scale}, track {run.track}, n = {len(group)}, {len(run.tasks)} tasks, {len(names(group))} shared "
+        f"layers. Trained with {spoken(method)}, {_below(group, layers(group))}"
+    )
+    said = [text, *_moves(entries, runs), *_methods(entries)]
+    return " ".join(each for each in said if each)
+
+
+def _below(group: Sequence[Run], found: Sequence[Layer]) -> str:
+    low = [layer for layer in found if layer.name in conflicting(found)]
+    named = [f"{layer.name} {_cell(layer.tested.difference, signed=True)}" for layer in low]
+    if has_null(group):
+        claim = "two tasks agree less than two halves of one task's batch"
+    else:
+        claim = "the cosine between tasks lies below that of random directions (0)"
+    test = f"(95 %, Holm over {len(found)})" if len(found) > 1 else "(95 %)"
+    if not low:
+        return f"no layer was found in which {claim} {test}."
+    return f"{claim} in {_layers(named, len(found))} {test}."
+
+
+def _moves(entries: dict[str, Against], runs: Runs) -> list[str]:
+    method = BASELINE if BASELINE in entries else next(iter(entries), None)
+    if method is None:
+        return []
+    entry, change = entries[method], movement(runs[method])
+    ends = f"{_cell(entry.first)} in the first third of training and {_cell(entry.last)} in the last"
+    if change.low is None or change.high is None:
+        word = "one seed has no interval"
+    elif change.low <= 0.0 <= change.high:
+        word = "no difference detected"
+    else:
+        word = "it rises" if change.mean > 0 else "it falls"
+    return [f"Curvature along the step of {spoken(method)} is {ends}: {word} ({_cell(change, signed=True)})."]
+
+
+def _methods(entries: dict[str, Against]) -> list[str]:
+    compared = {m: entry for m, entry in entries.items() if entry.cosine_minus and entry.curvature_minus}
+    if not compared:
+        return []
+    parts = []
+    for what, digits, pick in (
+        ("Cosine", 3, lambda entry: entry.cosine_minus), ("Curvature", 3, lambda entry: entry.curvature_minus),
+    ):  # fmt: skip
+        told = [f"{label(m)} {_verdict(pick(entry), digits)}" for m, entry in compared.items()]
+        parts.append(f"{what} minus the sum's, whole shared vector: {'; '.join(told)}.")
+    changed = {m: entry for m, entry in compared.items() if entry.layers}
+    apart = [f"{label(m)} in {_layers(entry.changed, entry.layers)}" for m, entry in changed.items() if entry.changed]
+    if apart:
+        parts.append(f"Layer by layer the cosine separates from the sum's with {'; '.join(apart)}.")
+    elif changed:
+        parts.append("Layer by layer no difference to the sum's cosine was detected with any method.")
+    return parts
+
+
+def _verdict(entry: Comparison, digits: int) -> str:
+    word = "no difference detected"
+    if entry.separates():
+        word = "higher" if entry.difference.mean > 0 else "lower"
+    return f"{_cell(entry.difference, digits, signed=True)}, {word}"
+
+
+def _layers(some: Sequence[str], count: int) -> str:
+    text = f"{len(some)} of {count} layers"
+    more = f" and {len(some) - _NAMED} more" if len(some) > _NAMED else ""
+    return f"{text} ({', '.join(some[:_NAMED])}{more})"
+
+
+def spoken(method: str) -> str:
+    """A line's name within a sentence: what it was trained with."""
+    method = method.removesuffix(WATCHING)
+    return "the sum" if method == BASELINE else label(method)
+
+
+def _difference(entry: Comparison | None) -> str:
+    return "-" if entry is None else _cell(entry.difference, signed=True)
+
+
+def _p(entry: Comparison | None) -> str:
+    return "-" if entry is None or entry.p_holm is None else f"{entry.p_holm:.3f}"
+
+
+def _share(summary: Summary) -> str:
+    """In per cent; an interval of a share ends where shares do."""
+    if summary.low is None or summary.high is None:
+        return f"{100 * summary.mean:.1f}"
+    clipped = dataclasses.replace(summary, low=max(summary.low, 0.0), high=min(summary.high, 1.0))
+    return _cell(clipped, 1, 100.0)
+
+
+def _bend(summary: Summary) -> str:
+    """Layers differ by orders of magnitude: three digits of the mean."""
+    size = abs(summary.mean)
+    return _cell(summary, min(max(2 - math.floor(math.log10(size)), 0), 6) if size > 0.0 else 3)
+
+
+def _cell(summary: Summary, digits: int = 3, factor: float = 1.0, signed: bool = False) -> str:
+    return spread(summary.as_record(), digits, factor, signed)

@@ -1,0 +1,372 @@
+"""GCond: is it the resolution of conflicts, or the smoothing of the gradient and an optimiser without momentum?
+
+The paper holds its method against baselines whose optimiser has the usual momentum, while its own has none because the
+method smooths the gradient itself. Two controls take this apart: the weighted sum, smoothed and stepped in the same way
+but without any resolution (`sum-ema`); and GCond's resolution without smoothing under the common optimiser
+(`gcond-raw`).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.selection import select
+from gradsurgery.evidence.statistics import Summary, summarise
+from gradsurgery.ledger.judging import direction
+from gradsurgery.report.tables import source
+from gradsurgery.report.titles import title, where
+from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.reporting.style import canvas, colour, family, label, look
+
+_PROBLEM = "cifar100_reconstruction"
+_SUM, _CONTROL = "sum", "sum-ema"
+_NAMES = {
+    "sum": "weighted sum", "sum-ema": "weighted sum (smoothed)", "sum-frozen_norm": "weighted sum (frozen norm)",
+    "gcond": "GCond", "gcond-raw": "GCond (not smoothed)", "gcond-stochastic": "GCond (stochastic)",
+    "gcond-frozen_norm": "GCond (frozen norm)", "single_task-l1": "L1 error alone", "single_task-ssim": "SSIM alone",
+}  # fmt: skip
+_ROUNDING = 0.5e-4  # differences that four digits do not show: orders of summation alone make them, and seeds may agree
+_METRICS = {"l1.mae": ("L1 error", "lower", 4), "ssim.ssim": ("SSIM", "higher", 4)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """One method on one problem: its chosen test metrics by seed, its diagnosed steps, and what a step costs.
+
+    `noise` is what the test set's size alone can move the difference of its mean accuracy to the sum's by, 0 where that
+    is not known.
+    """
+
+    runs: Sequence[Run]
+    chosen: Mapping[int, Mapping[str, float]]
+    step_ms: Sequence[float]
+    passes: float | None
+    noise: float
+
+    @property
+    def conflicts(self) -> float | None:
+        """Share of diagnosed steps on which the gradients that were aggregated had a negative cosine."""
+        shares = self._diagnosed("conflict_share")
+        return float(np.mean([share > 0 for share in shares])) if shares else None
+
+    @property
+    def cosine(self) -> float | None:
+        cosines = self._diagnosed("mean_cosine")
+        return float(np.mean(cosines)) if cosines else None
+
+    @property
+    def resolved(self) -> float | None:
+        """Share of diagnosed steps on which a conflict was resolved; None for a method that resolves none."""
+        counts = self._diagnosed("method.resolutions")
+        return float(np.mean([count > 0 for count in counts])) if counts else None
+
+    def _diagnosed(self, key: str) -> list[float]:
+        return [row[key] for run in self.runs for row in run.diagnostics if row.get(key) is not None]
+
+
+def section(evidence: Evidence) -> Section | None:
+    """None where neither the reconstruction problem nor GCond elsewhere was run."""
+    lines = _lines(evidence, _PROBLEM)
+    elsewhere = _elsewhere(evidence)
+    if not {_SUM, "gcond"} <= set(lines):
+        lines = {}
+    if not lines and not elsewhere:
+        return None
+    drawings, sheets = [], []
+    if lines:
+        caption = (
+            "Test error and similarity against the weighted sum (paired by seed, 95 % t intervals over seeds that share"
+            " the test pictures), and time per training step in multiples of the weighted sum's; dots are seeds."
+        )
+        drawings.append(Drawing("gcond-reconstruction", _figure(lines), caption))
+        cost, shared = "Reconstruction: what a step costs, and whether there was a conflict", where(_runs(lines))
+        sheets = [
+            Sheet("gcond-reconstruction", "Reconstruction: quality", _quality(lines)),
+            Sheet("gcond-cost", f"{cost}. {shared}", _costs(lines)),
+        ]
+    if elsewhere:
+        sheets.append(Sheet("gcond-elsewhere", "GCond without smoothing on other problems", _other_table(elsewhere)))
+    return Section(
+        claim=(
+            "Accumulating many micro-batches, resolving opposed gradients pair by pair in favour of the steadier task"
+            " and smoothing the result gives lower L1 and SSIM losses than the weighted sum, PCGrad and CAGrad, at the"
+            " weighted sum's cost per step when every micro-batch serves one task only (stochastic accumulation)."
+        ),
+        ran=" ".join([*([_ran(lines)] if lines else []), *([_ran_elsewhere(elsewhere)] if elsewhere else [])]),
+        found=" ".join([*([_found(lines)] if lines else []), *([_found_elsewhere(elsewhere)] if elsewhere else [])]),
+        drawings=drawings,
+        sheets=sheets,
+    )
+
+
+def _lines(evidence: Evidence, problem: str) -> dict[str, _Line]:
+    lines = {}
+    for name in sorted(evidence.groups):
+        runs = evidence.groups[name]
+        if runs[0].problem != problem or name not in evidence.metrics:
+            continue
+        rule = evidence.metrics[name]["selection"]
+        seeds = list(evidence.costs[name]["seeds"].values()) if name in evidence.costs else []
+        lines[runs[0].method] = _Line(
+            runs,
+            {run.seed: select(run, rule) for run in runs},
+            [seed["step_ms"] for seed in seeds],
+            float(seeds[0]["backward_passes_per_step"]) if seeds else None,
+            float(evidence.metrics[name].get("minus_sum", {}).get("all", {}).get("test_noise", 0.0)),
+        )
+    return lines
+
+
+def _elsewhere(evidence: Evidence) -> dict[str, dict[str, _Line]]:
+    """Problems other than reconstruction with a GCond line and a sum, whose tasks are all scored by accuracy."""
+    problems = sorted({runs[0].problem for runs in evidence.groups.values()} - {_PROBLEM})
+    found = {}
+    for problem in problems:
+        lines = _lines(evidence, problem)
+        scored = lines and all(m.endswith(".accuracy") for m in next(iter(lines.values())).runs[0].metrics)
+        if scored and _SUM in lines and any(family(m) == "gcond" for m in lines):
+            found[problem] = lines
+    return found
+
+
+def _runs(lines: Mapping[str, _Line]) -> dict[str, Sequence[Run]]:
+    return {method: line.runs for method, line in lines.items()}
+
+
+def _name(method: str) -> str:
+    return _NAMES.get(method, label(method))
+
+
+def _difference(line: _Line, base: _Line, metric: str | None) -> Summary:
+    """`line` minus `base`, paired by seed; without a metric of the mean over tasks."""
+    seeds = sorted(set(line.chosen) & set(base.chosen))
+    pairs = [(line.chosen[s], base.chosen[s]) for s in seeds]
+    if metric is None:
+        return summarise([float(np.mean(list(a.values())) - np.mean(list(b.values()))) for a, b in pairs])
+    return summarise([a[metric] - b[metric] for a, b in pairs])
+
+
+def _say(summary: Summary, digits: int, signed: bool = True, factor: float = 1.0) -> str:
+    form = f"{'+' if signed else ''}.{digits}f"
+    text = format(summary.mean * factor, form)
+    if summary.low is None or summary.high is None:
+        return f"{text} (n = 1)"
+    return f"{text} [{summary.low * factor:{form}}, {summary.high * factor:{form}}]"
+
+
+def _complete(lines: Mapping[str, _Line]) -> dict[str, _Line]:
+    """The lines that answer for both tasks, the weighted sum first, GCond's own last."""
+    whole = [m for m, line in lines.items() if set(line.runs[0].own_metrics) == set(line.runs[0].metrics)]
+    rank = {"sum": 0, "gcond": 2}
+    return {m: lines[m] for m in sorted(whole, key=lambda m: (rank.get(family(m), 1), m))}
+
+
+def _quality(lines: Mapping[str, _Line]) -> pd.DataFrame:
+    rows = []
+    for method, line in lines.items():
+        row: dict[str, object] = {
+            "method": source(line.runs[0].experiment, _name(method)),
+            "track": line.runs[0].track,
+            "scale": line.runs[0].scale,
+            "n": len(line.runs),
+        }
+        for metric, (name, _, digits) in _METRICS.items():
+            own = [values[metric] for values in line.chosen.values() if metric in values]
+            row[f"{name} (test)"] = _say(summarise(own), digits, signed=False) if own else "-"
+        whole = all(set(_METRICS) <= set(values) for values in line.chosen.values())
+        for metric, (name, _, digits) in _METRICS.items():
+            against = _difference(line, lines[_SUM], metric) if whole and method != _SUM else None
+            row[f"{name} minus the weighted sum's"] = "-" if against is None else _say(against, digits)
+        for metric, (name, better, digits) in _METRICS.items():
+            ours = _difference(lines["gcond"], line, metric) if whole and method != "gcond" else None
+            row[f"GCond's {name} minus this one's"] = "-" if ours is None else _say(ours, digits)
+            row[f"GCond has the {better} {name}"] = "-" if ours is None else direction(ours, better, _ROUNDING)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _costs(lines: Mapping[str, _Line]) -> pd.DataFrame:
+    rows = []
+    for method, line in lines.items():
+        rows.append({
+            "method": source(line.runs[0].experiment, _name(method)),
+            "n": len(line.runs),
+            "step (ms, median of seeds)": f"{np.median(line.step_ms):.1f}" if line.step_ms else "-",
+            "times the weighted sum's": _ratio(line, lines[_SUM]),
+            "backward passes per step": "-" if line.passes is None else f"{line.passes:g}",
+            "mean cosine of the gradients": "-" if line.cosine is None else f"{line.cosine:+.2f}",
+            "diagnosed steps with a conflict (%)": "-" if line.conflicts is None else f"{100 * line.conflicts:.1f}",
+            "diagnosed steps with a resolution (%)": "-" if line.resolved is None else f"{100 * line.resolved:.1f}",
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _ratio(line: _Line, base: _Line) -> str:
+    """Median with the smallest and largest seed: seconds have no sampling error worth a t interval."""
+    if not line.step_ms or not base.step_ms:
+        return "-"
+    ratios = np.array(line.step_ms) / np.median(base.step_ms)
+    return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
+
+
+def _figure(lines: Mapping[str, _Line]) -> Figure:
+    whole = _complete(lines)
+    order = [m for m in whole if m != _SUM][::-1]
+    timed = [m for m in [*order, _SUM] if lines[m].step_ms and lines[_SUM].step_ms]
+    with look():
+        figure = canvas(9.6, 1.3 + 0.3 * len(order))
+        panels = figure.subplots(1, 3, sharey=True, width_ratios=[1.2, 1.2, 1.0])
+        for axes, (metric, (name, better, _)) in zip(panels, _METRICS.items(), strict=False):
+            axes.axvline(0.0, color=colour(_SUM), linewidth=1.0)
+            for height, method in enumerate(order):
+                summary = _difference(lines[method], lines[_SUM], metric)
+                if summary.low is not None and summary.high is not None:
+                    axes.plot([summary.low, summary.high], [height, height], "-", color=_shade(method), linewidth=2.2)
+                axes.plot(summary.mean, height, "o", color=_shade(method), markersize=5)
+            axes.xaxis.set_major_locator(MaxNLocator(4))
+            axes.set_xlabel(f"{name} minus that of the weighted sum")
+            axes.set_title(f"{name}: {better} is better")
+        axes = panels[2]
+        base = float(np.median(lines[_SUM].step_ms)) if timed else 1.0
+        for method in timed:
+            height = order.index(method) if method in order else len(order)
+            ratios = np.array(lines[method].step_ms) / base
+            axes.barh(height, float(np.median(ratios)), color=_shade(method), alpha=0.4, height=0.6)
+            axes.plot(ratios, np.full(len(ratios), height), "o", color=_shade(method), markersize=3)
+        axes.axvline(1.0, color=colour(_SUM), linewidth=1.0)
+        axes.set_xlabel("times the weighted sum's step")
+        axes.set_title("cost of a step")
+        panels[0].set_yticks(range(len(order) + 1), [*(_name(m) for m in order), _name(_SUM)])
+        panels[0].set_ylim(-0.6, len(order) + 0.6)
+        for axes in panels:
+            axes.grid(visible=False, axis="y")
+    return figure
+
+
+def _shade(method: str) -> str:
+    """The control stands out from the weighted sum that it smooths."""
+    return "#6e6e6e" if family(method) == _SUM else colour(method)
+
+
+def _ran(lines: Mapping[str, _Line]) -> str:
+    run = lines["gcond"].runs[0]
+    settings, rule = run.declaration["settings"], run.declaration["rule"]
+    seeds = sorted({len(line.runs) for line in lines.values()})
+    tracks = {
+        t: [_name(m) for m, line in lines.items() if line.runs[0].track == t] for t in ("controlled", "as-published")
+    }
+    parts = [f"{t}: {', '.join(names)}" for t, names in tracks.items() if names]
+    size = f"{settings['train_size']:,} of its" if settings.get("train_size") else "all its"
+    return (
+        f"Masked reconstruction on CIFAR-100 ({size} training pictures, {settings.get('hidden', 48)} of 64 patches"
+        f" hidden), scale {run.scale}, {len(run.epochs)} epochs, {' or '.join(map(str, seeds))} seeds, steps of"
+        f" {rule.get('micro_batches', 1)} micro-batches of {settings['batch_size']} pictures for every method, a small"
+        f" convolutional autoencoder with BatchNorm in training mode but where 'frozen norm' is said, AdamW at one"
+        f" rate. Tracks: {'; '.join(parts)} (as-published: momentum or BatchNorm as in the official code, not common to"
+        " all). The paper's pictures, networks and batches are far larger."
+    )
+
+
+def _found(lines: Mapping[str, _Line]) -> str:
+    """For or against the claim, from the paired differences; a control that was not run is said to be missing."""
+    base, ours = lines[_SUM], lines["gcond"]
+    said = f"GCond against the weighted sum: {_both(ours, base)}"
+    if _CONTROL in lines:
+        control = lines[_CONTROL]
+        said += f"; against the weighted sum smoothed and stepped in the same way: {_both(ours, control)}"
+        helped, alike = _verdicts(ours, base), _verdicts(ours, control)
+        if set(alike) == {"no difference detected"} and "direction only" in helped:
+            said += (
+                ", so that its gain is not shown to come from resolving conflicts: smoothing under an optimiser without"
+                " momentum does as well"
+            )
+        elif "direction only" in alike and "not reproduced" not in alike:
+            said += ", so that the resolution of conflicts adds to what the smoothing does"
+    else:
+        said += "; the control that smooths the weighted sum was not run, so that the cause cannot be told"
+    if ours.resolved is not None:
+        many = "none" if ours.resolved == 0 else f"{100 * ours.resolved:.1f} %"
+        said += f"; {many} of its diagnosed steps had a conflict to resolve (mean cosine {ours.cosine or 0.0:+.2f})"
+    said += "."
+    if {"gcond-frozen_norm", "sum-frozen_norm"} <= set(lines):
+        said += f" With BatchNorm frozen for both: {_both(lines['gcond-frozen_norm'], lines['sum-frozen_norm'])}."
+    if "gcond-stochastic" in lines:
+        said += f" Stochastic against exact accumulation: {_both(lines['gcond-stochastic'], ours)}{_times(lines)}."
+    return said
+
+
+def _times(lines: Mapping[str, _Line]) -> str:
+    found = [lines[m].step_ms for m in (_SUM, "gcond", "gcond-stochastic")]
+    if not all(found):
+        return ""
+    base, exact, stochastic = (float(np.median(ms)) for ms in found)
+    return (
+        f"; a step takes {stochastic / exact:.2f} times that of exact accumulation and {stochastic / base:.2f} times"
+        " that of the weighted sum"
+    )
+
+
+def _both(line: _Line, base: _Line) -> str:
+    said = []
+    for metric, (name, better, digits) in _METRICS.items():
+        summary = _difference(line, base, metric)
+        word = direction(summary, better, _ROUNDING)
+        word = {"direction only": "better", "not reproduced": "worse"}.get(word, word)
+        said.append(f"{name} {_say(summary, digits)}, {word}")
+    return f"{'; '.join(said)} (n = {_difference(line, base, next(iter(_METRICS))).n})"
+
+
+def _verdicts(line: _Line, base: _Line) -> list[str]:
+    return [
+        direction(_difference(line, base, metric), better, _ROUNDING) for metric, (_, better, _) in _METRICS.items()
+    ]
+
+
+def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]]) -> pd.DataFrame:
+    rows = []
+    for problem, lines in elsewhere.items():
+        for method in [m for m in _complete(lines) if family(m) in ("pcgrad", "cagrad", "sam_gs", "gcond")]:
+            line, base = lines[method], lines[_SUM]
+            summary = _difference(line, base, None)
+            rows.append({
+                "problem": title(problem),
+                "method": source(line.runs[0].experiment, _name(method) if "raw" not in method else label(method)),
+                "track": line.runs[0].track, "scale": line.runs[0].scale, "n": summary.n,
+                "accuracy minus the sum's (points, mean of tasks)": _say(summary, 2, factor=100.0),
+                "what the test set's size can explain (points)": f"{100 * line.noise:.2f}" if line.noise else "-",
+                "verdict": direction(summary, "higher", line.noise),
+                "diagnosed steps with a conflict (%)": "-" if line.conflicts is None else f"{100 * line.conflicts:.0f}",
+                "step (ms)": f"{np.median(line.step_ms):.1f}" if line.step_ms else "-",
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _ran_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
+    runs = [line.runs for lines in elsewhere.values() for method, line in lines.items() if family(method) == "gcond"]
+    seeds = sorted({len(group) for group in runs})
+    scales, tracks = (", ".join(sorted(set(n))) for n in zip(*((g[0].scale, g[0].track) for g in runs), strict=True))
+    return (
+        f"Besides, GCond on single mini-batches, not smoothed, on {'; '.join(map(title, elsewhere))} (scale {scales},"
+        f" track {tracks}, {' or '.join(map(str, seeds))} seeds), which is outside the regime its authors recommend."
+    )
+
+
+def _found_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
+    said: dict[str, list[str]] = {}
+    for problem, lines in elsewhere.items():
+        for method in [m for m in lines if family(m) == "gcond"]:
+            line, base = lines[method], lines[_SUM]
+            summary = _difference(line, base, None)
+            word = direction(summary, "higher", line.noise)
+            word = {"direction only": "more accurate", "not reproduced": "less accurate"}.get(word, word)
+            share = "" if line.resolved is None else f", resolving on {100 * line.resolved:.0f} % of diagnosed steps"
+            said.setdefault(word, []).append(
+                f"{title(problem)}, {label(method)} ({_say(summary, 2, factor=100.0)} points, n = {summary.n}{share})"
+            )
+    parts = [f"{word}: {'; '.join(where)}" for word, where in sorted(said.items())]
+    return f"Single mini-batches, not smoothed, against the sum. {'. '.join(p[0].upper() + p[1:] for p in parts)}."

@@ -1,0 +1,195 @@
+"""Recon: does splitting the layers that conflict most take conflict away where surgery does not, and is it worth it?"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.layer_conflict import Comparison, compare, scored
+from gradsurgery.evidence.selection import select
+from gradsurgery.evidence.statistics import Summary, summarise, test_noise
+from gradsurgery.report import layer_figures
+from gradsurgery.report.layer_figures import Pairs
+from gradsurgery.report.layer_tables import (
+    accuracy_table,
+    against,
+    conflict_table,
+    control_table,
+    layer_table,
+    name,
+    points,
+)
+from gradsurgery.report.titles import where
+from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.reporting.style import label
+
+PROBLEM = "multi_fashion_mnist_resnet"
+BASELINE = "sum"
+
+_CLAIM = (
+    "Gradient surgery (PCGrad, CAGrad and others) hardly changes how often the tasks' gradients conflict; giving every "
+    "task its own copy of the layers that conflict most does, and improves any of these methods for a small number of "
+    "added parameters. Random layers or the last ones do not do as well."
+)
+
+Groups = Mapping[str, Sequence[Run]]
+Gains = Mapping[str, tuple[Summary, float | None]]
+
+
+def section(evidence: Evidence) -> Section | None:
+    """The section, or None where there are no histories of a baseline and of a Recon network."""
+    whole = [g for g in evidence.groups.values() if g[0].problem == PROBLEM and g[0].own_metrics == g[0].metrics]
+    groups = {g[0].method: g for g in sorted(whole, key=_place)}
+    recon = {m: g for m, g in groups.items() if g[0].declaration["transform"]["name"] == "recon"}
+    sources = {g[0].declaration.get("evidence") for g in recon.values()}
+    bases = {m: g for m, g in groups.items() if m not in recon and g[0].experiment not in sources}
+    if BASELINE not in bases or not scored(bases[BASELINE][0]) or not recon:
+        return None
+    pairs = {m: (bases[m], recon[f"recon-{m}"]) for m in bases if f"recon-{m}" in recon}
+    pairs = {m: sides for m, sides in pairs.items() if scored(sides[0][0]) and scored(sides[1][0])}
+    if not pairs:
+        return None
+    first = next(iter(pairs.values()))[1][0]
+    S = layer_figures.common_threshold(pairs, float(first.declaration["transform"].get("threshold", 0.0)))
+    rows = _comparisons(bases, recon, S)
+    gains = {m: _gain(g, bases[against(m, bases)], evidence) for m, g in (bases | recon).items() if m != BASELINE}
+    whole_recon = recon[f"recon-{BASELINE}"] if BASELINE in pairs else None
+    others = {m: g for m, g in recon.items() if m.startswith(f"recon-{BASELINE}-")}
+    controls = {m: _gain(whole_recon, g, evidence) for m, g in others.items()} if whole_recon else {}
+    search = [g for g in evidence.groups.values() if g[0].experiment in sources]
+    shared = where(bases | recon)
+    return Section(
+        claim=_CLAIM,
+        ran=_ran(first, pairs, search),
+        found=f"{_conflict(rows, pairs, S)} {_accuracy(gains, pairs, controls)}",
+        drawings=[
+            Drawing(
+                "recon-equal-loss", layer_figures.at_equal_loss(pairs, S, {name(m): c for m, c in rows.items()}),
+                f"Conflict of the raw gradients (cosine below {S:g}) at equal training loss and at equal step. Surgery "
+                "is held against the sum, a Recon network against the same method without it.",
+            ),
+            Drawing(
+                "recon-layers", layer_figures.by_layer(pairs, S),
+                "Conflict in every shared layer, whole training, from the input (top) to the last shared layer, under "
+                "the names of the paper's code. Grey rows became the tasks' own.",
+            ),
+            Drawing(
+                "recon-cosines", layer_figures.cosines(pairs),
+                "Cosine between the tasks' raw gradients on the whole shared vector; diagnosed steps of all seeds. "
+                + layer_figures.cosine_spread(pairs),
+            ),
+        ],
+        sheets=[
+            Sheet(
+                "recon-accuracy", f"Accuracy, and what it costs in parameters. {shared}",
+                accuracy_table(bases, recon, gains, evidence.metrics),
+            ),
+            Sheet(
+                "recon-conflict", f"Share of steps in conflict (cosine below {S:g}): differences. {shared}",
+                conflict_table(rows, bases, bases | recon),
+            ),
+            Sheet(
+                "recon-controls",
+                f"Recon on the sum minus its controls: accuracy, mean of tasks, paired by seed. {shared}",
+                control_table(controls, recon, bases[BASELINE]),
+            ),
+            Sheet(
+                "recon-layers",
+                f"Every shared layer: score in the search, and conflict without and with Recon. {shared}",
+                layer_table(next(iter(pairs.values())), search, S),
+            ),
+        ],
+    )  # fmt: skip
+
+
+def _comparisons(bases: Groups, recon: Groups, S: float) -> dict[str, Comparison]:
+    lines = [(m, g) for m, g in (*bases.items(), *recon.items()) if m != BASELINE and scored(g[0])]
+    return {m: compare(g, bases[against(m, bases)], S) for m, g in lines if scored(bases[against(m, bases)][0])}
+
+
+def _gain(runs: Sequence[Run], base: Sequence[Run], evidence: Evidence) -> tuple[Summary, float | None]:
+    """Accuracy minus the baseline's, mean of tasks, paired by seed; and what the test set's size alone can explain."""
+    mine, theirs = ({r.seed: _selected(r, evidence) for r in side} for side in (runs, base))
+    seeds = [seed for seed in mine if seed in theirs]
+    gain = summarise([float(np.mean([mine[s][m] - theirs[s][m] for m in mine[s]])) for s in seeds])
+    if runs[0].test_size is None:
+        return gain, None
+    means = [[float(np.mean([side[s][m] for s in seeds])) for side in (mine, theirs)] for m in runs[0].metrics]
+    return gain, test_noise([(a, b) for a, b in means], runs[0].test_size)
+
+
+def _selected(run: Run, evidence: Evidence) -> dict[str, float]:
+    return select(run, evidence.metrics[run.experiment]["selection"])
+
+
+def _ran(run: Run, pairs: Pairs, search: Sequence[Sequence[Run]]) -> str:
+    settings, transform = run.declaration["settings"], run.declaration["transform"]
+    seeds = min(len(side) for sides in pairs.values() for side in sides)
+    S = transform.get("threshold", 0.0)
+    sought = f", counted by {label(search[0][0].method)} over {len(search[0][0].epochs)} epochs" if search else ""
+    return (
+        f"Multi-Fashion+MNIST with ResNet-18 of width {settings['network'].get('width', 64)} (the paper: 64), "
+        f"{settings.get('train_size') or 'all'} training pictures, {len(run.epochs)} epochs; scale {run.scale}, track "
+        f"{run.track}, n = {seeds} seeds, paired. Recon splits the k = {transform['k']} layers that conflict most at "
+        f"S = {S:g}{sought}; all seeds share one ranking."
+    )
+
+
+def _conflict(rows: Mapping[str, Comparison], pairs: Pairs, S: float) -> str:
+    surgery = [c.whole_loss for m, c in rows.items() if not m.startswith("recon-")]
+    split = [rows[f"recon-{m}"] for m in pairs]
+    spoken = [f"surgery changes it by {_range(surgery)} against the sum"] if surgery else []
+    spoken.append(
+        f"Recon changes it by {_range([c.whole_loss for c in split])} against the same method without, on the whole "
+        f"shared vector, and by {_range([c.layers_loss for c in split])} in the layers that both networks share"
+    )
+    random = rows.get(f"recon-{BASELINE}-random")
+    if random is not None:
+        spoken.append(f"as many random layers change it there by {points(random.layers_loss)}")
+    return (
+        f"Share of steps in which the raw gradients conflict (cosine below {S:g}), in points, at equal training loss: "
+        f"{'; '.join(spoken)}."
+    )
+
+
+def _accuracy(gains: Gains, pairs: Pairs, controls: Gains) -> str:
+    split = [gains[f"recon-{m}"] for m in pairs]
+    text = (
+        f"Accuracy, in points, mean of tasks, changes with Recon by {_range([g for g, _ in split])}, beyond the noise "
+        f"of seeds and test set for {_beyond(split)} of {len(split)} methods"
+    )
+    if controls:
+        against_controls = ", ".join(f"{name(m)} {points(g)}" for m, (g, _) in controls.items())
+        text += f"; Recon on the sum minus its controls: {against_controls}"
+    return f"{text} (n = {split[0][0].n}, paired, uncorrected)."
+
+
+def _range(summaries: Sequence[Summary | None]) -> str:
+    """`-42.2 to -36.2 (4 of 4 intervals below zero, 0 above)`."""
+    known = [s for s in summaries if s is not None]
+    if not known:
+        return "an unknown amount (no common training loss)"
+    low, high = (100 * bound([s.mean for s in known]) for bound in (min, max))
+    span = f"{low:+.1f}" if len(known) == 1 else f"{low:+.1f} to {high:+.1f}"
+    if any(s.low is None or s.high is None for s in known):
+        return f"{span} (one seed, no interval)"
+    below, above = (sum(test(s) for s in known) for test in (_below, _above))
+    return f"{span} ({below} of {len(known)} intervals below zero, {above} above)"
+
+
+def _below(summary: Summary) -> bool:
+    return summary.high is not None and summary.high < 0
+
+
+def _above(summary: Summary) -> bool:
+    return summary.low is not None and summary.low > 0
+
+
+def _beyond(gains: Sequence[tuple[Summary, float | None]]) -> int:
+    return sum((_below(g) or _above(g)) and abs(g.mean) > (noise or 0.0) for g, noise in gains)
+
+
+def _place(group: Sequence[Run]) -> tuple[bool, bool, str]:
+    """The sum first, then in alphabetical order."""
+    method = group[0].method
+    return (method not in (BASELINE, f"recon-{BASELINE}"), method.startswith(f"recon-{BASELINE}"), method)

@@ -1,0 +1,54 @@
+"""Problems in words: their names, and the settings behind the numbers of one."""
+
+from collections.abc import Mapping, Sequence
+
+from gradsurgery.evidence.history import Run
+
+TITLES = {
+    "multi_mnist": "MultiMNIST", "multi_fashion": "MultiFashion", "multi_fashion_mnist": "Multi-Fashion+MNIST",
+    "multi_fashion_mnist_resnet": "Multi-Fashion+MNIST, ResNet", "census": "Census-Income",
+    "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
+    "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
+    "drgrad_synthetic_cooperate": "DRGrad's synthetic set, tasks agree",
+    "drgrad_synthetic_conflict": "DRGrad's synthetic set, tasks conflict",
+    "mmoe_synthetic_0": "MMoE's synthetic set, correlation 0",
+    "mmoe_synthetic_50": "MMoE's synthetic set, correlation 0.5",
+    "mmoe_synthetic_90": "MMoE's synthetic set, correlation 0.9", "users_synthetic": "synthetic users",
+    "cagrad_toy": "landscape of CAGrad", "sam_gs_toy1": "landscape of SAM-GS, one optimum",
+    "sam_gs_toy2": "landscape of SAM-GS, two optima", "pcgrad_toy": "landscape of PCGrad",
+}  # fmt: skip
+
+
+def title(problem: str) -> str:
+    """A problem's name in words."""
+    return TITLES.get(problem, problem.replace("_", " "))
+
+
+def setting(runs: Mapping[str, Sequence[Run]]) -> str:
+    """Scale, track, length, seeds and settings behind one problem's numbers, in one line."""
+    run = next(iter(runs.values()))[0]
+    settings = run.declaration.get("settings", {})
+    networks = sorted({r[0].declaration.get("settings", {}).get("network", {}).get("name", "") for r in runs.values()})
+    said = [
+        f"{k.replace('_', ' ')} {settings[k]}" for k in sorted(settings)
+        if not isinstance(settings[k], dict | list) and k != "epochs"
+    ]  # fmt: skip
+    epochs = "" if run.trajectory is not None else f", {len(run.epochs)} epochs"
+    network = f", network {', '.join(filter(None, networks))}" if any(networks) else ""
+    tail = f": {', '.join(said)}" if said else ""
+    return f"Scale {run.scale}, track {_tracks(runs)}{epochs}, {_seeds(runs)}{network}{tail}."
+
+
+def where(runs: Mapping[str, Sequence[Run]]) -> str:
+    """Scale, tracks and seeds that the rows of one table share, for its heading."""
+    return f"Scale {next(iter(runs.values()))[0].scale}, track {_tracks(runs)}, {_seeds(runs)}."
+
+
+def _tracks(runs: Mapping[str, Sequence[Run]]) -> str:
+    return ", ".join(sorted({r[0].track for r in runs.values()}))
+
+
+def _seeds(runs: Mapping[str, Sequence[Run]]) -> str:
+    counts = sorted({len(group) for group in runs.values()})
+    text = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    return text.replace("1 seeds", "1 seed")

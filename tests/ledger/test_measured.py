@@ -1,0 +1,100 @@
+"""Our number for a record, by hand: which epoch, which seeds, which unit, and whose noise."""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradsurgery.evidence.history import Run, parse
+from gradsurgery.evidence.statistics import test_noise as noise
+from gradsurgery.ledger.measured import auc_noise, difference_of, noise_of, values_of
+
+METRICS = {"p-sum": {"selection": "best-val"}, "p-pcgrad": {"selection": "best-val"}}
+
+
+@pytest.fixture
+def runs(made_up: Callable[..., dict]) -> Callable[..., list[Run]]:
+    """Runs of one method by seed; epoch 2 validates best, epoch 3 is best on test."""
+
+    def build(method: str, left: dict[int, float], **changes: Any) -> list[Run]:
+        records = []
+        for seed, value in left.items():
+            record = made_up("p", method, seed, 0.0, 4) | changes
+            for index, row in enumerate(record["epochs"]):
+                row |= {"train.left.loss": 0.4 / (index + 1), "train.right.loss": 0.8 / (index + 1)}
+                for task, more in (("left", 0.0), ("right", 0.1)):
+                    row[f"val.{task}.accuracy"] = 0.9 if index == 1 else 0.5
+                    row[f"test.{task}.accuracy"] = value + more + (0.05 if index == 2 else 0.0)
+            records.append(json.dumps(record))
+        return parse(records, method)
+
+    return build
+
+
+def test_a_value_is_that_of_the_epoch_that_the_problem_selects(runs: Callable[..., list[Run]]) -> None:
+    made = runs("sum", {0: 0.6, 1: 0.7})
+    assert values_of(made, "left.accuracy", METRICS) == pytest.approx([60.0, 70.0])
+    assert values_of(made, "all.accuracy", METRICS) == pytest.approx([65.0, 75.0])
+    oracle = {"p-sum": {"selection": "best-test"}}
+    assert values_of(made, "left.accuracy", oracle) == pytest.approx([65.0, 75.0])
+
+
+def test_the_training_loss_is_that_of_the_last_epoch_over_all_tasks(runs: Callable[..., list[Run]]) -> None:
+    assert values_of(runs("sum", {0: 0.6}), "final_train_loss", METRICS) == pytest.approx([0.15])
+
+
+def test_a_difference_pairs_seeds_and_leaves_out_what_one_side_lacks(runs: Callable[..., list[Run]]) -> None:
+    ours, theirs = runs("pcgrad", {0: 0.61, 1: 0.72, 2: 0.99}), runs("sum", {0: 0.60, 1: 0.70, 3: 0.1})
+    found = difference_of(ours, theirs, "left.accuracy", METRICS)
+    assert (found.n, found.mean, found.sd) == (2, pytest.approx(1.5), pytest.approx(0.5**0.5))
+    with pytest.raises(ValueError, match="must name experiments that share a seed, found none in p-pcgrad and p-sum"):
+        difference_of(ours[2:], theirs, "left.accuracy", METRICS)
+
+
+def test_ends_of_descents_are_paired_by_start(runs: Callable[..., list[Run]]) -> None:
+    """Total loss of the last step, start by start: (1 + 2) - (1 + 1) = 1 and (5 + 5) - (3 + 2) = 5."""
+    ends = {"pcgrad": [[1.0, 2.0], [5.0, 5.0]], "sum": [[1.0, 1.0], [3.0, 2.0]]}
+    made = {
+        method: [
+            dataclasses.replace(run, trajectory={"losses": [[[9.0, 9.0], [9.0, 9.0]], end]})
+            for run in runs(method, {0: 0.5})
+        ]
+        for method, end in ends.items()
+    }
+    found = difference_of(made["pcgrad"], made["sum"], "end_total", METRICS)
+    assert (found.n, found.mean) == (2, 3.0)
+
+
+def test_noise_is_that_of_both_sides_on_the_tasks_own_examples(runs: Callable[..., list[Run]]) -> None:
+    ours, theirs = (runs(m, {0: 0.5}, test_rows={"left": 400, "right": 1600})[0] for m in ("pcgrad", "sum"))
+    means = {
+        "p-pcgrad": {"left.accuracy": {"mean": 0.6}, "right.accuracy": {"mean": 0.8}},
+        "p-sum": {"left.accuracy": {"mean": 0.9}, "right.accuracy": {"mean": 0.9}},
+    }
+    assert noise_of(ours, theirs, "left.accuracy", means) == pytest.approx(100 * noise([(0.6, 0.9)], 400))
+    assert noise_of(ours, theirs, "all.accuracy", means) == pytest.approx(100 * noise([(0.7, 0.9)], 2000))
+    areas = {name: {"left.auc": {"mean": value}} for name, value in (("p-pcgrad", 0.8), ("p-sum", 0.9))}
+    assert noise_of(ours, theirs, "left.auc", areas) == 0.0, "not known without the classes"
+    assert noise_of(ours, theirs, "left.auc", areas, (30, 70)) == pytest.approx(auc_noise([0.8, 0.9], 30, 70))
+
+
+@pytest.mark.parametrize(("positives", "negatives"), [(30, 270), (270, 30)])
+def test_auc_noise_knows_the_rare_class_from_the_common_one(positives: int, negatives: int) -> None:
+    """Scores of an exponential model, for which Hanley and McNeil's formula is exact: negatives Exp(1), positives
+    Exp(rate) with rate = 1 / area - 1, so that swapping the classes changes the spread."""
+    rng, area = np.random.default_rng(0), 0.9
+    rate = 1 / area - 1
+    high = rng.exponential(1 / rate, (3000, positives))
+    low = np.sort(rng.exponential(1.0, (3000, negatives)), axis=1)
+    areas = [np.searchsorted(b, a).mean() / negatives for a, b in zip(high, low, strict=True)]
+    assert np.mean(areas) == pytest.approx(area, abs=0.002)
+    assert auc_noise([area], positives, negatives) == pytest.approx(1.96 * np.std(areas), rel=0.05)
+
+
+def test_severe_conflict_is_asked_of_two_tasks_only(runs: Callable[..., list[Run]]) -> None:
+    made = [dataclasses.replace(run, tasks=["left", "right", "third"]) for run in runs("sum", {0: 0.5})]
+    with pytest.raises(ValueError, match="`severe_conflict` must be asked of two tasks, found 3 in p-sum"):
+        values_of(made, "severe_conflict", METRICS)

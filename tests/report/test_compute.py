@@ -1,0 +1,142 @@
+"""The sum on three budgets: how many of its epochs each one is, and what may not be read from a long run."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.scores import evaluate
+from gradsurgery.report.compute import begins_alike, long_run, paid
+from gradsurgery.report.papers.compute import section
+from gradsurgery.reporting.section import Evidence
+from tests.histories import image_run
+
+OWN, LONG = 2, 4
+
+
+def runs(
+    shifts: Mapping[str, float], seeds: int = 3, edit: Callable[[dict[str, Any]], Any] = lambda _: None
+) -> dict[str, list[Run]]:
+    """The long sum gains from every epoch; the methods have two epochs, it has four."""
+    made: dict[str, list[Run]] = {}
+    for method, shift in shifts.items():
+        for seed in range(seeds):
+            long = method.startswith("sum-")
+            record = image_run("p", "sum" if long else method, seed, shift, LONG if long else OWN)
+            record["experiment"] = f"p-{method}"
+            record["declaration"]["settings"]["epochs"] = LONG if long else OWN
+            record["track"] = "reference" if long else "controlled"
+            edit(record)
+            made.setdefault(method, []).append(Run(**record))
+    return made
+
+
+def costs(seconds: Mapping[str, float], passes: float = 2) -> dict[str, Any]:
+    return {
+        f"p-{m}": {"seeds": {"0": {"step_ms": s, "backward_passes_per_step": 1 if m.startswith("sum") else passes}}}
+        for m, s in seconds.items()
+    }
+
+
+SHIFTS = {"sum": 0.0, "sum-long": 0.0, "pcgrad": 0.0, "cagrad-c0_5": 0.2}
+SECONDS = {"sum": 10.0, "sum-long": 20.0, "pcgrad": 15.0, "cagrad-c0_5": 12.0}
+
+
+def test_each_budget_is_a_number_of_epochs_of_the_sum() -> None:
+    found = paid(runs(SHIFTS), costs(SECONDS), "last")
+    assert list(found) == ["pcgrad", "cagrad-c0_5"]
+    assert found["pcgrad"].epochs == {"epochs": 2, "seconds": 3, "backward passes": 4}
+    assert found["cagrad-c0_5"].epochs == {"epochs": 2, "seconds": 2, "backward passes": 4}
+    assert (found["pcgrad"].passes, found["pcgrad"].seconds) == (2.0, 1.5)
+    assert {b: one.n for b, one in ((b, c.difference) for b, c in found["pcgrad"].compared.items())} == dict.fromkeys(
+        ("epochs", "seconds", "backward passes"), 3
+    )
+    assert abs(found["pcgrad"].compared["epochs"].difference.mean) < 0.01
+    # 0.5 x (0.4^2 - 0.4^3) more after the third epoch, and 0.5 x (0.4^2 - 0.4^4) after the fourth
+    assert found["pcgrad"].compared["seconds"].difference.mean == pytest.approx(-0.048, abs=0.003)
+    assert found["pcgrad"].compared["backward passes"].difference.mean == pytest.approx(-0.0672, abs=0.003)
+    assert found["pcgrad"].word("backward passes") == "worse"
+    assert found["cagrad-c0_5"].word("backward passes") == "better"
+
+
+def test_a_cheap_method_never_shortens_the_sum_and_a_dear_one_is_said_to_be() -> None:
+    fast = paid(runs(SHIFTS), costs({**SECONDS, "pcgrad": 1.0}), "last")["pcgrad"]
+    assert fast.epochs["seconds"] == OWN
+    dear = paid(runs(SHIFTS), costs({**SECONDS, "pcgrad": 90.0}, passes=3), "last")["pcgrad"]
+    assert dear.epochs == {"epochs": 2, "seconds": LONG, "backward passes": LONG}
+    assert list(dear.short) == ["seconds", "backward passes"]
+
+
+def test_the_rule_chooses_within_the_budget() -> None:
+    def peak(record: dict[str, Any]) -> None:
+        if record["experiment"].startswith("p-sum"):
+            for task in ("left", "right"):
+                record["epochs"][0][f"val.{task}.accuracy"] = 0.99  # best-val must take the first epoch everywhere
+                record["epochs"][0][f"test.{task}.accuracy"] = 0.5
+
+    found = paid(runs(SHIFTS, edit=peak), costs(SECONDS), "best-val")["pcgrad"]
+    means = [entry.difference.mean for entry in found.compared.values()]
+    assert means == pytest.approx([means[0]] * 3)
+    assert means[0] > 0.2
+
+
+@pytest.mark.parametrize("what", ["placebo_random", "sum-half_batches", "static-30"])
+def test_only_surgery_methods_are_asked(what: str) -> None:
+    made = runs({**SHIFTS, what: 0.0})
+    assert what not in paid(made, {**costs(SECONDS), **costs({what: 9.0}, passes=1 if "static" in what else 2)}, "last")
+
+
+def test_other_tracks_and_broken_terms_stay_out() -> None:
+    def spoil(record: dict[str, Any]) -> None:
+        if record["experiment"] == "p-pcgrad":
+            record["track"] = "as-published"
+        if record["experiment"] == "p-cagrad-c0_5":
+            record["declaration"]["settings"]["batch_size"] = 9
+
+    assert paid(runs(SHIFTS, edit=spoil), costs(SECONDS), "last") == {}
+
+
+def test_a_long_run_differs_in_its_epochs_alone() -> None:
+    def passes(record: dict[str, Any]) -> None:
+        if record["experiment"] == "p-sum-equal_passes":
+            record["declaration"]["settings"]["passes"] = 4
+
+    old = {"sum": 0.0, "sum-equal_passes": 0.0, "pcgrad": 0.0}
+    assert len(long_run(runs(old))) == 3
+    assert long_run(runs(old, edit=passes)) == ()
+    assert long_run(runs({"sum": 0.0, "pcgrad": 0.0})) == ()
+
+
+def test_a_schedule_forbids_reading_a_budget() -> None:
+    def schedule(record: dict[str, Any]) -> None:
+        if record["experiment"] == "p-sum-long":
+            record["epochs"][1]["val.left.accuracy"] += 1e-9
+
+    made = runs(SHIFTS, edit=schedule)
+    assert not begins_alike(made)
+    assert paid(made, costs(SECONDS), "last") == {}
+    groups = {f"p-{m}": group for m, group in made.items()}
+    told = section(Evidence(groups, evaluate(groups, {}), costs(SECONDS)))
+    assert told is not None
+    assert told.found == "p: the long run does not begin as the sum, so that no budget is read from it."
+    assert list(told.sheets) == []
+
+
+def test_the_section_says_whether_the_cost_pays() -> None:
+    groups = {f"p-{m}": group for m, group in runs(SHIFTS).items()}
+    found = section(Evidence(groups, evaluate(groups, {}), costs(SECONDS)))
+    assert found is not None
+    assert found.found.startswith("p: the extra cost pays for (CAGrad, c = 0.5). At equal epochs, ")
+    assert re.search(r"At equal backward passes, better: \(CAGrad, c = 0\.5\) \+13.*; worse: PCGrad -6\.", found.found)
+    assert "n = 3, the sum up to 4 epochs, selection best-val" in found.ran
+    table = found.sheets[0].frame
+    assert table["epochs of the sum, equal seconds"].tolist() == ["2", "3"]
+    assert table["n"].tolist() == [3, 3]
+    alone = {name: group for name, group in groups.items() if name != "p-cagrad-c0_5"}
+    poor = section(Evidence(alone, evaluate(alone, {}), costs(SECONDS)))
+    assert poor is not None
+    assert "no method is shown to pay its cost" in poor.found
+    del alone["p-sum-long"]
+    assert section(Evidence(alone, evaluate(alone, {}), costs(SECONDS))) is None

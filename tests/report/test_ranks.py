@@ -1,0 +1,150 @@
+"""Ranks across problems: a worked example, what may be ranked at all, and which lines take part."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.scores import evaluate
+from gradsurgery.report import ranks
+from gradsurgery.report.papers.ranks import section
+from gradsurgery.reporting.section import Evidence
+from gradsurgery.reporting.style import svg
+from tests.histories import data_run
+
+METRICS = {f"t{k}.accuracy": (0.5, True) for k in range(4)}
+PROBLEMS = ("one", "two", "three")
+
+
+def made(
+    shifts: Mapping[str, float],
+    problems: tuple[str, ...] = PROBLEMS,
+    edit: Callable[[dict[str, Any]], Any] = lambda _: None,
+    metrics: Mapping[str, tuple[float, bool]] = METRICS,
+) -> Evidence:
+    groups = {}
+    for problem in problems:
+        for method, shift in shifts.items():
+            records = [data_run(problem, method, seed, shift, dict(metrics)) for seed in range(3)]
+            for record in records:
+                edit(record)
+            if all(record.get("kept", True) for record in records):
+                groups[f"{problem}-{method}"] = [
+                    Run(**{k: v for k, v in record.items() if k != "kept"}) for record in records
+                ]
+    return Evidence(groups, evaluate(groups, {}), {})
+
+
+def table(values: list[list[float]], columns: str = "abc", problems: tuple[str, ...] = ("p", "q")) -> pd.DataFrame:
+    index = pd.MultiIndex.from_tuples([(problems[i % len(problems)], f"t{i}.accuracy") for i in range(len(values))])
+    return pd.DataFrame(values, index=index, columns=list(columns))
+
+
+def test_worked_example() -> None:
+    # b is always best, a always second: Friedman's chi-square is 12 n / (k (k + 1)) sum r^2 - 3 n (k + 1) = 24, 2 df
+    found = ranks.rank(table([[2.0, 3.0, 1.0]] * 12))
+    assert found.ranks.to_dict() == {"b": 1.0, "a": 2.0, "c": 3.0}
+    assert found.friedman == pytest.approx(np.exp(-12))
+    assert found.critical == pytest.approx(2.343 * (3 * 4 / (6 * 12)) ** 0.5, abs=1e-3)  # Demsar's table: q = 2.343
+    assert found.pairs() == [("b", "a"), ("b", "c"), ("a", "c")]
+    assert found.apart.loc["b", "c"] < 0.05 < found.apart.loc["a", "a"]
+
+
+@pytest.mark.parametrize(("methods", "blocks", "expected"), [(12, 5, 7.5), (12, 10, 5.3), (12, 30, 3.0)])
+def test_the_critical_difference_is_the_protocols(methods: int, blocks: int, expected: float) -> None:
+    assert ranks.critical_difference(methods, blocks) == pytest.approx(expected, abs=0.06)
+
+
+def test_noise_is_not_told_apart() -> None:
+    found = ranks.rank(table(np.random.default_rng(3).normal(size=(40, 3)).tolist()))
+    assert found.friedman > 0.05
+    assert found.pairs() == []
+    assert ranks.rank(table([[1.0, 1.0, 1.0]] * 10)).friedman == 1.0
+
+
+def test_one_data_set_is_never_ranked() -> None:
+    values = np.random.default_rng(0).normal(size=(20, 3)).tolist()
+    with pytest.raises(ValueError, match=r"blocks of 2 data sets or more, found 20 of 1"):
+        ranks.rank(table(values, problems=("p",)))
+    with pytest.raises(ValueError, match="found 20 of 1"):  # two problems on the same pictures
+        ranks.rank(table(values, problems=("cifar100_exits", "cifar100_superclass")))
+    with pytest.raises(ValueError, match=r"at least 10 blocks of 2 data sets or more, found 9 of 2"):
+        ranks.rank(table(values[:9]))
+    with pytest.raises(ValueError, match="at least 3 methods, found 2"):
+        ranks.rank(table([row[:2] for row in values], "ab"))
+
+
+def test_wilcoxon_is_against_the_sum_and_corrected() -> None:
+    rng = np.random.default_rng(1)
+    base = rng.normal(size=30)
+    found = pd.DataFrame({"sum": base, "up": base + 1 + 0.1 * rng.normal(size=30), "even": base})
+    found.index = pd.MultiIndex.from_tuples([(f"p{i % 3}", f"t{i}.auc") for i in range(30)])
+    against = ranks.rank(found).against
+    assert against["up"] == pytest.approx(2 * 2 / 2**30)  # the least that 30 pairs can give, twice by Holm
+    assert against["even"] == 1.0
+
+
+def test_the_largest_set_takes_part_and_not_the_best() -> None:
+    def leave_out(record: dict[str, Any]) -> None:
+        wide = record["problem"] in ("one", "two", "three")
+        record["kept"] = wide if record["experiment"].endswith("sam_gs") else True
+
+    shifts = {"sum": 0.0, "pcgrad": 0.1, "cagrad-c0_5": 0.2, "sam_gs": 0.3}
+    found = ranks.levels(made(shifts, (*PROBLEMS, "four"), leave_out))
+    assert sorted(found.columns) == ["cagrad-c0_5", "pcgrad", "sam_gs", "sum"]  # 4 x 3 cells, where 3 x 4 are as many
+    assert sorted(set(found.index.get_level_values(0))) == sorted(PROBLEMS)
+
+
+def test_only_fair_lines_take_part() -> None:
+    def spoil(record: dict[str, Any]) -> None:
+        if record["experiment"].endswith("-dwa"):
+            record["track"] = "reference"
+        if record["experiment"].endswith("-mgda"):
+            record["declaration"]["settings"]["batch_size"] = 9
+        if record["experiment"].endswith("-gcond"):
+            record["declaration"]["aggregator"] = {"name": "gcond", "output": "raw"}
+
+    methods = ("sum", "pcgrad", "gcond", "dwa", "mgda", "static-30", "placebo_random", "sum-repeat", "single_task-left")
+    found = ranks.levels(made(dict.fromkeys(methods, 0.0), edit=spoil))
+    assert sorted(found.columns) == ["gcond-raw", "pcgrad", "sum"]
+
+
+def test_blocks_are_in_units_of_the_region_and_less_error_is_more() -> None:
+    metrics = {"a.accuracy": (0.5, True), "b.mae": (0.4, False), "c.auc": (0.5, True), "d.auc": (0.5, True)}
+    evidence = made({"sum": 0.0, "pcgrad": 0.1, "dwa": 0.0}, metrics=metrics)
+    found = ranks.levels(evidence)
+    for metric, unit in (("a.accuracy", 0.005), ("c.auc", 0.005), ("b.mae", -0.01)):
+        means = {m: evidence.metrics[f"one-{m}"][metric]["mean"] for m in ("sum", "pcgrad")}
+        unit = unit if metric != "b.mae" else unit * means["sum"]
+        assert found.loc[("one", metric), "pcgrad"] == pytest.approx(means["pcgrad"] / unit, abs=0.006)
+    assert (found["pcgrad"] > found["sum"]).all()
+
+
+def test_too_little_gives_no_section() -> None:
+    shifts = {"sum": 0.0, "pcgrad": 0.1, "cagrad-c0_5": 0.2}
+    assert section(made(shifts, ("one",))) is None
+    assert section(made(shifts, ("cifar100_a", "cifar100_b", "cifar100_c"))) is None
+    assert section(made({"sum": 0.0, "pcgrad": 0.1})) is None
+    assert section(Evidence({}, {}, {})) is None
+
+
+def test_the_section_follows_the_numbers_and_repeats() -> None:
+    evidence = made({"sum": 0.0, "pcgrad": 0.0, "cagrad-c0_5": 0.1, "sam_gs": -0.1})
+    found, again = section(evidence), section(evidence)
+    assert found is not None
+    assert again is not None
+    assert "SAM-GS behind (CAGrad, c = 0.5)" in found.found
+    assert "better: (CAGrad, c = 0.5); worse: SAM-GS; no difference detected: PCGrad" in found.found
+    assert "over blocks (n = 12, words need a probability above 0.95)" in found.found
+    assert "better than the sum: (CAGrad, c = 0.5)" in found.found
+    assert "worse than the sum: SAM-GS" in found.found
+    assert "12 blocks (one task of one problem each) of 3 problems on 3 data sets" in found.ran
+    assert "critical difference 1.35 of a span of 3 ranks" in found.drawings[0].caption
+    assert "too few blocks for so many methods" in found.drawings[0].caption  # 1.35 is more than a third of 3
+    assert [s.name for s in found.sheets] == ["ranks-methods", "ranks-equivalence", "ranks-blocks"]
+    assert found.sheets[0].frame["method"].tolist()[0] == "CAGrad, c = 0.5"
+    assert [s.frame.to_csv() for s in found.sheets] == [s.frame.to_csv() for s in again.sheets]
+    assert svg(found.drawings[0].figure) == svg(again.drawings[0].figure)
