@@ -20,13 +20,18 @@ from gradsurgery.core.declaration import problem_of, validate
 from gradsurgery.core.discovery import available, did_you_mean, make, preparation
 from gradsurgery.evidence.contract import check_line
 from gradsurgery.evidence.history_parts import TRACKS
+from gradsurgery.evidence.roles import Role
 from pipelines._blocks import fields, known, mapping, named, seed_list
 from pipelines._datasets import check_hash, read_datasets
 from pipelines._device import Compute, read_compute, with_precision
 from pipelines._judging import check_metrics, check_regression, read_selections
+from pipelines._methods import Methods, check_roles, read_methods
 from pipelines._studies import Studies, read_studies
 from pipelines._yaml import check_plain, read_yaml
 
+REQUIRED = {"scale", "datasets", "problems", "methods", "experiments", "protocols", "regression"}
+OPTIONAL = ("rows", "sequels", "studies")
+SECTIONS = {"experiments": "train", "sequels": "sequel"}  # of lines, with their stage
 SCALES = ("smoke", "laptop", "paper")
 CHECKED = "GRADSURGERY_PARAMS_CHECKED"  # sha256 of the params.yaml that the driver has checked line by line
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
@@ -55,6 +60,8 @@ class Experiment:
     track: str
     seeds: tuple[int, ...]
     declaration: Mapping[str, Any]
+    family: str
+    role: Role
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,15 +115,8 @@ def read(document: Any, where: str = "params.yaml", trusted: bool = False) -> Pa
         where: its name in errors.
         trusted: whether these very contents have been checked before.
     """
-    top = fields(
-        where,
-        document,
-        {"scale", "datasets", "problems", "experiments", "protocols", "regression"},
-        {"compute", "rows", "sequels", "studies"},
-    )
-    top = {
-        name: {} if name in ("rows", "sequels", "studies") and block is None else block for name, block in top.items()
-    }
+    top = fields(where, document, REQUIRED, {"compute", *OPTIONAL})
+    top = {name: {} if name in OPTIONAL and block is None else block for name, block in top.items()}
     scale = known("scale", top["scale"], SCALES)
     if trusted:
         return _at(top, scale, trusted)
@@ -136,8 +136,9 @@ def _at(top: Mapping[str, Any], scale: str, trusted: bool) -> Params:
         name: _problem(name, block, scale, top["datasets"])
         for name, block in named("problems", top["problems"]).items()
     }
-    experiments = _table("experiments", "train", top["experiments"], problems, scale)
-    sequels = _table("sequels", "sequel", top.get("sequels", {}), problems, scale)
+    methods = read_methods(top["methods"])
+    experiments = _table("experiments", top["experiments"], problems, methods, scale)
+    sequels = _table("sequels", top.get("sequels", {}), problems, methods, scale)
     compute = read_compute(top.get("compute", {}))
     experiments, sequels = with_precision(experiments, compute), with_precision(sequels, compute)
     if repeated := sorted(set(experiments) & set(sequels)):
@@ -147,6 +148,7 @@ def _at(top: Mapping[str, Any], scale: str, trusted: bool) -> Params:
         known("protocols", problem, problems)
     check_regression(top["regression"])
     lines = experiments | sequels
+    check_roles(lines)
     if not trusted:
         _check_whole(problems, lines, top["regression"], scale)
     studies = read_studies(top.get("studies", {}), scale, experiments, top["protocols"])
@@ -200,7 +202,9 @@ def _problem(name: str, block: Any, scale: str, datasets: Mapping[str, Any]) -> 
     return Problem(block["module"], prepare, block["sha256"], *at[scale])
 
 
-def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem], scale: str) -> dict[str, Experiment]:
+def _table(
+    section: str, table: Any, problems: Mapping[str, Problem], methods: Methods, scale: str
+) -> dict[str, Experiment]:
     """The lines of `experiments` or `sequels`, which are grouped by problem, under their full names."""
     found: dict[str, Experiment] = {}
     for problem, lines in mapping(section, table).items():
@@ -210,11 +214,10 @@ def _table(section: str, stage: str, table: Any, problems: Mapping[str, Problem]
                 f"{did_you_mean(problem, problems)}"
             )
         for key, block in named(f"{section}.{problem}", lines).items():
-            stage_at = f"pipelines/{problem}/dvc.yaml:{stage}@{key}"
-            where = f"{section}.{problem}.{key}"
             if f"{problem}-{key}" in found:  # problem `a-b`, line `c` and problem `a`, line `b-c`
+                where = f"{section}.{problem}.{key}"
                 raise ValueError(f"`{where}` must have a full name of its own, found {problem}-{key} twice.")
-            found[f"{problem}-{key}"] = _experiment(where, problem, key, stage_at, block, problems, scale)
+            found[f"{problem}-{key}"] = _experiment(section, problem, key, block, problems, methods, scale)
     return found
 
 
@@ -236,8 +239,10 @@ def _check_evidence(experiments: Mapping[str, Experiment], sequels: Mapping[str,
 
 
 def _experiment(
-    where: str, under: str, key: str, stage: str, block: Any, problems: Mapping[str, Problem], scale: str
+    section: str, under: str, key: str, block: Any, problems: Mapping[str, Problem], methods: Methods, scale: str
 ) -> Experiment:
+    where = f"{section}.{under}.{key}"
+    known(where, key, methods)
     block = fields(where, block, {"problem", "module", "track", *SLOTS}, {"settings", "learner", "evidence", *SCALES})
     block = _at_scale(where, block, scale)
     if known(f"{where}.problem", block["problem"], problems) != under:
@@ -261,7 +266,8 @@ def _experiment(
         **({"evidence": block["evidence"]} if "evidence" in block else {}),
     }
     own = seed_list(f"{where}.{scale}.seeds", block["seeds"]) if "seeds" in block else problem.seeds
-    return Experiment(f"{under}-{key}", under, stage, block["track"], own, declaration)
+    stage = f"pipelines/{under}/dvc.yaml:{SECTIONS[section]}@{key}"
+    return Experiment(f"{under}-{key}", under, stage, block["track"], own, declaration, *methods[key])
 
 
 def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any]:
@@ -284,7 +290,7 @@ def _at_scale(where: str, block: Mapping[str, Any], scale: str) -> dict[str, Any
 
 def _check_parts(experiment: Experiment, problem: Problem, scale: str) -> None:
     """Builds what the line declares, without data, and holds a controlled line to its problem's terms."""
-    section = "sequels" if ":sequel@" in experiment.stage else "experiments"
+    section = "sequels" if "evidence" in experiment.declaration else "experiments"
     try:
         validate(experiment.declaration)
         if experiment.track == "controlled":

@@ -7,6 +7,7 @@ Reads [{"experiment", "params", "data", "evidence"}, ...] from standard input, `
 wanted scale, and prints one line of JSON for each as it finishes: the history, or why there is none.
 """
 
+import inspect
 import json
 import os
 import sys
@@ -52,9 +53,12 @@ def _trained(experiment: Experiment, data: Path, evidence: Path) -> dict[str, An
     learner = build_learner(experiment.declaration, arrays, experiment.seeds[0], evidence=found)
     while len(learner.epochs) < learner.problem.epochs:
         learner.epoch()
+    # labels are not compared, and an earlier revision asks for fewer of them
+    labels: dict[str, Any] = {"scale": "", "track": "", "role": {}, "family": "", "data_sha256": ""}
+    asked = inspect.signature(history).parameters
     return history(
-        learner, experiment.declaration, experiment=experiment.name, seed=experiment.seeds[0], scale="", track="",
-        data_sha256="",
+        learner, experiment.declaration, experiment=experiment.name, seed=experiment.seeds[0],
+        **{name: label for name, label in labels.items() if name in asked},
     )  # fmt: skip
 
 

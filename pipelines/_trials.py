@@ -83,7 +83,8 @@ def run(driver: int, trial: Trial, folder: Path) -> tuple[Trial, Record, float]:
         learner.epoch()
     line = history(
         learner, trial.experiment.declaration, experiment=trial.experiment.name, seed=trial.seed, scale=trial.scale,
-        track=trial.experiment.track, data_sha256=joined(trial.hashes),
+        track=trial.experiment.track, role=trial.experiment.role.record(), family=trial.experiment.family,
+        data_sha256=joined(trial.hashes),
     )  # fmt: skip
     own = {"kind": trial.kind, "method": trial.method, "trial": trial.number, "fingerprint": trial.fingerprint}
     epochs = [row for row in line["epochs"] if row["epoch"] != learner.diverged]

@@ -154,7 +154,7 @@ def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
             logged = len(learner.diagnostics)
     line = history(
         learner, experiment.declaration, experiment=experiment.name, seed=seed, scale=job.scale, track=experiment.track,
-        data_sha256=joined(job.hashes),
+        role=experiment.role.record(), family=experiment.family, data_sha256=joined(job.hashes),
     )  # fmt: skip
     cost = cost_of(learner, spent)
     keep(run, seed, job.fingerprint, {"history": line, "cost": cost, "environment": environment(job.device)})

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradsurgery.evidence.history import Role, Run
+
 Record = dict[str, Any]
 
 IMAGE_METHODS = {
@@ -70,6 +72,7 @@ def data_run(
     cosines = own.uniform(-0.5, 0.7, 30)
     return {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "smoke", "track": "controlled",
+        "family": "baselines", "role": {"kind": "baseline"},
         "declaration": declaration, "tasks": tasks,
         "metrics": {name: higher for name, (_, higher) in metrics.items()}, "data_sha256": "0" * 64, "epochs": rows,
         "diagnostics": [
@@ -79,6 +82,11 @@ def data_run(
         ],
         "skipped_steps": 0, "trajectory": None,
     }  # fmt: skip
+
+
+def as_run(record: Record) -> Run:
+    """A made-up line as the report sees it, without the checks of one read from a file."""
+    return Run(**{**record, "role": Role(**record["role"])})
 
 
 def landscape_run(problem: str, method: str, solved: list[bool]) -> Record:
@@ -94,6 +102,7 @@ def landscape_run(problem: str, method: str, solved: list[bool]) -> Record:
         row |= {f"{split}.all.loss": float(last.mean()), f"{split}.all.solved": float(np.mean(solved))}
     return {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": 0, "scale": "smoke", "track": "as-published",
+        "family": "baselines", "role": {"kind": "baseline"},
         "declaration": {"balancer": {"name": "equal"}, "aggregator": {"name": method}},
         "tasks": ["first", "second"], "metrics": {"all.loss": False, "all.solved": True}, "data_sha256": "0" * 64,
         "epochs": [row], "diagnostics": [], "skipped_steps": 0,

@@ -11,6 +11,8 @@ from gradsurgery.core.declaration import validate
 from gradsurgery.core.interfaces import ModelTransform
 from gradsurgery.experiment import build_learner, evidence_of, history
 
+ROLE = {"role": {"kind": "placebo", "of": "pcgrad"}, "family": "controls"}
+
 
 def parameters(learner):
     return torch.cat([p.detach().reshape(-1) for p in learner.network.parameters()])
@@ -83,15 +85,24 @@ def test_a_history_is_complete_and_free_of_clock_and_machine(declare, arrays):
         learner = build_learner(declaration, arrays, 0)
         learner.epoch()
         line = history(
-            learner, declaration, experiment="x-cagrad", seed=0, scale="smoke", track="controlled", data_sha256="ab"
+            learner,
+            declaration,
+            experiment="x-cagrad",
+            seed=0,
+            scale="smoke",
+            track="controlled",
+            **ROLE,
+            data_sha256="ab",
         )
         lines.append(json.dumps(line, sort_keys=True, allow_nan=False))
     assert lines[0] == lines[1]
     line = json.loads(lines[0])
     assert set(line) == {
-        "experiment", "problem", "seed", "scale", "track", "declaration", "tasks", "metrics", "data_sha256", "epochs",
-        "diagnostics", "skipped_steps", "trajectory", "observed", "layers", "test_rows", "diverged",
+        "experiment", "problem", "seed", "scale", "track", "role", "family", "declaration", "tasks", "metrics",
+        "data_sha256", "epochs", "diagnostics", "skipped_steps", "trajectory", "observed", "layers", "test_rows",
+        "diverged",
     }  # fmt: skip
+    assert {name: line[name] for name in ROLE} == ROLE
     assert line["tasks"] == ["left", "right"]
     assert line["declaration"] == json.loads(json.dumps(declaration))
     assert line["epochs"][0]["epoch"] == 1
@@ -128,7 +139,7 @@ def test_layer_scores_go_into_the_history_with_the_size_of_every_layer(declare, 
     learner = build_learner(declaration, arrays, 0)
     learner.epoch()
     line = history(
-        learner, declaration, experiment="x-cagrad", seed=0, scale="smoke", track="controlled", data_sha256="ab"
+        learner, declaration, experiment="x-cagrad", seed=0, scale="smoke", track="controlled", **ROLE, data_sha256="ab"
     )
     layers = line["layers"]
     assert sum(layers["sizes"]) == sum(p.numel() for p in learner.network.shared_parameters())

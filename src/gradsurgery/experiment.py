@@ -76,6 +76,8 @@ def history(
     seed: int,
     scale: str,
     track: str,
+    role: Mapping[str, str],
+    family: str,
     data_sha256: str | Mapping[str, str],
 ) -> dict[str, Any]:
     """The line that a finished run leaves in `reports/history`: see docs/architecture.md. Free of clock and machine.
@@ -90,6 +92,8 @@ def history(
         "seed": seed,
         "scale": scale,
         "track": track,
+        "role": dict(role),
+        "family": family,
         "declaration": dict(declaration),
         "tasks": list(learner.problem.tasks),
         "metrics": dict(learner.problem.metrics),

@@ -43,7 +43,8 @@ def test_the_mean_leaves_out_what_is_not_finite():
 
 def _line(learner, declare):
     return history(
-        learner, declare(), experiment="e", seed=0, scale="smoke", track="controlled", data_sha256="0"
+        learner, declare(), experiment="e", seed=0, scale="smoke", track="controlled", role={}, family="x",
+        data_sha256="0",
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from gradsurgery.core.discovery import build
 from gradsurgery.core.layers import shared_layers
-from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.history import Role, Run
 from gradsurgery.evidence.layer_conflict import (
     added_parameters,
     compare,
@@ -26,7 +26,8 @@ def made(share, losses, names=("a", "b", "c"), seed=0, steps=100, tasks=("left",
     counts = [round(share(x) * steps * pairs) for x in losses]
     row = [[steps * pairs if S == 0.0 else n for S in grid] for n in counts]
     return Run(
-        experiment="p-m", problem="p", seed=seed, scale="laptop", track="controlled", declaration={}, tasks=list(tasks),
+        experiment="p-m", problem="p", seed=seed, scale="laptop", track="controlled",
+        family="pcgrad", role=Role("study"), declaration={}, tasks=list(tasks),
         metrics={}, data_sha256="", skipped_steps=0, trajectory=None, diagnostics=[],
         epochs=[{f"train.{t}.loss": x + d for t, d in zip(tasks, (-0.1, 0.1, 0.0), strict=False)} for x in losses],
         layers={

@@ -12,13 +12,13 @@ from gradsurgery.evidence.noise import auc_noise, classes_of, mean_noise, metric
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.evidence.statistics import test_noise as accuracy_noise
 from gradsurgery.report.tables import problem_table
-from tests.histories import data_run
+from tests.histories import as_run, data_run
 
 AREAS = {"income.auc": (0.94, True), "never_married.auc": (0.99, True)}
 
 
 def run(metrics: dict[str, tuple[float, bool]] = AREAS, module: str = "census", rows: object = 49_881) -> Run:
-    made = Run(**data_run("p", "sum", 0, 0.0, metrics))
+    made = as_run(data_run("p", "sum", 0, 0.0, metrics))
     return dataclasses.replace(made, declaration={**made.declaration, "module": module}, test_rows=rows)
 
 
@@ -75,7 +75,7 @@ def test_what_is_not_known_is_said() -> None:
 def test_the_controlled_table_holds_it_and_reference_lines_come_last() -> None:
     groups = {}
     for method, track in (("sum", "controlled"), ("a-long", "reference"), ("pcgrad", "controlled")):
-        made = [Run(**data_run("p", method, seed, 0.0, AREAS)) for seed in range(3)]
+        made = [as_run(data_run("p", method, seed, 0.0, AREAS)) for seed in range(3)]
         groups[f"p-{method}"] = [
             dataclasses.replace(r, track=track, declaration={**r.declaration, "module": "census"}, test_rows=49_881)
             for r in made

@@ -62,6 +62,7 @@ def params():
     document["scale"] = "smoke"
     table = document["experiments"]
     document["experiments"] = {p: {key: table[p][key] for key in keys} for p, keys in EXPERIMENTS.items()}
+    document["methods"] = {k: document["methods"][k] for k in {key for keys in EXPERIMENTS.values() for key in keys}}
     document["sequels"] = {}
     document["studies"] = {
         "search": {

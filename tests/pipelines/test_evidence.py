@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from gradsurgery.evidence.roles import Role
 from pipelines._params import Experiment
 from pipelines.train import evidence_for
 
@@ -11,12 +12,13 @@ SOURCE = "multi_mnist-sum-search"
 
 
 def _sequel(**entries):
-    return Experiment("multi_mnist-recon-sum", "multi_mnist", "", "controlled", (0,), entries)
+    return Experiment("multi_mnist-recon-sum", "multi_mnist", "", "controlled", (0,), entries, "recon", Role("study"))
 
 
 def _line(seed, layers):
     return {
         "experiment": SOURCE, "problem": "multi_mnist", "seed": seed, "scale": "smoke", "track": "controlled",
+        "family": "baselines", "role": {"kind": "baseline"},
         "declaration": {}, "tasks": ["left"], "metrics": {"left.accuracy": True}, "data_sha256": "0" * 64,
         "epochs": [{"epoch": 1, "val.left.accuracy": 0.5, "test.left.accuracy": 0.5}], "diagnostics": [],
         "skipped_steps": 0, "trajectory": None, "layers": layers,

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import pipelines.train
+from gradsurgery.evidence.roles import Role
 from pipelines._params import CHECKED, Experiment, load, read, sha256_of
 from pipelines._studies import read_studies
 
@@ -39,6 +40,7 @@ def _sequel(**entries):
     def change(document):
         line = {**document["experiments"]["multi_mnist"]["sum"], **entries}
         document["sequels"] = {"multi_mnist": {"recon-sum": line}}
+        document["methods"]["recon-sum"] = {"family": "recon", "role": "study"}
 
     return change
 
@@ -89,6 +91,33 @@ BAD = {
     "unknown problem": (
         _put(*PCGRAD_LINE, "problem", "mnist"),
         "`experiments.multi_mnist.pcgrad.problem`",
+    ),
+    "line of no method": (_put("methods", "pcgrad", ...), "pcgrad` must be one of mean, sum,"),
+    "family of no folder": (
+        _put("methods", "pcgrad", "family", "../x"),
+        "`methods.pcgrad.family` must have names of up",
+    ),
+    "no role": (_put("methods", "pcgrad", "role", ...), "`methods.pcgrad` must hold `role`"),
+    "unknown role": (_put("methods", "pcgrad", "role", "studdy"), "must be one of study, baseline, control,"),
+    "role without a line": (
+        _put("methods", "pcgrad", "role", {"kind": "control"}),
+        "`methods.pcgrad.role.of` must name a line for kind control, found None.",
+    ),
+    "role of an unknown line": (
+        _put("methods", "pcgrad", "role", {"kind": "control", "of": "smu"}),
+        "`methods.pcgrad.role.of` must name another line of cagrad_toy, found 'smu'",
+    ),
+    "role of itself": (
+        _put("methods", "pcgrad", "role", {"kind": "control", "of": "pcgrad"}),
+        "`methods.pcgrad.role.of` must name another line of cagrad_toy, found 'pcgrad'",
+    ),
+    "a base too many": (
+        _put("methods", "pcgrad", "role", {"kind": "control", "of": "sum", "base": "sum"}),
+        "`methods.pcgrad.role.base` is no field of kind control; its fields are: kind, of.",
+    ),
+    "equal compute without a base": (
+        _put("methods", "pcgrad", "role", {"kind": "equal_compute", "of": "sum"}),
+        "`methods.pcgrad.role.base` must name a line for kind equal_compute, found None.",
     ),
     "wrong problem": (
         _put(*PCGRAD_LINE, "problem", "cagrad_toy"),
@@ -225,6 +254,7 @@ BAD = {
     "a name twice": (
         lambda d: (
             d["problems"].update({"multi_mnist-sum": d["problems"]["multi_mnist"]}),
+            d["methods"].update({"sum-sum": {"family": "baselines", "role": "baseline"}}),
             d["experiments"]["multi_mnist"].update({"sum-sum": d["experiments"]["multi_mnist"]["sum"]}),
             d["experiments"].update(
                 {"multi_mnist-sum": {"sum": {**d["experiments"]["multi_mnist"]["sum"], "problem": "multi_mnist-sum"}}}
@@ -409,7 +439,7 @@ def _exits(**front):
         "balancer": {"name": "equal"},
         "aggregator": {"name": "sum"},
     }
-    line = Experiment("exits-sum", "exits", "train@sum", "controlled", (0,), declaration)
+    line = Experiment("exits-sum", "exits", "train@sum", "controlled", (0,), declaration, "baselines", Role("baseline"))
     return read_studies(
         {"fronts": {"exits": {"line": "sum", "seeds": [0], **front}}}, "laptop", {"exits-sum": line}, {}
     )

@@ -57,8 +57,10 @@ def _small(problem, *keys, sequels=(), **studies):
     lines = {key: DOCUMENT["experiments"][problem][key] for key in keys}
     block = {**DOCUMENT["problems"][problem], "sha256": _first(DOCUMENT["problems"][problem]["sha256"])}
     sets = {block["prepare"][side] for side in ("left", "right") if side in block["prepare"]}
+    methods = {key: {"family": DOCUMENT["methods"][key]["family"], "role": "study"} for key in (*keys, *sequels)}
     return {
         "scale": "laptop",
+        "methods": methods,
         "datasets": {n: {**d, "arrays": _first(d["arrays"])} for n, d in DOCUMENT["datasets"].items() if n in sets},
         "problems": {problem: block},
         "experiments": {problem: lines},
@@ -116,9 +118,10 @@ def _documents():
         "bands": {"loss": 0.05, "solved": 0.0},
         "exceptions": {"pcgrad_toy": {"loss": {"band": 60.0, "reason": "chaotic"}}},
     }
-    for section in ("scale", "protocols", "regression"):
+    document["methods"]["sum"] = {"family": "controls", "role": {"kind": "study"}}
+    for section in ("scale", "methods", "protocols", "regression"):
         yield document, _under(document, section)
-    yield document, [(section,) for section in ("datasets", "problems", "experiments", "sequels")]
+    yield document, [(section,) for section in ("datasets", "problems", "methods", "experiments", "sequels")]
     search = {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
     two, three = (
         {"line": "sum", "shares": [0.1, 0.5], "seeds": [0]},

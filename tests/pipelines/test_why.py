@@ -15,6 +15,7 @@ from pipelines.why import main
 ROOT = Path(__file__).parents[2]
 RUN = {
     "experiment": "cagrad_toy-mean", "problem": "cagrad_toy", "seed": 0, "scale": "laptop", "track": "as-published",
+    "family": "baselines", "role": {"kind": "baseline"},
     "data_sha256": "d" * 64, "declaration": {}, "tasks": ["all"], "metrics": {"all.loss": False}, "diagnostics": [],
     "epochs": [{"epoch": 1, "val.all.loss": 1.0, "test.all.loss": 1.0}], "skipped_steps": 0, "trajectory": None,
 }  # fmt: skip

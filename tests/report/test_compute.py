@@ -11,7 +11,7 @@ from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.compute import begins_alike, long_run, paid
 from gradsurgery.report.papers.compute import section
 from gradsurgery.reporting.section import Evidence
-from tests.histories import image_run
+from tests.histories import as_run, image_run
 
 OWN, LONG = 2, 4
 
@@ -29,7 +29,7 @@ def runs(
             record["declaration"]["settings"]["epochs"] = LONG if long else OWN
             record["track"] = "reference" if long else "controlled"
             edit(record)
-            made.setdefault(method, []).append(Run(**record))
+            made.setdefault(method, []).append(as_run(record))
     return made
 
 

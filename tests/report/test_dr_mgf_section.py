@@ -43,6 +43,7 @@ def _history(problem, method, seed, shift, epochs, test_size=4000):
     }  # fmt: skip
     return {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "laptop", "track": "controlled",
+        "family": "baselines", "role": {"kind": "baseline"},
         "declaration": {
             "balancer": {"name": "equal"}, "rule": {"name": rule},
             "settings": {"train_size": 100, "test_size": test_size},

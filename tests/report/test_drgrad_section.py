@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.history import Role, Run
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.ledger.reading import read
 from gradsurgery.report.papers.drgrad import section
@@ -41,6 +41,7 @@ def run(problem, method, seed, metrics, shift=0.0, noise=1e-5, rule="joint", mu=
     balancer = {"name": "single_task", "task": 0} if method.startswith("single_task") else {"name": "equal"}
     return Run(
         experiment=f"{problem}-{method}", problem=problem, seed=seed, scale="laptop", track="controlled",
+        family="drgrad", role=Role("study"),
         declaration={"module": "census" if problem == "census" else "synthetic", "rule": {"name": rule},
                      "balancer": balancer, "settings": {"batch_size": 512}},
         tasks=[m.split(".")[0] for m in metrics], metrics=dict.fromkeys(metrics, True), data_sha256="0" * 64,

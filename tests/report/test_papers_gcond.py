@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.history import Role, Run
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.papers.gcond import section
 from gradsurgery.reporting.section import Evidence
@@ -25,6 +25,7 @@ def _run(problem, method, seed, metrics, values, resolutions=None, cosine=0.5):
     tasks = [name.split(".")[0] for name in metrics]
     return Run(
         f"{problem}-{method}", problem, seed, "laptop", "controlled" if method == "sum" else "as-published",
+        "gcond", Role("study"),
         {"settings": {"train_size": 4096, "batch_size": 16, "test_size": 2000}, "balancer": balancer,
          "rule": {"name": "joint", "micro_batches": 4}},
         tasks, metrics, "", [row], diagnostics, 0, None,

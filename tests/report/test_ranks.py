@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report import ranks
 from gradsurgery.report.papers.ranks import section
 from gradsurgery.reporting.section import Evidence
 from gradsurgery.reporting.style import svg
-from tests.histories import data_run
+from tests.histories import as_run, data_run
 
 METRICS = {f"t{k}.accuracy": (0.5, True) for k in range(4)}
 PROBLEMS = ("one", "two", "three")
@@ -33,7 +32,7 @@ def made(
                 edit(record)
             if all(record.get("kept", True) for record in records):
                 groups[f"{problem}-{method}"] = [
-                    Run(**{k: v for k, v in record.items() if k != "kept"}) for record in records
+                    as_run({k: v for k, v in record.items() if k != "kept"}) for record in records
                 ]
     return Evidence(groups, evaluate(groups, {}), {})
 

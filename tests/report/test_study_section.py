@@ -39,6 +39,7 @@ def record(
     settings = {"lr": 0.001 * (1 + trial), "weight_decay": 1e-4 * trial, "epochs": 1, "network": {"name": "lenet"}}
     return {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "smoke", "track": "controlled",
+        "family": "baselines", "role": {"kind": "baseline"},
         "declaration": {"balancer": own, "aggregator": {"name": method.split("-")[0]}, "settings": settings},
         "tasks": names, "metrics": {f"{name}.accuracy": True for name in names}, "data_sha256": "0" * 64,
         "epochs": [] if failed else [row], "diagnostics": [], "skipped_steps": 0, "trajectory": None, "layers": None,

@@ -25,6 +25,7 @@ def _run(method, seed, level, problem="cifar100_superclass", test_size=500):
     settings |= {"test_size": test_size, "batch_size": 8, "epochs": 1}
     record = {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "laptop", "track": "controlled",
+        "family": "baselines", "role": {"kind": "baseline"},
         "declaration": {"settings": settings, "balancer": {"name": "equal"}}, "tasks": TASKS, "metrics": METRICS,
         "data_sha256": "0", "epochs": [epoch], "diagnostics": [{"step": 0, "conflict_share": 0.25}], "skipped_steps": 0,
         "trajectory": None, "layers": None,

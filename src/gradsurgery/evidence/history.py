@@ -13,15 +13,19 @@ from gradsurgery.evidence.history_parts import (
     check_rows,
     check_trajectory,
 )
+from gradsurgery.evidence.roles import Role, read_role
 from gradsurgery.evidence.strict import loads
 
 _TYPES: dict[str, tuple[type, ...]] = {
-    "experiment": (str,), "problem": (str,), "seed": (int,), "scale": (str,), "track": (str,), "declaration": (dict,),
-    "tasks": (list,), "metrics": (dict,), "data_sha256": (str, dict), "epochs": (list,), "diagnostics": (list,),
-    "skipped_steps": (int,), "trajectory": (dict, type(None)),
+    "experiment": (str,), "problem": (str,), "seed": (int,), "scale": (str,), "track": (str,), "family": (str,),
+    "role": (dict,), "declaration": (dict,), "tasks": (list,), "metrics": (dict,), "data_sha256": (str, dict),
+    "epochs": (list,), "diagnostics": (list,), "skipped_steps": (int,), "trajectory": (dict, type(None)),
 }  # fmt: skip
 
-_SHARED = ("experiment", "problem", "scale", "track", "declaration", "tasks", "metrics", "data_sha256", "test_rows")
+_SHARED = (
+    "experiment", "problem", "scale", "track", "family", "role", "declaration", "tasks", "metrics", "data_sha256",
+    "test_rows",
+)  # fmt: skip
 
 # Fields that only later histories hold, with what stands for them where they are missing.
 _LATER: dict[str, tuple[tuple[type, ...], Any]] = {
@@ -35,6 +39,8 @@ class Run:
     """One finished seed of one experiment.
 
     Attributes:
+        family: the paper or the group whose line it is.
+        role: what the line is there for.
         layers: per-layer conflict counts: names, thresholds, scores per epoch, whole; None unless asked for.
         test_rows: examples behind every test metric, or by task where each task has examples of its own.
         observed: cosine, magnitude similarity and curvature of every shared layer at every diagnosed step; None unless
@@ -47,6 +53,8 @@ class Run:
     seed: int
     scale: str
     track: str
+    family: str
+    role: Role
     declaration: Mapping[str, Any]
     tasks: list[str]
     metrics: Mapping[str, bool]
@@ -149,7 +157,8 @@ def _run(line: str) -> Run:
     for field, check in (("trajectory", check_trajectory), ("layers", check_layers), ("observed", check_observed)):
         if record[field] is not None:
             check(record[field])
-    return Run(**{field: record[field] for field in (*_TYPES, *_LATER)})
+    known = {field: record[field] for field in (*_TYPES, *_LATER)}
+    return Run(**{**known, "role": read_role("role", record["role"])})
 
 
 def _check_end(epochs: list[Any], diverged: int | None) -> None:
