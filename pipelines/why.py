@@ -8,9 +8,9 @@ NAME is one of
 Nothing is trained, fetched or written. What a fresh clone does not have (MLflow's store, runs/) is said to be missing.
 
 Examples:
-    gradsurgery-why sam_gs/toy1-all-solved
-    gradsurgery-why cagrad_toy-cagrad-c0_5
-    gradsurgery-why multi_fashion_mnist-sum/left.accuracy
+    python -m pipelines.why sam_gs/toy1-all-solved
+    python -m pipelines.why cagrad_toy-cagrad-c0_5
+    python -m pipelines.why multi_fashion_mnist-sum/left.accuracy
 """
 
 import argparse
@@ -144,7 +144,7 @@ def _published(record: Record) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or 2 with one sentence for a name that nothing here has."""
     parser = argparse.ArgumentParser(
-        prog="gradsurgery-why", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m pipelines.why", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("name", metavar="NAME", help="a record, an experiment or <experiment>/<metric>")
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout to look in (default: here)")

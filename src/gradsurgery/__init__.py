@@ -7,6 +7,7 @@ from gradsurgery.core.interfaces import Method
 from gradsurgery.core.surgery import GradientSurgery
 
 __all__ = ["GradientSurgery", "available", "build"]
+__version__ = "0.1.0"  # the only place: pyproject.toml reads it
 
 
 def build(name: str, **fields: Any) -> Method:

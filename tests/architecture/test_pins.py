@@ -15,10 +15,11 @@ ROOT = Path(__file__).parents[2]
 LINES = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
 PINS = {canonicalize_name(line.split("==")[0]): line.split("==")[1] for line in LINES}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-DECLARED = [
-    *PROJECT["dependencies"],
-    *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
-]
+EXTRAS = {
+    extra: [line for line in lines if not line.startswith("gradsurgery[")]  # an extra may take another one along
+    for extra, lines in PROJECT["optional-dependencies"].items()
+}
+DECLARED = [*PROJECT["dependencies"], *(line for lines in EXTRAS.values() for line in lines)]
 
 
 @pytest.mark.parametrize("line", DECLARED)
@@ -36,14 +37,14 @@ def test_a_pin_is_public_exact_and_without_address(line):
 
 def test_every_lower_bound_has_its_reason():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    block = text[text.index("dependencies = [") : text.index("[project.optional-dependencies]")]
+    block = text[text.index("dependencies = [") : text.index("[tool.")]
     for line in block.splitlines():
-        if line.strip().startswith('"'):
+        if re.match(r'\s*"[^"]*>=', line):
             assert re.search(r"#\s*\d", line), f"no reason beside the bound: {line.strip()}"
 
 
 def test_this_environment_is_the_pinned_one():
-    for line in PROJECT["dependencies"]:
+    for line in (*PROJECT["dependencies"], *EXTRAS["repro"], *EXTRAS["report"]):
         name = canonicalize_name(Requirement(line).name)
         assert version(name).split("+")[0] == PINS[name]
 
@@ -54,8 +55,8 @@ def test_conda_users_get_the_same():
     assert PROJECT["requires-python"] == f">={python.removeprefix('python=')}"
     pip = next(each["pip"] for each in environment["dependencies"] if isinstance(each, dict))
     assert pip[0] == "-c constraints.txt"
-    assert set(re.findall(r"\w+", pip[1].removeprefix("-e ."))) == {"dev", "peers"}
-    assert ".[dev,peers]" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert set(re.findall(r"\w+", pip[1].removeprefix("-e ."))) == {"dev", "peers", "repro"}
+    assert ".[dev,repro,peers]" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 # put together here, as this file is searched too

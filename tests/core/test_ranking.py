@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from gradsurgery.core.ranking import roc_auc, roc_auc_thresholds
+from gradsurgery.core.ranking import average_ranks, roc_auc, roc_auc_thresholds
 
 
 @pytest.mark.parametrize("decimals", [1, 9])  # with one decimal most scores are tied
@@ -13,6 +14,14 @@ def test_the_exact_area_is_scikit_learns(decimals):
     labels = rng.integers(0, 2, 500)
     scores = (rng.standard_normal(500) + labels).round(decimals)
     assert roc_auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 9])
+def test_ranks_are_scipys_to_the_bit(decimals):
+    values = np.random.default_rng(2).standard_normal(300).round(decimals)
+    np.testing.assert_array_equal(average_ranks(values), rankdata(values))
+    values[7] = np.nan
+    assert np.isnan(average_ranks(values)).all()
 
 
 def test_ties_count_one_half():

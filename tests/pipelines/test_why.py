@@ -1,4 +1,4 @@
-"""`gradsurgery-why`: from a number to what it came from, in a made-up checkout; a wrong name costs one sentence."""
+"""`python -m pipelines.why`: from a number to what it came from, in a made-up checkout; a wrong name costs little."""
 
 import hashlib
 import json
@@ -205,7 +205,7 @@ def test_help_teaches_the_three_kinds_of_names(capsys: pytest.CaptureFixture[str
     assert end.value.code == 0
     said = capsys.readouterr().out
     assert "a record of the ledger" in said
-    assert "gradsurgery-why multi_fashion_mnist-sum/left.accuracy" in said
+    assert "python -m pipelines.why multi_fashion_mnist-sum/left.accuracy" in said
 
 
 @pytest.mark.slow

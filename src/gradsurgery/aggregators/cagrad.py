@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
+from gradsurgery.core.extras import need
 from gradsurgery.core.interfaces import State, Weighting
 from gradsurgery.core.simplex import lopsided, minimise
 
@@ -128,6 +129,7 @@ class CAGrad(Weighting):
 
     def _official(self, G: Float64[np.ndarray, "K K"], unit: float) -> tuple[Float64[np.ndarray, " K"], float]:
         """What the official image code computes: the same dual, its constants, its solvers, G not normalised."""
+        need("repro", "scipy")
         from scipy.optimize import minimize, minimize_scalar  # only this option needs scipy
 
         K = len(G)

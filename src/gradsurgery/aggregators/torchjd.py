@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradsurgery.core.extras import need
 from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
 from gradsurgery.core.jacobian import combine, gram
 from gradsurgery.core.memory import PerTask
@@ -142,10 +143,8 @@ def as_torchjd(method: Method, seed: int = 0) -> Any:
 
 
 def _package() -> Any:
-    try:
-        return importlib.import_module("torchjd.aggregation")
-    except ModuleNotFoundError as error:
-        raise ImportError(f"`torchjd` must be installed, found {error}: pip install 'gradsurgery[peers]'.") from None
+    need("peers", "torchjd")
+    return importlib.import_module("torchjd.aggregation")
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,7 +8,8 @@ task-averaged one with the opposite sign.
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.stats import rankdata
+
+from gradsurgery.core.ranking import average_ranks
 
 
 def relative_change(
@@ -66,5 +67,5 @@ def mean_ranks(rows: Mapping[str, Mapping[str, float]], metrics: Mapping[str, bo
         row, column = odd[0]
         name, metric = names[row], list(metrics)[column]
         raise ValueError(f"`rows` must be finite to be ranked, found {metric} = {rows[name][metric]} in {name}.")
-    ranks = rankdata(table, axis=0).mean(axis=1)
+    ranks = np.stack([average_ranks(column) for column in table.T], axis=1).mean(axis=1)
     return {name: float(rank) for name, rank in zip(names, ranks, strict=True)}

@@ -1,12 +1,19 @@
-"""How well scores rank the positives of a binary task above its negatives: the area under the ROC curve, two ways."""
+"""Ranks, and how well scores rank positives above negatives: the area under the ROC curve, two ways."""
 
 import math
 
 import numpy as np
-from jaxtyping import Integer, Real
-from scipy.stats import rankdata
+from jaxtyping import Float64, Integer, Real
 
 _EPSILON = 1e-6  # keeps the rates of the thresholded form finite when a class is empty
+
+
+def average_ranks(values: Real[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Rank of every value, from 1 for the smallest; equal ones share the mean of their ranks. All NaN where one is."""
+    if np.isnan(values).any():
+        return np.full(len(values), np.nan)
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (counts.cumsum() - (counts - 1) / 2)[place]
 
 
 def roc_auc(labels: Integer[np.ndarray, " n"], scores: Real[np.ndarray, " n"]) -> float:
@@ -21,7 +28,7 @@ def roc_auc(labels: Integer[np.ndarray, " n"], scores: Real[np.ndarray, " n"]) -
     ones, zeros = int(positive.sum()), int((labels == 0).sum())
     if not ones or not zeros or ones + zeros != len(labels):
         raise ValueError(f"`labels` must be 0 or 1 and hold both, found {sorted(set(labels.tolist()))[:5]}.")
-    ranks = rankdata(scores.astype(np.float64))
+    ranks = average_ranks(scores.astype(np.float64))
     return float((ranks[positive].sum() - ones * (ones + 1) / 2) / ones / zeros)
 
 

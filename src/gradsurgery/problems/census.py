@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import make
+from gradsurgery.core.extras import need
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import permutation
 from gradsurgery.core.settings import check, check_rows, check_seed, network_of
@@ -194,6 +195,7 @@ _Table = tuple[Int64[np.ndarray, "N 7"], dict[str, _Column], UInt8[np.ndarray, "
 
 def _read(file: UInt8[np.ndarray, " bytes"]) -> _Table:
     """Numbers, categories as text, and labels of one file: no header, and a blank after every comma."""
+    need("repro", "pandas")
     import pandas as pd  # here: training reads arrays, and need not wait for it
 
     kinds = {column: "int64" if column in CONTINUOUS else "category" for column in COLUMNS}

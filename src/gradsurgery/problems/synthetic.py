@@ -8,10 +8,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, Real
-from scipy.special import ndtri
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import make
+from gradsurgery.core.extras import need
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.settings import check, check_rows, check_seed, network_of
 from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
@@ -243,4 +243,7 @@ def _integers(words: np.random.Philox, n: int, high: int) -> Int64[np.ndarray, "
 
 
 def _normal(words: np.random.Philox, n: int) -> Float[np.ndarray, " n"]:
+    need("repro", "scipy")
+    from scipy.special import ndtri  # here: only `prepare` needs it
+
     return ndtri(_uniform(words, n))

@@ -9,13 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy import sparse
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import find
+from gradsurgery.core.extras import need
 from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
 from gradsurgery.core.seeding import Generators
 
@@ -60,6 +57,7 @@ class Floor(TrainingRule):
         if not isinstance(network, recommender):
             raise ValueError(f"rule `floor` must be given the network `recommender`, found {type(network).__name__}.")
         told: Any = network
+        need("repro", "scipy", "sklearn")
         return _Fitted(told.num_continuous, told.cardinalities)
 
     def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
@@ -80,6 +78,8 @@ class Floor(TrainingRule):
 
     def _fit(self, learner: Any, batches: Iterator[Any], generator: np.random.Generator) -> Metrics:
         """Puts a fitted model for each task into the network; their mean training losses."""
+        from sklearn.metrics import log_loss  # here, as below: an extra, which `attach` asks for
+
         network, losses, started = learner.network, {}, time.perf_counter()
         inputs, labels = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
         X = network.features(inputs, self.model)
@@ -91,7 +91,10 @@ class Floor(TrainingRule):
         learner.step_times.append(time.perf_counter() - started)
         return losses
 
-    def _model(self, network: Any, seed: int) -> LogisticRegression | HistGradientBoostingClassifier:
+    def _model(self, network: Any, seed: int) -> Any:
+        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.linear_model import LogisticRegression
+
         if self.model == "logistic":
             return LogisticRegression(C=self.C, max_iter=self.iterations)
         is_category = [False] * network.num_continuous + [True] * len(network.cardinalities)
@@ -121,6 +124,8 @@ class _Fitted(Network):
 
     def features(self, inputs: Float[np.ndarray, "batch features"], kind: str) -> Any:
         """What a model of this kind reads."""
+        from scipy import sparse
+
         if kind == "trees":
             return inputs
         numbers, categories = inputs[:, : self.num_continuous], inputs[:, self.num_continuous :]
