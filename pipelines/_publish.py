@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from gradsurgery.reporting.readme import with_block_of
+from gradsurgery.report.readme import with_block_of
 from pipelines._regression import means
 from pipelines.evaluate import write
 

@@ -1,4 +1,4 @@
-"""Stage `report`: histories, costs, metrics.json and published records -> tables, figures, plots, page, README block.
+"""Stage `report`: histories, costs, metrics.json and published records -> tables, figures, plots, site, README block.
 
 Needs no data and trains nothing. Everything is made in memory first; files are replaced only when all of it succeeded.
 Example: python -m pipelines.report
@@ -21,15 +21,22 @@ from gradsurgery.evidence.scores import DEFAULT_RULE, evaluate
 from gradsurgery.evidence.study import Trial, check, parse
 from gradsurgery.ledger.reading import read
 from gradsurgery.ledger.records import Paper, check_provenance
-from gradsurgery.reporting.assembly import Sources, assemble
-from gradsurgery.reporting.readme import with_block
+from gradsurgery.report.readme import with_block
+from gradsurgery.report.site import assemble
+from gradsurgery.report.sources import Sources
 from pipelines._files import named, read_json, read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
 from pipelines._workspace import SKIPPED
 from pipelines.evaluate import document as as_document
 from pipelines.evaluate import read_histories
 
-OWNED = ("tables", "figures", "plots")  # folders under reports/ that hold nothing but what this stage writes
+OWNED = (
+    "tables",
+    "figures",
+    "plots",
+    "papers",
+    "problems",
+)  # under reports/: nothing there but what this stage writes
 MOST = 8  # processes that draw: more of them wait for figures to be made
 
 
@@ -169,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"report: {error}", file=sys.stderr)
         return 2
-    print(f"report: {len(report.files)} files -> reports/index.html, reports/tables, reports/figures, reports/plots")
+    print(f"report: {len(report.files)} files -> reports/index.html and the pages, tables, figures and plots behind it")
     return 0
 
 

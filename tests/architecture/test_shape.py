@@ -27,7 +27,6 @@ OVER = {
     "src/gradsurgery/problems/landscape.py": 260,
     "src/gradsurgery/problems/reconstruction.py": 250,
     "src/gradsurgery/problems/synthetic.py": 250,
-    "src/gradsurgery/reporting/assembly.py": 250,
     "src/gradsurgery/report/tables.py": 225,
     "src/gradsurgery/evidence/scores.py": 250,
     "src/gradsurgery/report/controls.py": 300,

@@ -231,7 +231,7 @@ def test_the_observatory_is_silent_where_nothing_was_recorded(see: See, made_up:
     assert svg(observed_figures.over_layers(again)) == out.finish()["figures/p-layers.svg"]
 
 
-def test_the_page_shows_the_layers(checkout: Path) -> None:
+def test_the_pages_show_the_layers(checkout: Path) -> None:
     for name in ("sum", "pcgrad"):
         path = checkout / f"reports/history/multi_fashion_mnist-{name}.jsonl"
         records = [json.loads(line) for line in path.read_text().splitlines()]
@@ -242,8 +242,9 @@ def test_the_page_shows_the_layers(checkout: Path) -> None:
     (checkout / "README.md").write_text((REPOSITORY / "README.md").read_text())
     assert evaluate.main(["--root", str(checkout)]) == 0
     assert report.main(["--root", str(checkout)]) == 0
-    text = (checkout / "reports/index.html").read_text()
+    text = (checkout / "reports/problems/multi_fashion_mnist.html").read_text()
     for part in ("multi-fashion-mnist-layers", "multi-fashion-mnist-layers-nulls", "multi-fashion-mnist-curvature"):
         assert text.count(f'<figure id="{part}">') == 1
+    text = (checkout / "reports/conflict.html").read_text()
     assert "Curvature minus the sum" in text
     assert "PCGrad&#39;s three-part condition (stated for two tasks; 1 problem" in text

@@ -65,6 +65,6 @@ def test_train_evaluate_and_report_end_well_and_say_who_diverged(folder, capsys)
     assert "diverged" not in metrics["multi_mnist-sum"]
     assert metrics["multi_mnist-sum"]["left.accuracy"]["n"] == 2
     assert report.main([]) == 0
-    page = (folder / "reports/index.html").read_text()
+    page = (folder / "reports/problems/multi_mnist.html").read_text()
     assert "PCGrad diverged (seed 0, epoch 1; seed 1, epoch 1)" in page
     assert "landscape of CAGrad" in (folder / "reports/tables/diverged.csv").read_text()

@@ -272,7 +272,7 @@ def test_a_data_set_that_cannot_be_had_costs_its_own_problems_until_it_comes(bar
     assert histories == before, "what was not rerun keeps its committed history, what was comes out the same"
     page = (work / "reports/index.html").read_text()
     assert "Committed, not rerun on this machine, as their data could not be had: MultiMNIST." in page
-    assert 'MultiMNIST <span class="soft">(committed, not rerun on this machine)</span></h3>' in page
+    assert 'MultiMNIST</a> <span class="soft">(committed, not rerun on this machine)</span>' in page
     assert "not rerun on this machine" not in (bare.root / "reports/index.html").read_text()
     bare.environment["GRADSURGERY_MIRROR"] = done.environment["GRADSURGERY_MIRROR"]
     told = bare.python("-m", "pipelines.repro", "--jobs", "2").stdout

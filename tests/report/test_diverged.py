@@ -9,8 +9,9 @@ import pytest
 
 from gradsurgery.evidence import diverged
 from gradsurgery.evidence.scores import evaluate
-from gradsurgery.reporting.assembly import Sources, assemble, sections
-from gradsurgery.reporting.readme import END, START
+from gradsurgery.report.readme import END, START
+from gradsurgery.report.site import assemble, sections
+from gradsurgery.report.sources import Sources
 from gradsurgery.reporting.section import Evidence
 from pipelines import evaluate as stage
 from pipelines import report
@@ -111,8 +112,9 @@ def test_the_page_says_who_diverged_and_when(checkout: Path, capsys: pytest.Capt
     assert report.main(["--root", str(checkout)]) == 0
     assert "Traceback" not in capsys.readouterr().err
     reports = checkout / "reports"
-    page = (reports / "index.html").read_text()
-    assert page.count('id="diverged"') == 1
+    assert 'href="protocol.html#diverged">1 experiments diverged' in (reports / "index.html").read_text()
+    assert (reports / "protocol.html").read_text().count('id="diverged"') == 1
+    page = (reports / f"problems/{PROBLEM}.html").read_text()
     assert "1: 2" in (reports / "tables/diverged.csv").read_text()
     row = next(line for line in (reports / f"tables/{PROBLEM}.csv").read_text().splitlines() if "CAGrad" in line)
     assert "no: diverged (seed 1, epoch 2)" in row

@@ -1,14 +1,14 @@
-"""The stage `report` on made-up histories: one self-contained page, the same bytes twice, clear refusals."""
+"""The stage `report` on made-up histories: a site whose links hold, the same bytes twice, clear refusals."""
 
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from gradsurgery.reporting.readme import END, START
+from gradsurgery.report.readme import END, START
 from pipelines import evaluate, report
+from tests.report.test_links import wrong_links
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -23,34 +23,16 @@ def judged(checkout: Path) -> Path:
 
 
 def outputs(root: Path) -> dict[str, bytes]:
-    names = ("README.md", "reports/index.html", "reports/tables/*", "reports/figures/*", "reports/plots/*")
+    names = ("README.md", "reports/*.html", "reports/site.*", "reports/*/*.html", "reports/*/*.svg", "reports/*/*.md")
     return {str(p.relative_to(root)): p.read_bytes() for name in names for p in root.glob(name)}
 
 
-class Page(HTMLParser):
-    """Collects what a browser would resolve: ids, local links and outside references."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.outside: list[str] = []
-        self.sources: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        for name, value in attrs:
-            if name == "id":
-                self.ids.append(value or "")
-            if name in ("href", "xlink:href") and (value or "").startswith("#"):
-                self.links.append((value or "")[1:])
-            elif name == "href" and (value or "").split("/")[0] in ("history", "costs"):
-                self.sources.append(value or "")
-            elif name in ("src", "href", "xlink:href", "data", "poster"):
-                self.outside.append(value or "")
+def text_of(root: Path) -> str:
+    """All pages, one after the other."""
+    return "".join(p.read_text() for p in sorted((root / "reports").rglob("*.html")))
 
 
-def test_report_is_whole_self_contained_and_repeats_to_the_byte(judged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_site_is_whole_and_repeats_to_the_byte(judged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
     assert report.main(["--root", str(judged)]) == 0
     first = outputs(judged)
@@ -58,39 +40,24 @@ def test_report_is_whole_self_contained_and_repeats_to_the_byte(judged: Path, mo
     assert report.main(["--root", str(judged)]) == 0
     assert outputs(judged) == first, "one process draws what several draw"
 
-    text = first["reports/index.html"].decode()
-    page = Page(text)
-    assert not page.outside, "the page must fetch nothing"
-    assert len(set(page.sources)) == 22, "histories and costs of all experiments are a click away"
-    assert all((judged / "reports" / source).is_file() for source in page.sources)
-    assert "@import" not in text
-    assert len(page.ids) == len(set(page.ids)), "ids are one namespace per page"
-    assert set(page.links) <= set(page.ids)
-    assert set(re.findall(r"url\(#([^)]*)\)", text)) <= set(page.ids), "every clip path of an inlined figure exists"
-    for section in (
-        "summary",
-        "pcgrad",
-        "cagrad",
-        "sam-gs",
-        "controlled",
-        "conflict",
-        "costs",
-        "data",
-        "deviations",
-        "environment",
-    ):
-        assert section.replace("-", "_") in page.ids
-    drawn = [name for name in first if name.endswith(".svg")]
+    pages = {name: text.decode() for name, text in first.items() if name.endswith(".html")}
+    assert {f"reports/problems/{name}.html" for name in ("cagrad_toy", "multi_fashion_mnist")} < set(pages)
+    assert {f"reports/papers/{name}.html" for name in ("pcgrad", "cagrad", "sam_gs", "recon")} < set(pages)
+    assert wrong_links(judged / "reports") == []
+    sources = set(re.findall(r'href="(?:\.\./)?((?:history|costs)/[^"]*)"', "".join(pages.values())))
+    assert len(sources) == 22, "histories and costs of all experiments are a click away"
+    drawn = {name.split("/")[-1] for name in first if name.endswith(".svg")}
     assert len(drawn) == 11
-    assert text.count("<figure") == len(drawn)
-    assert all(first[name].count(b"<path") > 8 for name in drawn), "no figure is empty"
+    assert drawn == set(re.findall(r'<img src="[./]*figures/([^"]*)"', "".join(pages.values())))
+    assert all(first[name].count(b"<path") > 8 for name in first if name.endswith(".svg")), "no figure is empty"
     assert b"<dc:date>" not in b"".join(first.values())
+    assert b"@import" not in first["reports/site.css"]
 
     readme = first["README.md"].decode()
     assert readme.startswith(f"before\n\n{START}\n\n| paper |")
     assert readme.endswith(f"{END}\n\nafter\n")
     assert "old" not in readme
-    assert str(judged) not in text, "no path of this machine"
+    assert str(judged) not in "".join(pages.values()), "no path of this machine"
 
 
 def test_problems_of_every_kind_of_metric_are_reported(others: Path) -> None:
@@ -98,8 +65,7 @@ def test_problems_of_every_kind_of_metric_are_reported(others: Path) -> None:
     assert evaluate.main(["--root", str(others)]) == 0
     assert report.main(["--root", str(others)]) == 0
     made = outputs(others)
-    page = Page(made["reports/index.html"].decode())
-    assert set(page.links) <= set(page.ids)
+    assert wrong_links(others / "reports") == []
 
     tables = {name: text.decode().splitlines() for name, text in made.items() if name.endswith(".md")}
     census = tables["reports/tables/census.md"]
@@ -122,8 +88,10 @@ def test_problems_that_were_not_rerun_are_marked_and_no_others(judged: Path) -> 
     marks.write_text('["cagrad_toy", "multi_fashion_mnist"]')
     assert report.main(["--root", str(judged)]) == 0
     page = (judged / "reports/index.html").read_text()
-    titles = re.findall(r">([^<>]+)(?:</a>)? <span class=\"soft\">\(committed, not rerun on this machine\)", page)
+    titles = re.findall(r">([^<>]+)</a> <span class=\"soft\">\(committed, not rerun on this machine\)", page)
     assert set(titles) == {"Multi-Fashion+MNIST", "landscape of CAGrad"}
+    own = (judged / "reports/problems/multi_fashion_mnist.html").read_text()
+    assert "(committed, not rerun on this machine)</span></h1>" in own
     said = re.search(r"Committed, not rerun on this machine, as their data could not be had: ([^<]*)\.</p>", page)
     assert said is not None
     assert set(said[1].split(", ")) == set(titles)
@@ -131,13 +99,14 @@ def test_problems_that_were_not_rerun_are_marked_and_no_others(judged: Path) -> 
     assert {line.split(" | ")[0] for line in marked} == {"| CAGrad"}
     marks.unlink()
     assert report.main(["--root", str(judged)]) == 0
-    assert words.encode() not in b"".join(outputs(judged).values())
+    assert words not in text_of(judged)
+    assert words not in (judged / "README.md").read_text()
 
 
-@pytest.fixture
-def stale(judged: Path) -> Path:
-    """A figure that an earlier report left for an experiment that is no more."""
-    path = judged / "reports/figures/gone.svg"
+@pytest.fixture(params=["figures/gone.svg", "problems/gone.html"])
+def stale(judged: Path, request: pytest.FixtureRequest) -> Path:
+    """A file that an earlier report left for an experiment that is no more."""
+    path = judged / "reports" / request.param
     path.parent.mkdir(parents=True)
     path.write_text("<svg/>")
     return path

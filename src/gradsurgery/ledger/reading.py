@@ -13,7 +13,7 @@ from gradsurgery.ledger.records import Answer, Paper, Record
 
 _OPTIONAL = {
     "origin": "paper", "spread": None, "spread_kind": None, "margin": None, "twin": None, "classes": None,
-    "doubtful": None, "unanswered": None, "answered_by": None,
+    "doubtful": None, "unanswered": None, "answered_by": None, "short": None,
 }  # fmt: skip
 
 
@@ -131,6 +131,7 @@ def _cells(source: Mapping[str, Any], entry: Mapping[str, Any], table: Table) ->
                 Record(
                     id=f"{table.id}/{row}/{name}", paper=source["key"], version=source["version"],
                     cell=f"{entry['cell']}, row {row}", statement=f"{row}: {metric} of {task} on {entry['data']}",
+                    short=None,
                     task=task, metric=metric, direction=directions[name], kind="level", value=value, spread=spread,
                     spread_kind=None if spread is None else entry["spread_kind"], margin=margin,
                     seeds=entry["seeds"], selection=entry["selection"], data=entry["data"], network=entry["network"],

@@ -35,6 +35,7 @@ class Record:
     Attributes:
         id: `<paper>/<claim>` or `<paper>/<table>/<row>/<metric>`.
         version: which text of the paper the number was read in.
+        short: the claim in a few words, for a cell of the overview; a headline has them.
         kind: how ours is held against it: an exact `count`, a bound, a `difference` of two methods, `no_difference`
             (the paper says that there is none in `direction`), or a `level`.
         direction: `higher` or `lower` is better (or is claimed, or denied), None where it makes no sense.
@@ -54,6 +55,7 @@ class Record:
     version: str
     cell: str
     statement: str
+    short: str | None
     task: str
     metric: str
     direction: str | None
@@ -89,6 +91,8 @@ class Record:
             raise ValueError(f"`value` of {self.id} must be a number, found null; only a difference may have none.")
         if (self.answered_by is None) == (self.unanswered is None):
             raise ValueError(f"`answered_by` or `unanswered` of {self.id} must be given, and not both.")
+        if self.headline and not self.short:
+            raise ValueError(f"`short` of {self.id} must be given, as it is a headline.")
         if (self.spread is None) != (self.spread_kind is None):
             raise ValueError(f"`spread` and `spread_kind` of {self.id} must be given together.")
 

@@ -1,11 +1,10 @@
-"""A drawing of matplotlib's in a third of its bytes, because every figure is part of the one page.
+"""A drawing of matplotlib's in a third of its bytes, because all figures lie in Git and a page shows many of them.
 
 Nothing that can be seen goes: coordinates keep two decimals of a point, which is below what a screen or a printer
 resolves; steps are relative; a style that many shapes share is a class; names that nothing refers to, groups without a
-meaning, rotations by nothing, metadata and white space go. On a page, drawings share their classes (`Drawings`).
+meaning, rotations by nothing, metadata and white space go.
 """
 
-import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -62,6 +61,8 @@ def _ungrouped(body: str) -> str:
     kept: list[bool] = []
 
     def bare(tag: re.Match[str]) -> str:
+        if tag[0].startswith("<g ") and tag[0].endswith("/>"):
+            return ""  # a shape that lies outside of its panel leaves an empty group behind
         if tag[0].startswith("<g") and tag[0][2] in "> ":
             kept.append(tag[0] != "<g>")
             return tag[0] if kept[-1] else ""
@@ -73,33 +74,16 @@ def _ungrouped(body: str) -> str:
 def _classed(body: str) -> str:
     rules: dict[str, str] = {}
     body = re.sub(r' style="([^"(]*)"', lambda style: f' class="{_name(style[1], rules)}"', body)
-    return body.replace(">", f'><style type="text/css">{sheet(rules)}</style>', 1)
+    return body.replace(">", f'><style type="text/css">{_sheet(rules)}</style>', 1)
 
 
-def sheet(rules: Mapping[str, str]) -> str:
-    """The style sheet of one drawing or of many: classes by what they say."""
+def _sheet(rules: Mapping[str, str]) -> str:
+    """The style sheet of a drawing: classes by what they say."""
     return _COMMON + "".join(f".{name}{{{rule}}}" for rule, name in rules.items())
 
 
 def _name(rule: str, rules: dict[str, str]) -> str:
     return rules.setdefault(rule, f"_{_letters(len(rules))}")
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawings:
-    """Drawings on one page, where ids and classes are one namespace; `rules` are the styles of all placed so far."""
-
-    rules: dict[str, str] = dataclasses.field(default_factory=dict)
-    _placed: list[int] = dataclasses.field(default_factory=list)
-
-    def place(self, drawing: str) -> str:
-        """The `<svg>` of a drawing that `slim` made, without its style sheet, under ids that no other one has."""
-        prefix = f"{_letters(len(self._placed))}-"
-        self._placed.append(len(drawing))
-        before, rules, after = re.split(r"<style[^>]*>(.*?)</style>", drawing[drawing.index("<svg") :], maxsplit=1)
-        classes = {own: _name(rule, self.rules) for own, rule in re.findall(r"\.(_[a-z]+)\{([^}]*)\}", rules)}
-        body = re.sub(r' class="([^"]*)"', lambda found: f' class="{classes[found[1]]}"', before + after)
-        return re.sub(r'( id="|url\(#|href="#)', lambda found: found[1] + prefix, body).replace("xlink:href", "href")
 
 
 def _steps(data: str) -> Iterator[Step]:

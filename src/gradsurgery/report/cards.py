@@ -1,29 +1,22 @@
 """What the data are: the sets with their licences and who uses them, and every problem's data card."""
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from gradsurgery.core.discovery import available
 from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.titles import title
 
-Blocks = Mapping[str, Mapping[str, Any]]
 
-
-def data(groups: Groups, problems: Sequence[str], datasets: Blocks, declared: Blocks) -> dict[str, Any]:
-    """The table of data sets and a card for every module of problems with data.
-
-    Args:
-        groups: the runs.
-        problems: the problems with data.
-        datasets: `datasets` of params.yaml.
-        declared: `problems` of params.yaml.
-    """
+def data(sources: Sources) -> dict[str, Any]:
+    """The table of data sets and a card for every module of problems with data."""
+    groups, problems, declared = sources.groups, sources.data, sources.declared
     rows = []
-    for key, entry in sorted(datasets.items()):
+    for key, entry in sorted(sources.datasets.items()):
         users = [title(p) for p in problems if key in declared.get(p, {}).get("prepare", {}).values()]
         rows.append({
             "data set": entry.get("title", key), "licence": entry.get("licence", "-"),

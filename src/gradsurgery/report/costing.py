@@ -1,6 +1,6 @@
 """What the runs took: per problem, per experiment, and per training step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.statistics import significant
 from gradsurgery.report import figures
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.tables import Linked
 from gradsurgery.report.titles import title
 from gradsurgery.reporting.output import Output
@@ -17,20 +18,48 @@ from gradsurgery.reporting.style import family, label
 Costs = Mapping[str, Mapping[str, Any]]
 
 
-def costs(groups: Groups, costs: Costs, problems: Sequence[str], out: Output) -> dict[str, Any]:
-    """The whole section. Time per step is drawn for problems with data; a landscape's step is a few operations."""
-    seconds = {name: sum(s["seconds"] for s in c["seeds"].values()) for name, c in costs.items() if name in groups}
-    total = sum(seconds.values())
-    sentence = (
-        f"All runs together took {total / 60:.1f} minutes of process time on the machine named below; seeds ran side "
-        "by side, so that the wall clock showed less, and a step's time is noisier than on a quiet machine."
-    )
+def totals(sources: Sources) -> dict[str, Any]:
+    """What was run, in numbers."""
+    groups = sources.groups
     return {
-        "sentence": sentence,
-        "problems": out.table("costs-by-problem", _by_problem(groups, costs, seconds)),
-        "figures": _steps(groups, costs, problems, out),
-        "table": out.table("costs", _by_experiment(groups, costs, seconds)),
+        "scales": sorted({group[0].scale for group in groups.values()}),
+        "data": len(sources.data), "landscapes": len(sources.landscapes), "experiments": len(groups),
+        "runs": sum(len(group) for group in groups.values()), "minutes": sum(_seconds(sources.costs).values()) / 60,
+        "skipped": sum(run.skipped_steps for group in groups.values() for run in group),
+        "published": sum(len(paper.records) for paper in sources.papers),
+        "trials": sum(len(trials) for trials in sources.studies.values()),
+    }  # fmt: skip
+
+
+def costs(sources: Sources, out: Output) -> dict[str, Any]:
+    """The page of costs: totals, per problem, per experiment, and the machines behind the clock's numbers."""
+    seconds = {name: spent for name, spent in _seconds(sources.costs).items() if name in sources.groups}
+    return {
+        "run": totals(sources),
+        "problems": out.table("costs-by-problem", _by_problem(sources.groups, sources.costs, seconds)),
+        "table": out.table("costs", _by_experiment(sources.groups, sources.costs, seconds)),
+        "environment": _environment(sources.costs),
     }
+
+
+def step_time(groups: Groups, costs: Costs, problem: str, out: Output) -> dict[str, Any] | None:
+    """Time per step of a problem's methods; None where no cost is on record. A floor takes no steps."""
+    timed = {
+        method: group[0].experiment
+        for method, group in of(groups, problem).items()
+        if group[0].experiment in costs and family(method) != "floor"
+    }
+    if not timed:
+        return None
+    step = {m: [s["step_ms"] for s in costs[e]["seeds"].values()] for m, e in timed.items()}
+    medians = [{"method": m, "step_ms": significant(float(np.median(v)))} for m, v in step.items()]
+    out.plot(f"{problem}-step-time", pd.DataFrame(medians))
+    caption = f"{title(problem)}: time per training step; dots are seeds."
+    return out.figure(f"{problem}-step-time", figures.step_time(step), caption)
+
+
+def _seconds(costs: Costs) -> dict[str, float]:
+    return {name: sum(seed["seconds"] for seed in cost["seeds"].values()) for name, cost in costs.items()}
 
 
 def _by_problem(groups: Groups, costs: Costs, seconds: Mapping[str, float]) -> pd.DataFrame:
@@ -63,25 +92,7 @@ def _by_experiment(groups: Groups, costs: Costs, seconds: Mapping[str, float]) -
     return pd.DataFrame(rows)
 
 
-def _steps(groups: Groups, costs: Costs, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
-    drawn = []
-    for problem in problems:
-        timed = {
-            m: g[0].experiment
-            for m, g in of(groups, problem).items()
-            if g[0].experiment in costs and family(m) != "floor"
-        }
-        if timed:
-            step = {m: [s["step_ms"] for s in costs[e]["seeds"].values()] for m, e in timed.items()}
-            caption = f"{title(problem)}: time per training step; dots are seeds."
-            drawn.append(out.figure(f"{problem}-step-time", figures.step_time(step), caption))
-            medians = [{"method": m, "step_ms": significant(float(np.median(v)))} for m, v in step.items()]
-            out.plot(f"{problem}-step-time", pd.DataFrame(medians))
-    return drawn
-
-
-def environment(costs: Costs) -> pd.DataFrame:
-    """The machines behind the clock's numbers."""
+def _environment(costs: Costs) -> pd.DataFrame:
     seen: dict[tuple[tuple[str, str], ...], int] = {}
     for cost in costs.values():
         key = tuple(sorted((k, str(v)) for k, v in cost["environment"].items()))

@@ -1,0 +1,70 @@
+"""What a page shows of one paper, or of one section that is no paper's."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gradsurgery.evidence.groups import Groups
+from gradsurgery.ledger.judging import Finding, is_cell, paper_sentence
+from gradsurgery.ledger.records import Paper, Record
+from gradsurgery.report import verdicts
+from gradsurgery.report.numbers import claims
+from gradsurgery.report.readme import findings_table
+from gradsurgery.report.tables import Linked, source
+from gradsurgery.reporting.output import Output
+from gradsurgery.reporting.section import Section
+from gradsurgery.reporting.style import NAMES, SECTIONS
+
+
+def entry(
+    key: str, paper: Paper | None, found: Sequence[Finding], section: Section | None, groups: Groups, out: Output
+) -> dict[str, Any]:
+    """Claims, section and records; writes the tables and figures that belong to them.
+
+    Args:
+        key: of the paper or section.
+        paper: None for a section that is no paper's.
+        found: the paper's records, judged.
+        section: None where nothing of it was run.
+        groups: the runs.
+        out: takes the files.
+    """
+    tested = [f for f in found if f.record.answered_by and not is_cell(f.record)]
+    answered = verdicts.table(found)
+    if tested:
+        out.table(f"{key}-claims", _claims(tested, groups))
+    return {
+        "key": key, "name": SECTIONS.get(key, NAMES.get(key, key)), "paper": paper, "section": section,
+        "sentence": paper_sentence(found) if found else "",
+        "figures": [out.drawing(drawing) for drawing in section.drawings] if section else [],
+        "sheets": [out.sheet(sheet) for sheet in section.sheets] if section else [],
+        "claims": claims(found, groups),
+        "answered": out.table(f"{key}-ledger", answered) if len(answered) else None,
+        "doubts": list(dict.fromkeys(_doubt(f.record) for f in found if f.record.doubtful)),
+        "ledger": _ledger(paper, found) if paper else None,
+    }  # fmt: skip
+
+
+def _doubt(record: Record) -> str:
+    """A doubt that a whole table shares is told once for the table, without its rows."""
+    return f"{record.cell.split(', row ')[0]}: {record.doubtful}"
+
+
+def _claims(tested: Sequence[Finding], groups: Groups) -> pd.DataFrame:
+    links = pd.Series([_history(f.record, groups) for f in tested], dtype=object)
+    return findings_table(tested).drop(columns="paper").assign(history=links)
+
+
+def _history(record: Record, groups: Groups) -> Linked | str:
+    answer = record.answered_by
+    return source(answer.experiment) if answer and answer.experiment in groups else "-"
+
+
+def _ledger(paper: Paper, found: Sequence[Finding]) -> Mapping[str, Any]:
+    return {
+        "records": len(found),
+        "reasons": verdicts.reasons(found),
+        "recomputed": sum(len(table.recomputed()) for table in paper.tables),
+        "flaws": sum(len(table.flaws()) + len(table.column_flaws()) for table in paper.tables),
+    }

@@ -1,0 +1,150 @@
+"""Puts the site together: histories, metrics, costs and published records in; named files out. No paths, no clock."""
+
+import dataclasses
+import importlib
+import json
+import pkgutil
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from gradsurgery.evidence.diverged import split
+from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.statistics import significant
+from gradsurgery.ledger.judging import Finding
+from gradsurgery.report import (
+    cards,
+    costing,
+    deviations,
+    diverged,
+    landscapes,
+    methods,
+    numbers,
+    observatory,
+    paper_page,
+    papers,
+    problem_page,
+    verdicts,
+)
+from gradsurgery.report.page import render, static
+from gradsurgery.report.readme import findings_table
+from gradsurgery.report.sources import Report, Sources
+from gradsurgery.report.titles import title
+from gradsurgery.reporting.output import Output
+from gradsurgery.reporting.section import Evidence, Section
+from gradsurgery.reporting.style import NAMES, SECTIONS, png
+
+NOT_RERUN = "committed, not rerun on this machine"
+STATIC = ("site.css", "site.js")
+
+
+def assemble(sources: Sources, pool: Executor | None = None) -> Report:
+    """All figures, tables, plots and pages. The same sources give the same bytes, whoever draws (see `Output`).
+
+    Lines that diverged are taken out first, so that nothing below meets a number that is none, and shown apart.
+    """
+    whole, gone = split(sources.groups)
+    sources = dataclasses.replace(sources, groups=whole, metrics={n: sources.metrics[n] for n in whole})
+    out = Output(pool)
+    findings = verdicts.find(sources.papers, sources.groups, sources.metrics, gone)
+    findings = {key: [_marked(f, sources) for f in group] for key, group in findings.items()}
+    headlines = [f for group in findings.values() for f in group if f.record.headline]
+    known = {paper.key: paper for paper in sources.papers}
+    made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known, sources.studies))
+    entries = {
+        key: paper_page.entry(key, known.get(key), findings.get(key, []), made.get(key), sources.groups, out)
+        for key in dict.fromkeys([*known, *made])
+    }
+    problems = problem_page.entries(sources, gone, findings, entries, out)
+    site: dict[str, Any] = {
+        "papers": [(key, entry["name"]) for key, entry in entries.items() if key not in SECTIONS],
+        "problems": [(problem, title(problem)) for problem in sources.problems],
+        "skipped": [title(problem) for problem in sources.problems if problem in sources.skipped],
+        "not_rerun": NOT_RERUN,
+    }
+    single = {
+        "index": _index(sources, findings, gone), "conflict": _conflict(sources, problems, out),
+        "controls": {"sections": [entries[key] for key in SECTIONS if key in entries]},
+        "costs": costing.costs(sources, out), "methods": {"kinds": methods.kinds(sources)},
+        "data": cards.data(sources), "protocol": _protocol(sources, findings, gone, out),
+    }  # fmt: skip
+    pages = {f"papers/{key}.html": ("paper.html", entries[key]) for key, _ in site["papers"]}
+    pages |= {f"problems/{entry['key']}.html": ("problem.html", entry) for entry in problems}
+    pages |= {f"{name}.html": (f"{name}.html", entry) for name, entry in single.items()}
+    for problem in sources.landscapes:
+        out.plot(problem, _trajectories({m: g[0] for m, g in of(sources.groups, problem).items()}))
+    out.table("published-vs-ours", findings_table(headlines))
+    out.files["verdict.json"] = (
+        json.dumps(verdicts.verdicts(findings), indent=1, sort_keys=True, allow_nan=False) + "\n"
+    ).encode()
+    if "cagrad_toy" in sources.landscapes:
+        runs = {m: g[0] for m, g in of(sources.groups, "cagrad_toy").items()}
+        out.files["figures/readme.png"] = png(landscapes.overview(runs))
+    for name, (template, entry) in pages.items():
+        context = {"site": site, "here": name, "root": "../" * name.count("/"), "entry": entry}
+        out.files[name] = render(template, context).encode()
+    out.files.update({name: static(name) for name in STATIC})
+    return Report(out.finish(), headlines)
+
+
+def sections(evidence: Evidence) -> dict[str, Section]:
+    """The section of every paper that has evidence, by key: one module a paper, found by file name."""
+    made = {}
+    for module in sorted(pkgutil.iter_modules(papers.__path__), key=lambda m: m.name):
+        section = importlib.import_module(f"{papers.__name__}.{module.name}").section(evidence)
+        if section is not None:
+            made[module.name] = section
+    return made
+
+
+def _index(sources: Sources, findings: Mapping[str, Sequence[Finding]], gone: Groups) -> dict[str, Any]:
+    rows = numbers.by_paper(findings, sources.groups)
+    shown = [claim for row in rows.values() for claim in row]
+    return {
+        "rows": [(key, NAMES.get(key, key), row) for key, row in rows.items()],
+        "landscapes": numbers.tally(claim for claim in shown if claim.landscape),
+        "data": numbers.tally(claim for claim in shown if not claim.landscape),
+        "beside": numbers.beside_sum(sources, list(rows)), "passes": numbers.at_equal_passes(sources, list(rows)),
+        "run": costing.totals(sources), "diverged": len(gone),
+    }  # fmt: skip
+
+
+def _conflict(sources: Sources, problems: Sequence[Mapping[str, Any]], out: Output) -> dict[str, Any]:
+    return {
+        "table": out.table("conflict", observatory.table(sources.groups, sources.data)),
+        "sheets": observatory.sheets(sources.groups, sources.data, out),
+        "problems": [entry for entry in problems if entry["conflict"]],
+    }
+
+
+def _protocol(
+    sources: Sources, findings: Mapping[str, Sequence[Finding]], gone: Groups, out: Output
+) -> dict[str, Any]:  # fmt: skip
+    departures = deviations.deviations(sources.groups, sources.metrics, sources.data)
+    return {
+        "deviations": out.table("deviations", departures),
+        "counts": out.table("verdict-counts", verdicts.counts(findings)),
+        "diverged": out.table("diverged", diverged.table(gone)) if gone else None,
+    }
+
+
+def _marked(finding: Finding, sources: Sources) -> Finding:
+    """A finding that rests on a problem that was not rerun here says so where it says its scale."""
+    answer = finding.record.answered_by
+    names = [name for name in (answer.experiment, answer.minus) if name in sources.groups] if answer else []
+    if any(sources.groups[name][0].problem in sources.skipped for name in names if name):
+        return dataclasses.replace(finding, where=f"{finding.where}, {NOT_RERUN}")
+    return finding
+
+
+def _trajectories(runs: Mapping[str, Run]) -> pd.DataFrame:
+    columns = {}
+    for method, run in runs.items():
+        trajectory = run.trajectory or {"steps": [], "losses": []}
+        means = [significant(float(np.mean(row))) for row in trajectory["losses"]]
+        columns[method] = pd.Series(means, index=trajectory["steps"])
+    return pd.DataFrame(columns).rename_axis("step").reset_index()

@@ -1,0 +1,54 @@
+"""What the site is made from, and what comes out."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradsurgery.evidence.groups import Groups, Metrics, landscape, problems
+from gradsurgery.evidence.study import Trial
+from gradsurgery.ledger.judging import Finding
+from gradsurgery.ledger.records import Paper
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """Everything that the site is made from.
+
+    Attributes:
+        groups, metrics, costs: by experiment.
+        papers: the published records.
+        datasets, declared: `datasets` and `problems` of params.yaml.
+        studies: the trials of `make study`, by problem.
+        skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
+    """
+
+    groups: Groups
+    metrics: Metrics
+    costs: Mapping[str, Mapping[str, Any]]
+    papers: Sequence[Paper]
+    datasets: Mapping[str, Mapping[str, Any]]
+    declared: Mapping[str, Mapping[str, Any]]
+    studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
+    skipped: Sequence[str] = ()
+
+    @property
+    def problems(self) -> list[str]:
+        return problems(self.groups)
+
+    @property
+    def landscapes(self) -> list[str]:
+        """The problems without data and without a test set."""
+        return [problem for problem in self.problems if landscape(self.groups, problem)]
+
+    @property
+    def data(self) -> list[str]:
+        """The problems with data."""
+        return [problem for problem in self.problems if problem not in self.landscapes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The finished files by their name under `reports/`, and the headline findings for the README."""
+
+    files: Mapping[str, bytes]
+    headlines: Sequence[Finding]
