@@ -13,13 +13,16 @@ _FOLDERS = (
     "tables",
     "figures",
     "plots",
+    "papers",
+    "problems",
 )  # under reports/; what is not there any more goes here too
-_FILES = ("reports/metrics.json", "reports/results.csv", "reports/verdict.json", "reports/index.html", "dvc.lock")
+_FILES = ("reports/metrics.json", "reports/results.csv", "reports/verdict.json", "dvc.lock")
 
 
 def publish(here: Path, root: Path) -> str:
     """The reports, the README's block and the locks of `here` into `root`, all or nothing; says what to do next."""
     sources = [here / name for name in _FILES] + sorted(here.glob("pipelines/*/dvc.lock"))
+    sources += [path for pattern in ("*.html", "site.*") for path in sorted((here / "reports").glob(pattern))]
     sources += [path for folder in _FOLDERS for path in sorted((here / "reports" / folder).glob("[!.]*"))]
     files = {root / path.relative_to(here): path.read_bytes() for path in sources}
     ours, theirs = ((folder / "README.md").read_text(encoding="utf-8") for folder in (root, here))

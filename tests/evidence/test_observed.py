@@ -25,8 +25,8 @@ from gradsurgery.evidence.observed import (
 )
 from gradsurgery.evidence.observed_methods import against, movement
 from gradsurgery.report import observatory, observed_figures, observed_tables
-from gradsurgery.reporting.output import Output
-from gradsurgery.reporting.style import svg
+from gradsurgery.report.output import Output
+from gradsurgery.report.style import svg
 from pipelines import evaluate, report
 
 REPOSITORY = Path(__file__).parents[2]

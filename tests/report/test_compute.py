@@ -10,7 +10,7 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.compute import begins_alike, long_run, paid
 from gradsurgery.report.papers.compute import section
-from gradsurgery.reporting.section import Evidence
+from gradsurgery.report.section import Evidence
 from tests.histories import as_run, image_run
 
 OWN, LONG = 2, 4

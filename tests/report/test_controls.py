@@ -11,8 +11,8 @@ from gradsurgery.evidence.history import Run, parse
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report import controls
 from gradsurgery.report.papers.controls import section
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import label
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import label
 
 Make = Callable[..., dict[str, list[Run]]]
 

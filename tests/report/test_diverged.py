@@ -10,9 +10,9 @@ import pytest
 from gradsurgery.evidence import diverged
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.readme import END, START
+from gradsurgery.report.section import Evidence
 from gradsurgery.report.site import assemble, sections
 from gradsurgery.report.sources import Sources
-from gradsurgery.reporting.section import Evidence
 from pipelines import evaluate as stage
 from pipelines import report
 from pipelines.evaluate import read_histories
@@ -105,14 +105,14 @@ def _sections(root: Path, lines: list[tuple[str, tuple[int, ...] | None]]) -> No
 def test_the_page_says_who_diverged_and_when(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copytree(REPOSITORY / "data/published", checkout / "data/published")
     (checkout / "README.md").write_text(f"{START}\n{END}\n")
-    for case in ("one seed of a method", "the sum", "a weighting and a landscape"):
-        for experiment, seeds in CASES[case]:
-            diverge(checkout, experiment, seeds)
+    gone = [line for case in ("one seed of a method", "the sum", "a weighting and a landscape") for line in CASES[case]]
+    for experiment, seeds in gone:
+        diverge(checkout, experiment, seeds)
     assert stage.main(["--root", str(checkout)]) == 0
     assert report.main(["--root", str(checkout)]) == 0
     assert "Traceback" not in capsys.readouterr().err
     reports = checkout / "reports"
-    assert 'href="protocol.html#diverged">1 experiments diverged' in (reports / "index.html").read_text()
+    assert f'href="protocol.html#diverged">{len(gone)} experiments diverged' in (reports / "index.html").read_text()
     assert (reports / "protocol.html").read_text().count('id="diverged"') == 1
     page = (reports / f"problems/{PROBLEM}.html").read_text()
     assert "1: 2" in (reports / "tables/diverged.csv").read_text()

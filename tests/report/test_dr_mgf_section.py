@@ -10,8 +10,8 @@ from gradsurgery.evidence.history import parse
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.exits import by_exit_and_pass, named, passes
 from gradsurgery.report.papers.dr_mgf import gap, section
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import svg
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import svg
 
 TASKS = ["exit1", "exit2", "exit3"]
 METRICS = [f"{task}.accuracy" for task in TASKS]

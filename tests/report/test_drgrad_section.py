@@ -10,9 +10,9 @@ from gradsurgery.evidence.history import Role, Run
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.ledger.reading import read
 from gradsurgery.report.papers.drgrad import section
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import svg
 from gradsurgery.report.tabular.standing import standing
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import svg
 
 CENSUS = ("income.auc", "never_married.auc")
 MADE_UP = ("first.auc", "second.auc")

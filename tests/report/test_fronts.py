@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from gradsurgery.evidence.history import Run, parse
 from gradsurgery.report import fronts
 from gradsurgery.report.fronts import Front, band, distance, distances, front, hypervolumes
-from gradsurgery.reporting.style import svg
+from gradsurgery.report.style import svg
 
 METRICS = {"left.accuracy": True, "right.accuracy": True}
 LINE = np.array([[0.9, 0.5], [0.8, 0.7], [0.7, 0.8], [0.5, 0.9]])  # concave, as fronts are

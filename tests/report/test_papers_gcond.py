@@ -6,8 +6,8 @@ import pytest
 from gradsurgery.evidence.history import Role, Run
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.papers.gcond import section
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import svg
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import svg
 
 PROBLEM = "cifar100_reconstruction"
 

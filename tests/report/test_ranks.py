@@ -10,8 +10,8 @@ import pytest
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report import ranks
 from gradsurgery.report.papers.ranks import section
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import svg
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import svg
 from tests.histories import as_run, data_run
 
 METRICS = {f"t{k}.accuracy": (0.5, True) for k in range(4)}

@@ -13,8 +13,8 @@ from gradsurgery.evidence.scores import evaluate
 from gradsurgery.evidence.study import Trial, best, check, parse, searched
 from gradsurgery.report import study_fronts, study_tables
 from gradsurgery.report.papers.study import section
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import svg
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import svg
 from pipelines.report import read_studies
 
 Record = dict[str, Any]

@@ -7,9 +7,9 @@ import pytest
 
 from gradsurgery.evidence.history import parse
 from gradsurgery.evidence.scores import evaluate
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import png
 from gradsurgery.report.superclass import CLAIM, superclasses
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import png
 
 TASKS = [f"task_{k}" for k in range(20)]
 METRICS = {f"{task}.accuracy": True for task in TASKS}

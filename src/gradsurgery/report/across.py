@@ -12,10 +12,10 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import capital, measure, word
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.ledger.judging import direction
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import canvas, colour, label, line, look
 from gradsurgery.report.tables import measured, source, spread
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import canvas, colour, label, line, look
 
 LEVEL = 0.05  # of Holm's correction over all methods that were held against the sum on the same problem
 _MARKS = "osD^v"

@@ -15,7 +15,7 @@ from gradsurgery.evidence.contract import REFERENCE, TRACK, violations, watching
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.statistics import Comparison, compare
 from gradsurgery.report.controls import BASELINE, LONG, Runs, levels, noise_of
-from gradsurgery.reporting.style import family
+from gradsurgery.report.style import family
 
 BUDGETS = ("epochs", "seconds", "backward passes")
 

@@ -14,10 +14,10 @@ from gradsurgery.evidence.noise import unknown
 from gradsurgery.evidence.selection import score
 from gradsurgery.evidence.statistics import significant
 from gradsurgery.report import diverged, figures, tables
+from gradsurgery.report.output import Output
 from gradsurgery.report.sentences import image_sentence
+from gradsurgery.report.style import family
 from gradsurgery.report.titles import setting, title
-from gradsurgery.reporting.output import Output
-from gradsurgery.reporting.style import family
 
 
 def comparison(

@@ -16,8 +16,8 @@ from gradsurgery.evidence.measures import Measure, by_word, measure
 from gradsurgery.evidence.noise import mean_noise
 from gradsurgery.evidence.selection import RULES, score, select
 from gradsurgery.evidence.statistics import Comparison, Summary, compare, summarise
+from gradsurgery.report.style import family, label
 from gradsurgery.report.tables import source
-from gradsurgery.reporting.style import family, label
 
 Runs = Mapping[str, Sequence[Run]]
 Levels = dict[int, float]

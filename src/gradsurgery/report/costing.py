@@ -9,11 +9,11 @@ import pandas as pd
 from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.statistics import significant
 from gradsurgery.report import figures
+from gradsurgery.report.output import Output
 from gradsurgery.report.sources import Sources
+from gradsurgery.report.style import family, label
 from gradsurgery.report.tables import Linked
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.output import Output
-from gradsurgery.reporting.style import family, label
 
 Costs = Mapping[str, Mapping[str, Any]]
 

@@ -6,10 +6,10 @@ from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import capital
 from gradsurgery.report import across, landscapes, tables
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.sentences import landscape_sentence
+from gradsurgery.report.style import NAMES
 from gradsurgery.report.titles import setting, title
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.reporting.style import NAMES
 
 _CLOUD = 10  # more starts than this are copies of one start, shown as a distribution
 

@@ -12,8 +12,8 @@ import pandas as pd
 from gradsurgery.evidence.groups import Groups, Metrics, of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.scores import DEFAULT_RULE
+from gradsurgery.report.style import family, label
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.style import family, label
 
 SEEDS = 10  # asked for on cheap problems, which all problems at laptop scale are
 

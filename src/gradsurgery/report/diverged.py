@@ -7,9 +7,9 @@ import pandas as pd
 from gradsurgery.evidence.diverged import told
 from gradsurgery.evidence.groups import Groups
 from gradsurgery.evidence.history import Run
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.style import label
 
 
 def table(gone: Mapping[str, Sequence[Run]]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.selection import score, select
 from gradsurgery.evidence.statistics import Summary, summarise
-from gradsurgery.reporting.style import canvas, colour, label, line, look
+from gradsurgery.report.style import canvas, colour, label, line, look
 
 _NAMES = {
     "sum": "joint training", "dr_mgf-average": "DR-avgF", "dr_mgf-meta_gf": "Meta-GF",

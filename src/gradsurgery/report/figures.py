@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import by_word, measure, worded
 from gradsurgery.evidence.statistics import summarise
-from gradsurgery.reporting.style import canvas, colour, family, label, line, look, studied
+from gradsurgery.report.style import canvas, colour, family, label, line, look, studied
 
 Groups = Mapping[str, Sequence[Run]]
 Records = Mapping[str, Mapping[str, Any]]

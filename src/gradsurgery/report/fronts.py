@@ -30,7 +30,7 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import measure, worded
 from gradsurgery.evidence.selection import select
 from gradsurgery.evidence.statistics import DRAWS, Comparison, Summary, compare, summarise
-from gradsurgery.reporting.style import canvas, colour, label, look, studied
+from gradsurgery.report.style import canvas, colour, label, look, studied
 
 _LEAST = 3  # weights that make a front
 _GRID = 101

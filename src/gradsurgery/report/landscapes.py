@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gradsurgery.evidence.history import Run
 from gradsurgery.problems.landscape import OPTIMA, jacobian
-from gradsurgery.reporting.style import canvas, colour, family, label, look
+from gradsurgery.report.style import canvas, colour, family, label, look
 
 _GRID = 61
 _COLUMNS = 4

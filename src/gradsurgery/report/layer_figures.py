@@ -10,7 +10,7 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.layer_conflict import Comparison, layer_shares, thresholds, training_loss, whole_share
 from gradsurgery.evidence.statistics import Summary, summarise
 from gradsurgery.report.layer_names import in_the_paper
-from gradsurgery.reporting.style import canvas, colour, label, look
+from gradsurgery.report.style import canvas, colour, label, look
 
 # (before, after): the runs of a method, and of the same method on a network with layers of the tasks' own
 Pairs = Mapping[str, tuple[Sequence[Run], Sequence[Run]]]

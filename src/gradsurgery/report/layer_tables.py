@@ -11,8 +11,8 @@ from gradsurgery.evidence.layer_conflict import Comparison, added_parameters, la
 from gradsurgery.evidence.statistics import Summary, summarise
 from gradsurgery.ledger.judging import direction
 from gradsurgery.report.layer_names import in_the_paper
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import source, spread
-from gradsurgery.reporting.style import label
 
 Groups = Mapping[str, Sequence[Run]]
 

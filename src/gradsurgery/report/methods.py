@@ -5,8 +5,8 @@ from typing import Any
 
 from gradsurgery.core.discovery import available, find
 from gradsurgery.report.sources import Sources
+from gradsurgery.report.style import label
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.style import label
 
 SLOTS = {"aggregator": "aggregators", "balancer": "balancers", "transform": "transforms", "rule": "rules"}
 

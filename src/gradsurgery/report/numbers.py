@@ -15,7 +15,7 @@ from gradsurgery.report.across import against_sum
 from gradsurgery.report.compute import BUDGETS, paid
 from gradsurgery.report.interval import Interval, interval
 from gradsurgery.report.sources import Sources
-from gradsurgery.reporting.style import family
+from gradsurgery.report.style import family
 
 TRACK = "controlled"
 _HOLDS = {

@@ -10,10 +10,10 @@ from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.observed import Runs, has_null, observing, principal, trained
 from gradsurgery.evidence.statistics import summarise
 from gradsurgery.report import figures, observed_figures, observed_tables, pcgrad_condition
+from gradsurgery.report.output import Output
+from gradsurgery.report.style import label, studied
 from gradsurgery.report.tables import source, spread
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.output import Output
-from gradsurgery.reporting.style import label, studied
 
 MEASURED = {
     "conflict_share": "conflicting pairs (share)", "mean_cosine": "mean cosine",

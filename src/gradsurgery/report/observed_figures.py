@@ -28,7 +28,7 @@ from gradsurgery.evidence.observed import (
     whole,
 )
 from gradsurgery.report.observed_marks import course, depths, dots, spread_out
-from gradsurgery.reporting.style import canvas, colour, label, line, look
+from gradsurgery.report.style import canvas, colour, label, line, look
 
 PARTS = 6  # of training; more of them leave one or two steps to a part where few were diagnosed
 LINES = 8  # more layers than this are drawn as groups of neighbours

@@ -22,9 +22,9 @@ from gradsurgery.evidence.observed import (
 )
 from gradsurgery.evidence.observed_methods import Against, against, movement
 from gradsurgery.evidence.statistics import Comparison, Summary
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import source, spread
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.style import label
 
 _NAMED = 4  # so many layers are named, the others counted
 

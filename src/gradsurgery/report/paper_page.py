@@ -10,11 +10,11 @@ from gradsurgery.ledger.judging import Finding, is_cell, paper_sentence
 from gradsurgery.ledger.records import Paper, Record
 from gradsurgery.report import verdicts
 from gradsurgery.report.numbers import claims
+from gradsurgery.report.output import Output
 from gradsurgery.report.readme import findings_table
+from gradsurgery.report.section import Section
+from gradsurgery.report.style import NAMES, SECTIONS
 from gradsurgery.report.tables import Linked, source
-from gradsurgery.reporting.output import Output
-from gradsurgery.reporting.section import Section
-from gradsurgery.reporting.style import NAMES, SECTIONS
 
 
 def entry(

@@ -33,9 +33,9 @@ from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.observed import COSINE, CURVATURE, SIMILARITY
 from gradsurgery.evidence.statistics import summarise
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.style import label
 
 METHODS = ("sum", "pcgrad")
 PARTS = {

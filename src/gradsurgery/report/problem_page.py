@@ -7,10 +7,10 @@ from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.ledger.judging import Finding
 from gradsurgery.report import controlled, observatory, tables
 from gradsurgery.report.costing import step_time
+from gradsurgery.report.output import Output
 from gradsurgery.report.sentences import landscape_sentence
 from gradsurgery.report.sources import Sources
 from gradsurgery.report.titles import setting, title
-from gradsurgery.reporting.output import Output
 
 
 def entries(

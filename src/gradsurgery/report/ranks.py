@@ -17,8 +17,8 @@ from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.statistics import holm
 from gradsurgery.report.equivalence import region
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import family
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import family
 
 BASELINE = "sum"
 LEAST_BLOCKS = 10  # below it the distribution of Friedman's statistic is not the one that is looked up (Demsar 2006)

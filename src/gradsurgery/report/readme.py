@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from gradsurgery.ledger.judging import Finding, published_value
+from gradsurgery.report.style import NAMES
 from gradsurgery.report.tables import markdown
-from gradsurgery.reporting.style import NAMES
 
 START, END = "<!-- generated:published-vs-ours -->", "<!-- /generated -->"
 

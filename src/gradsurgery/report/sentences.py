@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradsurgery.evidence.measures import capital, measure
-from gradsurgery.reporting.style import label
+from gradsurgery.report.style import label
 
 Metrics = Mapping[str, Mapping[str, Any]]
 

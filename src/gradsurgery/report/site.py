@@ -30,13 +30,13 @@ from gradsurgery.report import (
     problem_page,
     verdicts,
 )
+from gradsurgery.report.output import Output
 from gradsurgery.report.page import render, static
 from gradsurgery.report.readme import findings_table
+from gradsurgery.report.section import Evidence, Section
 from gradsurgery.report.sources import Report, Sources
+from gradsurgery.report.style import NAMES, SECTIONS, png
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.output import Output
-from gradsurgery.reporting.section import Evidence, Section
-from gradsurgery.reporting.style import NAMES, SECTIONS, png
 
 NOT_RERUN = "committed, not rerun on this machine"
 STATIC = ("site.css", "site.js")

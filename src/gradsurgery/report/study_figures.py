@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from gradsurgery.evidence.study import STATIC, Trial
 from gradsurgery.report.study_tables import against, curves, how
-from gradsurgery.reporting.style import canvas, colour, label, line, look, studied
+from gradsurgery.report.style import canvas, colour, label, line, look, studied
 
 
 def best_of_n(trials: Sequence[Trial], rule: str) -> Figure:

@@ -24,7 +24,7 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import capital, measure, worded
 from gradsurgery.evidence.selection import select
 from gradsurgery.evidence.statistics import DRAWS, Summary, summarise
-from gradsurgery.reporting.style import canvas, colour, label, look
+from gradsurgery.report.style import canvas, colour, label, look
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import Measure, measure
 from gradsurgery.evidence.statistics import Comparison, Summary, compare, summarise, test_noise
 from gradsurgery.evidence.study import STATIC, SUM, Trial, best, level, searched, winners
-from gradsurgery.reporting.style import label
+from gradsurgery.report.style import label
 
 _DRAWS = 2_000
 _SEED = 20_202  # of the bootstrap over trials

@@ -11,10 +11,10 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.selection import select
 from gradsurgery.evidence.statistics import Summary, summarise, test_noise
 from gradsurgery.ledger.judging import direction
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.style import canvas, colour, label, look
 from gradsurgery.report.tables import source, spread
 from gradsurgery.report.titles import where
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.reporting.style import canvas, colour, label, look
 
 PROBLEM = "cifar100_superclass"
 ALONE, PLAIN, METHOD = "independent", "sum", "pcgrad"

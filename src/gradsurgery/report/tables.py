@@ -10,7 +10,7 @@ from gradsurgery.evidence.contract import REFERENCE
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import by_word, measure, worded
 from gradsurgery.evidence.selection import FAIR
-from gradsurgery.reporting.style import label
+from gradsurgery.report.style import label
 
 MANY = 4  # more metrics than this go into a table of their own
 

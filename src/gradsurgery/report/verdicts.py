@@ -7,8 +7,8 @@ import pandas as pd
 
 from gradsurgery.ledger.judging import WORDS, Finding, Groups, Metrics, is_cell, judge, published_value
 from gradsurgery.ledger.records import Paper, Record
+from gradsurgery.report.style import NAMES
 from gradsurgery.report.tables import Linked, source
-from gradsurgery.reporting.style import NAMES
 
 Findings = Mapping[str, Sequence[Finding]]
 

@@ -9,8 +9,8 @@ from gradsurgery.evidence.history import parse
 from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.layer_tables import against, name
 from gradsurgery.report.papers.recon import PROBLEM, section
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import svg
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import svg
 
 LAYERS = {"stem": 100, "norm": 10, "deep": 1000, "last": 500}
 OWN = {"recon-sum": ("stem", "norm"), "recon-pcgrad": ("stem", "norm"), "recon-sum-random": ("norm", "deep")}

@@ -10,10 +10,10 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import Measure, by_word, capital, measure
 from gradsurgery.evidence.statistics import Comparison
 from gradsurgery.report.compute import BUDGETS, Paid, begins_alike, long_run, paid
+from gradsurgery.report.section import Evidence, Section, Sheet
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.section import Evidence, Section, Sheet
-from gradsurgery.reporting.style import label
 
 CLAIM = (
     "A surgery method takes one backward pass per task in every step. Papers compare at equal epochs; the same passes "

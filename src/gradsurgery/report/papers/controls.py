@@ -7,9 +7,9 @@ import pandas as pd
 from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
 from gradsurgery.report import controls, fronts
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.tables import to_histories
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 
 Runs = Mapping[str, Sequence[Run]]
 

@@ -11,8 +11,8 @@ from gradsurgery.evidence.selection import select
 from gradsurgery.evidence.statistics import Summary, summarise, test_noise
 from gradsurgery.ledger.judging import direction
 from gradsurgery.report.exits import by_exit_and_pass, level, named, passes
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.tables import source
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 
 CLAIM = (
     "Letting every task train the network by itself for an epoch, and fusing what the tasks changed kernel by kernel "

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gradsurgery.evidence.history import Run
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.tabular import figures, tables
 from gradsurgery.report.tabular.standing import BASE, UNIT, Standing, gain, is_classical, name, say, standing, task
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
 
 _CLAIM = (
     "Routing parts of the auxiliary tower's gradient into the primary task's two towers, which an updater weighs, "

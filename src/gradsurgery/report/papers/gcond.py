@@ -18,10 +18,10 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.selection import select
 from gradsurgery.evidence.statistics import Summary, summarise
 from gradsurgery.ledger.judging import direction
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.style import canvas, colour, family, label, look
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title, where
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.reporting.style import canvas, colour, family, label, look
 
 _PROBLEM = "cifar100_reconstruction"
 _SUM, _CONTROL = "sum", "sum-ema"

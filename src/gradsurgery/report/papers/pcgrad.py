@@ -2,8 +2,8 @@
 
 from gradsurgery.evidence.history import Run
 from gradsurgery.report.descents import section_of
+from gradsurgery.report.section import Evidence, Section
 from gradsurgery.report.superclass import superclasses
-from gradsurgery.reporting.section import Evidence, Section
 
 CLAIM = (
     "Task gradients that point against each other, differ in length and meet high curvature hold training up. "

@@ -10,9 +10,9 @@ from gradsurgery.evidence.measures import capital
 from gradsurgery.report import ranks
 from gradsurgery.report.equivalence import REGION, SURE, Posterior, posteriors, words
 from gradsurgery.report.ranks import BASELINE, Ranking
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.style import canvas, colour, label, look
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.reporting.style import canvas, colour, label, look
 
 WIDE = 1 / 3  # of the span of ranks: a critical difference above it is said to be wide
 CLAIM = (

@@ -19,9 +19,9 @@ from gradsurgery.report.layer_tables import (
     name,
     points,
 )
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.style import label
 from gradsurgery.report.titles import where
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.reporting.style import label
 
 PROBLEM = "multi_fashion_mnist_resnet"
 BASELINE = "sum"

@@ -2,8 +2,8 @@
 
 from gradsurgery.evidence.history import Run
 from gradsurgery.report.descents import section_of
-from gradsurgery.reporting.section import Evidence, Section
-from gradsurgery.reporting.style import family
+from gradsurgery.report.section import Evidence, Section
+from gradsurgery.report.style import family
 
 CLAIM = (
     "What matters is not the angle between task gradients but how alike their lengths are. Giving unlike ones equal "

@@ -10,11 +10,11 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.study import STATIC, Trial, searched
 from gradsurgery.report import fronts, study_fronts, study_tables
 from gradsurgery.report.controls import noise_of
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.study_figures import best_of_n
+from gradsurgery.report.style import family
 from gradsurgery.report.tables import to_histories, trials_of
 from gradsurgery.report.titles import title
-from gradsurgery.reporting.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.reporting.style import family
 
 CLAIM = (
     "Kurin et al. (2022) and Xin et al. (2022) say that surgery looks better than constant weights only because the "

@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.statistics import Summary
+from gradsurgery.report.style import canvas, colour, look
 from gradsurgery.report.tabular.standing import BASE, UNIT, Standing, is_classical, name, task
 from gradsurgery.report.tabular.tables import recorded
-from gradsurgery.reporting.style import canvas, colour, look
 
 _PAINTS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#A6761D", "#000000")
 _PANELS = {"mu": "weight of the own tower", "xi_a": "cosine, own and lent tower", "xi_b": "cosine, other task's tower"}

@@ -9,8 +9,8 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.noise import metric_noise
 from gradsurgery.evidence.selection import select
 from gradsurgery.evidence.statistics import Comparison, Summary, compare, summarise
-from gradsurgery.reporting.section import Evidence
-from gradsurgery.reporting.style import label
+from gradsurgery.report.section import Evidence
+from gradsurgery.report.style import label
 
 BASE = "sum"  # MMoE with the summed loss
 UNIT = 1e-4  # of differences of AUCs

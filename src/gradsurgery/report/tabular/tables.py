@@ -8,9 +8,9 @@ import pandas as pd
 
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.statistics import summarise
+from gradsurgery.report.section import Evidence
 from gradsurgery.report.tables import source
 from gradsurgery.report.tabular.standing import PUBLISHED, Standing, chance, gain, name, say, task
-from gradsurgery.reporting.section import Evidence
 
 MARKS = (1, 2, 11, 21, 41)  # training steps at which the router is always recorded
 

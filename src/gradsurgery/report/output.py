@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from gradsurgery.report.section import Drawing, Sheet
+from gradsurgery.report.style import svg
 from gradsurgery.report.tables import markdown
-from gradsurgery.reporting.section import Drawing, Sheet
-from gradsurgery.reporting.style import svg
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import seaborn
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from gradsurgery.reporting.compact import slim
+from gradsurgery.report.compact import slim
 
 NAMES = {
     "sum": "sum", "mean": "mean", "pcgrad": "PCGrad", "cagrad": "CAGrad", "sam_gs": "SAM-GS", "mgda": "MGDA",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradsurgery.reporting.style import label
+from gradsurgery.report.style import label
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from gradsurgery.reporting.compact import path, slim
-from gradsurgery.reporting.style import canvas, look, svg
+from gradsurgery.report.compact import path, slim
+from gradsurgery.report.style import canvas, look, svg
 
 NUMBERS = re.compile(r"-?(?:\d+\.?\d*|\.\d+)")
 
