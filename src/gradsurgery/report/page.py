@@ -10,6 +10,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from gradsurgery.evidence.measures import capital
 from gradsurgery.report import interval
@@ -33,7 +34,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("gradsurgery.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"view": view, "size": size, "anchor": anchor, "capital": capital}
+    environment.filters |= {"view": view, "size": size, "anchor": anchor, "capital": capital, "code": code}
     environment.globals |= {"drawing": interval}
     return environment
 
@@ -46,6 +47,13 @@ def static(name: str) -> bytes:
 def anchor(text: str) -> str:
     """A fragment identifier for a heading or a figure."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+def code(text: str) -> Markup:
+    """A sentence of a docstring, in which names stand between backticks."""
+    parts = text.split("`")
+    marked = [Markup("<code>{}</code>").format(part) if i % 2 else Markup.escape(part) for i, part in enumerate(parts)]
+    return Markup("").join(marked)
 
 
 def size(drawn: Future[bytes]) -> tuple[int, int]:
