@@ -84,8 +84,6 @@ def history(
 
     Fit for strict JSON: a number that is not finite is None.
     """
-    sizes = [sum(p.numel() for p in own) for own in learner.layers.values()]
-    named = {"names": list(learner.layers), "sizes": sizes}
     line = {
         "experiment": experiment,
         "problem": declaration["problem"],
@@ -102,17 +100,8 @@ def history(
         "epochs": learner.epochs,
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
-        "trajectory": learner.trajectory,
-        "observed": {**named, "rows": learner.observed} if learner.observe_layers else None,
-        "layers": {
-            **named,
-            "steps": learner.step_count,
-            "thresholds": list(learner.score_layers),
-            "scores": [epoch[:-1] for epoch in learner.layer_scores],
-            "whole": [epoch[-1] for epoch in learner.layer_scores],
-        }
-        if learner.score_layers
-        else None,
+        "trajectory": learner.rule_state.get("trajectory"),
+        **learner.instruments.history(learner.step_count),
         "diverged": learner.diverged,
     }
     return dict(finite_or_null(line))

@@ -164,14 +164,14 @@ def test_diagnostics_and_layers_are_those_of_the_tasks_that_are_there(method):
         run.epoch()
     # G of three rows is not multiplied as that of two
     assert whole.diagnostics == [pytest.approx(row) for row in alone.diagnostics]
-    for found, wanted in zip(whole.observed, alone.observed, strict=True):
+    for found, wanted in zip(whole.instruments.rows, alone.instruments.rows, strict=True):
         assert all(found[name] == pytest.approx(wanted[name]) for name in wanted)
-    assert whole.layer_scores == alone.layer_scores
+    assert whole.instruments.scores == alone.instruments.scores
 
 
 def test_half_batches_leave_an_absent_task_out_of_the_null():
     runs = [
-        learner("pcgrad", problem=problem, rule="half_batches", diagnose_every=1, observe_layers=True)
+        learner("pcgrad", problem=problem, half_batches=True, diagnose_every=1, observe_layers=True)
         for problem in (Rows(missing=NEVER), Rows(own=(0, 2)))
     ]
     for run in runs:
@@ -179,14 +179,14 @@ def test_half_batches_leave_an_absent_task_out_of_the_null():
     for found, wanted in zip(runs[0].diagnostics, runs[1].diagnostics, strict=True):
         assert found == pytest.approx(wanted)  # G of six rows is not summed as that of four
         assert "null.same_task" in found
-    for found, wanted in zip(runs[0].observed, runs[1].observed, strict=True):
+    for found, wanted in zip(runs[0].instruments.rows, runs[1].instruments.rows, strict=True):
         assert all(found[name] == pytest.approx(wanted[name]) for name in wanted)
 
 
 def test_half_batches_of_which_one_has_no_task_at_all():
     problem = Rows()
     problem.y[:, :3] = torch.nan  # every first half
-    run = learner("pcgrad", problem=problem, rule="half_batches", diagnose_every=1)
+    run = learner("pcgrad", problem=problem, half_batches=True, diagnose_every=1)
     run.epoch()
     assert len(run.diagnostics) == 4
     assert "null.same_task" not in run.diagnostics[0]

@@ -80,14 +80,14 @@ def test_observing_changes_nothing_but_the_record(make, aggregator, settings):
     )
     assert all(torch.equal(a, b) for a, b in zip(plain.network.buffers(), observed.network.buffers(), strict=True))
     assert observed.epochs == plain.epochs
-    assert plain.observed == []
+    assert plain.instruments.rows == []
     rows = [{k: v for k, v in row.items() if k != "curvature"} for row in observed.diagnostics]
     assert rows == plain.diagnostics
-    assert [row["step"] for row in observed.observed] == [row["step"] for row in plain.diagnostics]
-    json.dumps(observed.observed)  # plain numbers
-    for row, whole in zip(observed.observed, observed.diagnostics, strict=True):
+    assert [row["step"] for row in observed.instruments.rows] == [row["step"] for row in plain.diagnostics]
+    json.dumps(observed.instruments.rows)  # plain numbers
+    for row, whole in zip(observed.instruments.rows, observed.diagnostics, strict=True):
         lengths = {len(row[key]) for key in ("mean_cosine", "magnitude_similarity", "curvature")}
-        assert lengths == {len(observed.layers)}
+        assert lengths == {len(observed.instruments.layers)}
         assert whole["curvature"] != 0.0
         assert sum(row["curvature"]) == pytest.approx(whole["curvature"], rel=1e-6)  # all shared parameters have layers
 

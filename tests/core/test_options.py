@@ -13,6 +13,7 @@ from gradsurgery.core.options import check_options
         ({"diagnose_every": 0}, "`diagnose_every` must be a whole number from 1, found 0"),
         ({"diagnose_every": True}, "`diagnose_every` must be a whole number from 1, found True"),
         ({"observe_layers": 1}, r"`observe_layers` must be true or false, found 1\."),
+        ({"half_batches": "yes"}, r"`half_batches` must be true or false, found 'yes'\."),
         ({"score_layers": [0.5]}, r"`score_layers` must lie above -1 and not above 0, found 0\.5"),
     ],
 )

@@ -34,10 +34,10 @@ def outcome(run: Learner) -> dict[str, np.ndarray]:
     found = {f"network.{name}": value for name, value in run.network.state_dict().items() if torch.is_tensor(value)}
     found |= {f"balancer.{name}": value.detach() for name, value in run.balancer_parameters.items()}
     numbers = {name: value.cpu().double().numpy() for name, value in found.items()}
-    for kind, rows in (("epoch", run.epochs), ("diagnosed", run.diagnostics), ("observed", run.observed)):
+    for kind, rows in (("epoch", run.epochs), ("diagnosed", run.diagnostics), ("observed", run.instruments.rows)):
         for i, row in enumerate(rows):
             numbers |= {f"{kind}{i}.{name}": np.array(value, float) for name, value in row.items()}
-    numbers |= {f"scores{i}": np.array(scores, float) for i, scores in enumerate(run.layer_scores)}
+    numbers |= {f"scores{i}": np.array(scores, float) for i, scores in enumerate(run.instruments.scores)}
     return numbers | {"counters": np.array([run.step_count, run.skipped_steps, run.backward_passes], float)}
 
 

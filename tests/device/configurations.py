@@ -76,7 +76,6 @@ def _rules() -> dict[str, Run]:
         "drgrad_code": ("census", towers, {}),
         "drgrad_code-cosine": ("census", towers, {"similarity": "cosine"}),
         "floor": ("census", towers, {"iterations": 20}),
-        "half_batches": ("overlay", {}, {}),
         "joint": ("overlay", {}, {}),
     }  # fmt: skip
     return {
@@ -138,9 +137,8 @@ def configurations() -> dict[str, Run]:
     )
     found = {f"{kind}/{label}": run for kind, runs in kinds.items() for label, run in runs.items()}
     watched = {
-        f"{name}+observed": replace(run, options={"observe_layers": True})
-        for name, run in found.items()
-        if name in ("rules/half_batches", "rules/drgrad")
+        f"{name}+observed": replace(found[name], options={"observe_layers": True, "half_batches": halves})
+        for name, halves in (("rules/joint", True), ("rules/drgrad", False))
     }
     for name, run in found.items():
         if name.startswith("aggregators/") and "torchjd" not in name:

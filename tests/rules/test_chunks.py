@@ -1,12 +1,9 @@
-"""The rules and the balancer behind controls: parts of batches, permuted tasks, and the split-batch null."""
-
-from types import SimpleNamespace
+"""The rule and the balancer behind a control: parts of batches, permuted tasks."""
 
 import pytest
 import torch
 
 from gradsurgery.rules.chunks import Chunks, part
-from gradsurgery.rules.half_batches import HalfBatches
 from tests.contracts import generator
 
 
@@ -63,90 +60,8 @@ def test_parts_of_nested_batches():
         part(torch.arange(2), 0, 3)
 
 
-def test_there_are_as_many_parts_as_tasks_and_none_is_lost():
-    steps = []
-    learner = SimpleNamespace(problem=SimpleNamespace(tasks=["a", "b", "c"]), step=lambda *parts: steps.append(parts))
+def test_there_are_as_many_parts_as_tasks_and_none_is_lost(make):
+    steps, learner = [], make(rule="chunks")
+    learner.problem.tasks, learner.step = ("a", "b", "c"), lambda *parts: steps.append(parts)
     list(Chunks().epoch(learner, iter([torch.arange(8)])))
     assert [[part.tolist() for part in step] for step in steps] == [[[0, 1, 2], [3, 4, 5], [6, 7]]]
-
-
-def test_a_skipped_step_takes_no_null_and_gives_none_to_the_row_before(monkeypatch):
-    """A step that is skipped for a non-finite gradient leaves no row of diagnostics."""
-    learner = SimpleNamespace(step_count=3, diagnose_every=3, diagnostics=[{"step": 0}], observe_layers=False)
-
-    def skip(batch):
-        learner.step_count += 1
-        return {}
-
-    learner.step = skip
-    monkeypatch.setattr(HalfBatches, "_halves_of", lambda *_: (torch.ones(4, 3), [0, 1]))
-    list(HalfBatches().epoch(learner, iter([None])))
-    assert learner.diagnostics == [{"step": 0}]
-
-
-def test_half_batches_train_as_joint_to_the_bit(make):
-    joint, null = make(), make(rule="half_batches")
-    assert joint.epoch() == null.epoch()
-    assert torch.equal(parameters(joint), parameters(null))
-    assert [r["step"] for r in null.diagnostics] == [r["step"] for r in joint.diagnostics] == [0, 3]
-    for mine, theirs in zip(null.diagnostics, joint.diagnostics, strict=True):
-        assert {k: v for k, v in mine.items() if not k.startswith("null.")} == theirs
-
-
-def test_the_null_by_autograd(make):
-    learner = make(rule="half_batches")
-    kept = [p.detach().clone() for p in learner.network.parameters()]
-    batch = next(learner.problem.batches(*_streams(learner)))
-    learner.epoch()
-    for p, value in zip(learner.network.parameters(), kept, strict=True):
-        p.data.copy_(value)
-    rows = []
-    for m in range(2):
-        for loss in learner.problem.losses(learner.network, part(batch, m, 2)):
-            grads = torch.autograd.grad(loss, learner.surgery.parameters, retain_graph=True)
-            rows.append(torch.cat([g.reshape(-1) for g in grads]).double())
-    J = torch.nn.functional.normalize(torch.stack(rows), dim=1)
-    C = J @ J.T
-    row = learner.diagnostics[0]
-    assert row["null.same_task"] == pytest.approx(float(C[0, 2] + C[1, 3]) / 2, abs=1e-6)
-    assert row["null.cross_task"] == pytest.approx(float(C[0, 3] + C[1, 2]) / 2, abs=1e-6)
-    assert row["null.random_sd"] == pytest.approx(J.shape[1] ** -0.5)
-
-
-def test_the_null_of_every_layer_by_autograd(make):
-    """Each layer's null is the whole network's, on that layer's columns alone."""
-    learner = make(rule="half_batches", observe_layers=True)
-    kept = [p.detach().clone() for p in learner.network.parameters()]
-    batch = next(learner.problem.batches(*_streams(learner)))
-    learner.epoch()
-    for p, value in zip(learner.network.parameters(), kept, strict=True):
-        p.data.copy_(value)
-    assert [row["step"] for row in learner.observed] == [0, 3]
-    for i, own in enumerate(learner.layers.values()):
-        rows = []
-        for m in range(2):
-            for loss in learner.problem.losses(learner.network, part(batch, m, 2)):
-                grads = torch.autograd.grad(loss, own, retain_graph=True)
-                rows.append(torch.cat([g.reshape(-1) for g in grads]).double())
-        J = torch.nn.functional.normalize(torch.stack(rows), dim=1)
-        C = J @ J.T
-        row = learner.observed[0]
-        assert row["null.same_task"][i] == pytest.approx(float(C[0, 2] + C[1, 3]) / 2, abs=1e-6)
-        assert row["null.cross_task"][i] == pytest.approx(float(C[0, 3] + C[1, 2]) / 2, abs=1e-6)
-
-
-def test_the_null_leaves_batch_statistics_alone(make):
-    """BatchNorm's running mean must not see the extra forward passes."""
-    network = {"name": "resnet", "width": 4}
-    joint = make(settings={"network": network, "epochs": 1})
-    null = make(rule="half_batches", settings={"network": network, "epochs": 1})
-    assert joint.epoch() == null.epoch()
-    for a, b in zip(joint.network.buffers(), null.network.buffers(), strict=True):
-        assert torch.equal(a, b)
-
-
-def _streams(learner):
-    from gradsurgery.core.seeding import Generators
-
-    fresh = Generators(learner.generators.seed)
-    return fresh.order, fresh.augmentation

@@ -19,7 +19,7 @@ LENET = SETTINGS | {"network": {"name": "lenet", "variant": "cagrad"}, "batch_si
 RUNS = {
     "joint": ("overlay", SETTINGS, {"micro_batches": 2}, "cagrad"),
     "chunks": ("overlay", SETTINGS, {}, "gcond"),
-    "half_batches": ("overlay", SETTINGS, {}, "pcgrad"),
+    "joint-watched": ("overlay", SETTINGS, {}, "pcgrad"),
     "descent": ("landscape", {"landscape": "sam_gs_toy1", "steps": 60, "epochs": 3}, {}, "sam_gs"),
     "dr_mgf": ("overlay", LENET, {}, "sum"),
     "dr_mgf-all": ("overlay", LENET, {"aux_policy": "line_scan", "gate_epochs": 2, "compat": ["renormalise_private"]},
@@ -54,7 +54,7 @@ def run(arrays, tables):
             "module": module,
             "settings": settings,
             "rule": {"name": label.partition("-")[0]} | fields,
-            "learner": LEARNER | ({"observe_layers": True} if label == "half_batches" else {}),
+            "learner": LEARNER | ({"observe_layers": True, "half_batches": True} if label == "joint-watched" else {}),
         }
         return build_learner(declaration | {slot: {"name": name} for slot, name in slots.items()}, data[module], 0)
 
@@ -68,7 +68,7 @@ def file(learner):
 
 
 def outcome(learner):
-    rows = [learner.epochs, learner.diagnostics, learner.observed, learner.trajectory]
+    rows = [learner.epochs, learner.diagnostics, learner.instruments.rows, learner.rule_state.get("trajectory")]
     return json.dumps([*rows, learner.step_count, learner.skipped_steps])
 
 

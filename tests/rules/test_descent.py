@@ -37,7 +37,7 @@ def unchecked():
 def _end(landscape, name, fields, steps, starts):
     learner = _learner(landscape, build("aggregators", name, **fields), steps, starts)
     learner.epoch()
-    return learner.trajectory["first_solved"], _theta(learner)
+    return learner.rule_state["trajectory"]["first_solved"], _theta(learner)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_stopped_and_restored_is_the_same_to_the_bit():
     second.load_state_dict(saved)
     assert [second.epoch(), second.epoch()] == rows[1:]
     np.testing.assert_array_equal(_theta(second), _theta(straight))
-    assert second.trajectory == straight.trajectory
+    assert second.rule_state["trajectory"] == straight.rule_state["trajectory"]
     assert second.diagnostics == straight.diagnostics
     assert second.step_count == straight.step_count == 60
 
@@ -97,7 +97,7 @@ def test_what_is_recorded():
     learner = _learner("cagrad_toy", build("aggregators", "cagrad", c=0.5), 1000, epochs=2)
     start = _theta(learner).copy()
     first, second = learner.epoch(), learner.epoch()
-    trajectory = learner.trajectory
+    trajectory = learner.rule_state["trajectory"]
     steps = trajectory["steps"]
     assert steps[0] == 0
     assert steps[-1] == 1000
@@ -119,7 +119,7 @@ def test_what_is_recorded():
 def test_the_first_solved_step_is_noted_once():
     learner = _learner("cagrad_toy", build("aggregators", "mean"), 100, [(0.0, -8.36), (0.0, -8.0), (9.0, 9.0)])
     learner.epoch()
-    first, second, third = learner.trajectory["first_solved"]
+    first, second, third = learner.rule_state["trajectory"]["first_solved"]
     assert first == 0
     assert second is None
     assert third is None
@@ -128,7 +128,7 @@ def test_the_first_solved_step_is_noted_once():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"balancer": "log_loss"}, "rule `descent` must be given the balancer `equal`, found LogLoss"),
+        ({"balancer": "log_loss"}, "rule `descent` must be given a balancer `equal`, found LogLoss"),
         ({"device": "meta"}, "rule `descent` must run on the device `cpu`, found meta"),
     ],
 )

@@ -89,5 +89,8 @@ def test_bad_input(fields, message):
 
 
 def test_other_networks_are_refused():
-    with pytest.raises(ValueError, match="rule `floor` must be given the network `recommender`, found MLP"):
+    with pytest.raises(
+        ValueError,
+        match="rule `floor` must be given a network that reads rows of a table, such as `recommender`, found MLP",
+    ):
         build("rules", "floor").attach(build("networks", "mlp"))

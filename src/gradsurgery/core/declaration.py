@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from gradsurgery.core.discovery import build, did_you_mean, find, plain, require
-from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Network, Problem, TrainingRule
+from gradsurgery.core.discovery import build, did_you_mean, plain, require
+from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Network, Problem
 from gradsurgery.core.options import check_options
+from gradsurgery.core.run import TrainingRule
 from gradsurgery.core.seeding import Generators
 
 _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _KEYS = ("problem", "module", "settings", *_SLOTS)
-_OPTIONS = {"precision": str, "diagnose_every": int, "score_layers": tuple[float, ...], "observe_layers": bool}
+_OPTIONS = {
+    "precision": str, "diagnose_every": int, "score_layers": tuple[float, ...], "observe_layers": bool,
+    "half_batches": bool,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,7 @@ def _parts(
     problem = part("problems", _problem_fields(declaration, arrays))
     slots: dict[str, Any] = {slot: part(f"{slot}s", declaration[slot]) for slot in _SLOTS}
     slots["balancer"].parameters(len(problem.tasks))  # refuses what does not fit the number of tasks
-    joint: Any = find("rules", "joint")
-    if isinstance(slots["rule"], joint):
-        slots["rule"].check(len(problem.tasks))
+    slots["rule"].check(len(problem.tasks))
     return Parts(
         problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], _options(declaration)
     )

@@ -18,7 +18,7 @@ Randomness comes only from the generator that is handed in, never from a global 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -171,23 +171,3 @@ class Problem(ABC):
     @abstractmethod
     def evaluate(self, network: Network, split: str) -> Metrics:
         """Every metric of `metrics`, and `<task>.loss`, on the split "val" or "test"."""
-
-
-class TrainingRule(ABC):
-    """How an epoch is run. `joint` is the ordinary loop; a rule may also own the network's extra parameters.
-
-    Attributes:
-        needs_every_task: whether a step cannot do without the loss of a task: such a batch is then refused.
-        cpu_only: its work is done by numpy, so that a run of it lives on the CPU whatever device was asked for.
-    """
-
-    needs_every_task = False
-    cpu_only: ClassVar[bool] = False
-
-    @abstractmethod
-    def attach(self, network: Network) -> Network:
-        """Called once, before the optimiser is made; returns the network to train."""
-
-    @abstractmethod
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
-        """Trains for one epoch and yields metrics, step by step."""

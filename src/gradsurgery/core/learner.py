@@ -10,21 +10,21 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
 from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses, move
-from gradsurgery.core.buffers import Buffers, kept_buffers
-from gradsurgery.core.conflict import diagnose, magnitude_similarity, mean_cosine
-from gradsurgery.core.curvature import curvature_shares
+from gradsurgery.core.buffers import Buffers
+from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.divergence import has_diverged, mean_of_finite
-from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State, TrainingRule
-from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.instruments import Instruments
+from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State
 from gradsurgery.core.options import PRECISIONS, check_options
 from gradsurgery.core.plain import from_plain, to_plain
 from gradsurgery.core.pointwise import reroute
 from gradsurgery.core.processes import several
+from gradsurgery.core.run import TrainingRule
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
 
@@ -50,21 +50,17 @@ class Learner:
         device: where the network lives; tensors of a batch are moved there.
         precision: float32, or autocast to bfloat16 or float16 (the latter with a `GradScaler`).
         diagnose_every: conflict diagnostics are taken at step 0 and then every so many steps.
-        score_layers: thresholds S; in every step the pairs of tasks whose cosine is below S are counted for each
-            shared layer, which takes K backward passes whatever the method.
-        observe_layers: at every diagnosed step record cosine, magnitude similarity and curvature for each shared layer,
-            and the curvature as a diagnostic. Takes one more forward pass and two backward passes there.
+        score_layers: see `Instruments`, as for the next two.
+        observe_layers: a rule that takes no step of the learner, as `dr_mgf`, gives these nothing to see.
+        half_batches: likewise.
 
     Attributes:
         surgery: the engine; used by `step` only.
+        instruments: what else the run is watched by.
         epochs: one row of metrics per finished epoch.
         diagnostics: one row per diagnosed step.
-        trajectory: what a landscape rule records, or None.
-        layer_scores: conflict counts (layers, thresholds) of every epoch, the whole J in the last row; empty unless
-            asked for.
-        observed: one row per diagnosed step, a list over the layers for each quantity; empty unless asked for.
         diverged: the first epoch that diverged (`divergence.has_diverged`), or None. No use in training on from there.
-        rule_state: what a rule keeps between epochs.
+        rule_state: what a rule keeps between epochs; of a landscape also `trajectory`, the way that it went.
         step_count: optimiser steps taken or skipped.
         buffers: those of the network, as they were before the step.
         skipped_steps: steps not taken, because a loss or a gradient was not finite or no task had a loss. Such a step
@@ -88,8 +84,9 @@ class Learner:
         diagnose_every: int = 50,
         score_layers: Sequence[float] = (),
         observe_layers: bool = False,
+        half_batches: bool = False,
     ) -> None:
-        check_options(precision, diagnose_every, score_layers, observe_layers)
+        check_options(precision, diagnose_every, score_layers, observe_layers, half_batches)
         for name, module in network.named_modules():
             if wrapper := {kind.__name__ for kind in type(module).__mro__} & _WRAPPERS:
                 found = f"{wrapper.pop()} as its `{name}`" if name else wrapper.pop()
@@ -103,7 +100,7 @@ class Learner:
         self.method = method
         self.generators = generators
         self.device = torch.device(device)
-        self.diagnose_every = diagnose_every
+        self.precision, self.diagnose_every = precision, diagnose_every
         attached = rule.attach(network)
         self.network = (reroute(attached) if self.device.type == "cpu" else attached).to(self.device)
         self.balancer_parameters = {
@@ -120,17 +117,13 @@ class Learner:
         heads = [p for p in self.network.parameters() if id(p) not in known]
         self.surgery = GradientSurgery(shared, method, heads=[*heads, *self.balancer_parameters.values()])
         self.surgery.generator = generators.method
-        self.score_layers = tuple(score_layers)
-        self.observe_layers = observe_layers
-        self.layers = shared_layers(self.network)
-        self.layer_scores: list[list[list[int]]] = []
-        self.observed: list[dict[str, Any]] = []
-        self._autocast = PRECISIONS[precision]
+        self.instruments = Instruments(
+            self.network, self.surgery, self.losses, score_layers, observe_layers, half_batches
+        )
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "float16" else None
         self.buffers = Buffers(self.network)
         self.balancer_state: State | None = None
         self.rule_state: State = {}
-        self.trajectory: dict[str, Any] | None = None
         self.epochs: list[Row] = []
         self.diagnostics: list[Row] = []
         self.diverged: int | None = None
@@ -156,16 +149,13 @@ class Learner:
         if 0 in counts:
             raise ValueError(f"`owners` must give every task a micro-batch, found none for task {counts.index(0)}.")
         start = time.perf_counter()
-        diagnosed = self.step_count % self.diagnose_every == 0
+        diagnosed, scoring = self.step_count % self.diagnose_every == 0, bool(self.instruments.score_layers)
         self.optimizer.zero_grad()
         self.buffers.keep()
         seen, passes, before, there = [], 0, self.balancer_state, set[int]()
         for batch, tasks in zip(batches, served, strict=True):
-            with self.autocast():
-                losses = self.problem.losses(self.network, move(batch, self.device))
-            balanced, self.balancer_state = self.balancer(
-                losses, self.balancer_parameters, self.balancer_state, self.generators.method
-            )
+            losses = self.losses(batch)
+            balanced = self.balance(losses)
             if self.rule.needs_every_task:
                 check_every_task(type(self.rule).__module__.rpartition(".")[2], self.problem.tasks, balanced)
             shares = [loss / counts[k] if loss is not None and k in tasks else None for k, loss in enumerate(balanced)]
@@ -173,8 +163,8 @@ class Learner:
                 shares = [None if share is None else self.scaler.scale(share) for share in shares]
             present = [k for k, share in enumerate(shares) if share is not None]
             if present:
-                self.surgery.accumulate(shares, diagnosed or bool(self.score_layers))
-                one = isinstance(self.method, Scalarization) and not self.score_layers
+                self.surgery.accumulate(shares, diagnosed or scoring)
+                one = isinstance(self.method, Scalarization) and not scoring
                 passes += 1 if one else len(present)
             there.update(present)
             seen.append([None if loss is None else loss.detach() for loss in losses])
@@ -182,19 +172,10 @@ class Learner:
         if not rows and several():
             raise ValueError("`losses` must hold a loss of at least one task in every process, found None only.")
         finite = bool(rows) and self.surgery.aggregate(1.0 if self.scaler is None else self.scaler.get_scale())
-        observed = diagnosed and self.observe_layers
-        if finite and (self.score_layers or observed):
-            layers = layer_grams(self.surgery.jacobian, self.surgery.parameters, self.layers)
-        if finite and self.score_layers:
-            assert self.surgery.gram is not None
-            G = np.concatenate([layers, self.surgery.gram[None]])  # an absent task has cosine 0: no conflict
-            self.layer_scores[-1] = (
-                conflict_counts(pair_cosines(G), self.score_layers) + np.array(self.layer_scores[-1])
-            ).tolist()
-        if finite and diagnosed:
-            self.diagnostics.append({"step": self.step_count, **self._diagnose(rows)})
-            if observed:
-                self._observe(batches, layers[:, rows][:, :, rows])
+        if finite:
+            seen_beside = self.instruments.look(self.step_count, rows, batches, diagnosed)
+            if diagnosed:
+                self.diagnostics.append({"step": self.step_count, **self._diagnose(rows), **seen_beside})
         taken, metrics = self._update(finite, seen) if rows else (False, mean_losses(self.problem.tasks, seen)[0])
         if not taken:
             self.skipped_steps += 1
@@ -220,8 +201,7 @@ class Learner:
         values = defaultdict(list)
         steps, skipped = self.step_count, self.skipped_steps
         self.network.train()
-        if self.score_layers:
-            self.layer_scores.append([[0] * len(self.score_layers) for _ in [*self.layers, "all"]])
+        self.instruments.begin_epoch()
         batches = self.problem.batches(self.generators.order, self.generators.augmentation)
         for metrics in self.rule.epoch(self, batches):
             for name, value in metrics.items():
@@ -264,9 +244,7 @@ class Learner:
             "balancer": self.balancer_state,
             "balancer_parameters": dict(self.balancer_parameters),
             "rule": self.rule_state,
-            "trajectory": self.trajectory,
-            "layer_scores": self.layer_scores,
-            "observed": self.observed,
+            "instruments": self.instruments.state_dict(),
             "epochs": self.epochs,
             "diagnostics": self.diagnostics,
             "diverged": self.diverged,
@@ -291,9 +269,7 @@ class Learner:
         for name, parameter in self.balancer_parameters.items():
             parameter.detach().copy_(state["balancer_parameters"][name])
         self.rule_state = state["rule"]
-        self.trajectory = state["trajectory"]
-        self.layer_scores = state["layer_scores"]
-        self.observed = state["observed"]
+        self.instruments.load_state_dict(state["instruments"])
         self.epochs = state["epochs"]
         self.diagnostics = state["diagnostics"]
         self.diverged = state["diverged"]
@@ -301,7 +277,33 @@ class Learner:
         self.step_times = state["step_times"]
 
     def autocast(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._autocast is None else torch.autocast(self.device.type, self._autocast)
+        dtype = PRECISIONS[self.precision]
+        return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
+
+    def losses(self, batch: Any) -> Sequence[Float[Tensor, ""] | None]:
+        """The task losses of one batch, on the device and under the run's precision."""
+        with self.autocast():
+            return self.problem.losses(self.network, move(batch, self.device))
+
+    def balance(self, losses: Sequence[Float[Tensor, ""] | None]) -> list[Float[Tensor, ""] | None]:
+        """The balanced losses; the balancer's state moves on."""
+        balanced, self.balancer_state = self.balancer(
+            losses, self.balancer_parameters, self.balancer_state, self.generators.method
+        )
+        return balanced
+
+    def count(self, seconds: float, *, steps: int = 1, skipped: int = 0, passes: int = 1) -> None:
+        """Notes steps that the rule took, or skipped, by itself: their time in all, and backward passes of each."""
+        self.step_count += steps
+        self.skipped_steps += skipped
+        self.backward_passes = passes
+        self.step_times.append(seconds / max(steps, 1))
+
+    def note(self, step: int, numbers: Metrics) -> None:
+        """Diagnostics of a step: into that step's row, if it is the last one, or into a row of their own."""
+        if not self.diagnostics or self.diagnostics[-1]["step"] != step:
+            self.diagnostics.append({"step": step})
+        self.diagnostics[-1] |= numbers
 
     def _diagnose(self, rows: Sequence[int]) -> Metrics:
         G, w = self.surgery.gram, self.surgery.weights
@@ -315,21 +317,6 @@ class Learner:
         numbers = diagnose(G[np.ix_(rows, rows)], products[rows], length)
         state = self.surgery.state or {}
         return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
-
-    def _observe(self, batches: Sequence[Any], G: Float64[np.ndarray, "L K K"]) -> None:
-        """The layers' row of a diagnosed step, before the update. The run goes on as if nobody had looked."""
-        parameters = self.surgery.parameters
-        with kept_buffers(self.network):  # to the end: the graph holds BatchNorm's statistics
-            with self.autocast():
-                found = [self.problem.losses(self.network, move(batch, self.device)) for batch in batches]
-            present = [[loss for loss in losses if loss is not None] for losses in found]
-            loss = torch.stack([torch.stack(losses).mean() for losses in present if losses]).mean()
-            whole, shares = curvature_shares(loss, parameters, self.surgery.direction, self.layers)
-        self.diagnostics[-1]["curvature"] = whole
-        self.observed.append({
-            "step": self.step_count, "mean_cosine": [mean_cosine(own) for own in G],
-            "magnitude_similarity": [magnitude_similarity(own) for own in G], "curvature": shares,
-        })  # fmt: skip
 
     def _update(self, finite: bool, seen: Sequence[Sequence[Tensor | None]]) -> tuple[bool, Metrics]:
         """Clips and steps. False if the step was left out; and the mean losses, read together with the length."""

@@ -25,7 +25,7 @@ REFERENCE = "reference"  # on another budget than its problem: shown, and never 
 _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _OWN_CLIPS = ("max_norm", "norm_cap")
 # What a line may set for itself without changing what is trained.
-_OBSERVING = ("diagnose_every", "score_layers", "observe_layers")
+_OBSERVING = ("diagnose_every", "score_layers", "observe_layers", "half_batches")
 # Ends of the names of lines that train as another line does to the bit, and are there to measure something.
 _WATCHING = ("-repeat", "-half_batches")
 

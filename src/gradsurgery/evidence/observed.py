@@ -4,7 +4,7 @@ Every number is first a mean over steps of one seed and then summarised over see
 
     halves      the cosine between the gradients of two tasks on two halves of a batch, minus that between the gradients
                 of one task on them (`excess`). Both carry the noise of half a batch, so zero means that tasks disagree
-                no more than examples do. Only lines with the rule `half_batches` have it.
+                no more than examples do. Only lines with `learner.half_batches` have it.
     directions  the mean cosine over K tasks of random directions in a layer of P parameters has mean 0 and standard
                 deviation sqrt(2 / (K (K - 1) P)): independent directions are uncorrelated pair by pair.
     the sum     another method's cosine minus that of training on the sum, paired by seed.

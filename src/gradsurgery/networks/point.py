@@ -5,10 +5,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
 
+from gradsurgery.core.capabilities import Points
 from gradsurgery.core.interfaces import Network
 
 
-class Point(Network):
+class Point(Network, Points):
     """S independent points (theta, S x 2, float64), all of them shared by all tasks.
 
     Args:

@@ -8,13 +8,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, mish, softmax
 
+from gradsurgery.core.capabilities import Columns, Towers
 from gradsurgery.core.interfaces import Network
 from gradsurgery.core.settings import check_sizes
 
 _Variant = Literal["shared_bottom", "mmoe", "omoe", "ple", "split"]
 
 
-class Recommender(Network):
+class Recommender(Network, Towers, Columns):
     """Embedded categories beside the numbers, shared experts mixed by gates, and one small tower per task.
 
     Source: MMoE: Ma et al. 2018, eqs. 6 to 8; PLE: Tang et al. 2020; Split-MMoE: Liu et al. 2025, arXiv 2510.09643.
@@ -27,7 +28,7 @@ class Recommender(Network):
         PPNet (`personal`): v_s <- 2 v_s * sigmoid(W_p x_p), x_p the embeddings of the personal categories
 
     `towers` holds one tower per task in task order; for `split` T'_1, T''_1, T_2, .. and `mu` is a buffer, which the
-    rule `drgrad` moves. Outputs are logits.
+    rule `drgrad` moves, and None for the other variants. Outputs are logits.
 
     Args:
         cardinalities: number of values of each category; inputs hold the numbers first, then the categories.
@@ -57,7 +58,6 @@ class Recommender(Network):
         4. The paper prints no activation for z_1; logits are mixed.
     """
 
-    mu: Tensor
     offsets: Tensor
 
     def __init__(
@@ -116,8 +116,7 @@ class Recommender(Network):
         self.body = _body(variant, width, sizes)
         self.towers = _towers(variant, width, sizes)
         self.gate = nn.Linear(embedding * len(personal), width, bias=False) if personal else None
-        if variant == "split":
-            self.register_buffer("mu", torch.tensor([0.5, 0.5]))
+        self.register_buffer("mu", torch.tensor([0.5, 0.5]) if variant == "split" else None)
         if tie_init:
             for other in self.towers[1:]:
                 other.load_state_dict(self.towers[0].state_dict())
@@ -148,6 +147,7 @@ class Recommender(Network):
         return torch.cat([inputs[:, : self.num_continuous], embedded.flatten(1)], dim=1), embedded
 
     def _mixed(self, own: Float[Tensor, " batch"], lent: Float[Tensor, " batch"]) -> Float[Tensor, " batch"]:
+        assert self.mu is not None
         if self.mix == "logit":
             return self.mu[0] * own + self.mu[1] * lent
         both, log_mu = torch.stack([own, lent]), self.mu.log()[:, None]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 
+from gradsurgery.core.capabilities import ClosedForm
 from gradsurgery.core.discovery import build, make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.settings import check_seed, check_sizes
@@ -38,7 +39,7 @@ _PCGRAD_OFFSET = np.array([[0.0], [2.0]])
 _PCGRAD_SCALE = np.array([[20.0], [25.0]])
 
 
-class Landscape(Problem):
+class Landscape(Problem, ClosedForm):
     """Two losses `L1` and `L2` of a point in the plane; metrics: their mean over all starts, and the share solved.
 
     Source: CAGrad's toy (Liu et al. 2021, arXiv 2110.14048, section 5.1 and the official code), SAM-GS's toys with one

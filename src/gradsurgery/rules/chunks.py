@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.interfaces import Metrics
+from gradsurgery.core.run import Run, TrainingRule
 
 
 @dataclass(frozen=True)
@@ -23,15 +24,11 @@ class Chunks(TrainingRule):
         2. Normalisation over the batch sees the parts and not the batch.
     """
 
-    def attach(self, network: Network) -> Network:
-        """The network as it is: this rule owns no parameters."""
-        return network
-
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+    def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
         """One `Learner.step` per batch. Raises ValueError for a batch of fewer examples than tasks."""
-        K = len(learner.problem.tasks)
+        K = len(run.problem.tasks)
         for batch in batches:
-            yield learner.step(*(part(batch, m, K) for m in range(K)))
+            yield run.step(*(part(batch, m, K) for m in range(K)))
 
 
 def part(batch: Any, m: int, K: int) -> Any:

@@ -4,16 +4,18 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 
+from gradsurgery.core.capabilities import ClosedForm, Points
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.discovery import find
 from gradsurgery.core.finite import NotFinite
-from gradsurgery.core.interfaces import Method, Metrics, Network, Scalarization, State, TrainingRule, Weighting
+from gradsurgery.core.interfaces import Method, Metrics, Scalarization, State, Weighting
+from gradsurgery.core.run import Run, TrainingRule
 
 _YIELD_EVERY = 1000  # steps between two reports of progress
 _DIGITS = 6  # decimals of recorded positions and losses: finer than any figure, and the histories stay small
@@ -27,7 +29,7 @@ class Descent(TrainingRule):
 
     The same as running the ordinary loop once per start, to rounding: Adam works coordinate by coordinate. Losses and
     gradients are the landscape's closed forms, and Adam is restated in numpy on the optimiser's own state tensors, as
-    100,000 steps through autograd would take minutes. The learner's `trajectory` gets up to 150 positions and losses,
+    100,000 steps through autograd would take minutes. The state's `trajectory` gets up to 150 positions and losses,
     close together at first, and for each start the first step at which it was solved.
 
     Departures: none known.
@@ -35,31 +37,27 @@ class Descent(TrainingRule):
 
     cpu_only = True
 
-    def attach(self, network: Network) -> Network:
-        return network
-
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+    def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
         """A part `1 / problem.epochs` of the steps. `batches` is not looked at: a landscape has no data."""
-        _check(learner)
-        problem = learner.problem
-        theta = learner.network.theta.detach().numpy()
-        adam = _Adam(learner.optimizer, learner.network.theta)
-        state = learner.rule_state
+        problem, parameter = _checked(run)
+        theta = parameter.detach().numpy()
+        adam = _Adam(run.optimizer, parameter)
+        state = run.rule_state
         if not state:
-            seeds = learner.generators.method.integers(2**63, size=len(theta)).tolist()
+            seeds = run.generators.method.integers(2**63, size=len(theta)).tolist()
             generators = [np.random.Generator(np.random.Philox(seed)) for seed in seeds]
-            state |= {"step": 0, "method": [None] * len(theta)}
-            learner.trajectory = {"steps": [], "theta": [], "losses": [], "first_solved": [None] * len(theta)}
+            state |= {"step": 0, "method": [None] * len(theta), "trajectory": {"steps": [], "theta": [], "losses": []}}
+            state["trajectory"]["first_solved"] = [None] * len(theta)
         else:
             generators = [np.random.Generator(np.random.Philox()) for _ in theta]
             for generator, position in zip(generators, state["generators"], strict=True):
                 generator.bit_generator.state = position
-        combine = _combiner(learner.method, state["method"], generators)
-        first_solved = learner.trajectory["first_solved"]
+        combine = _combiner(run.method, state["method"], generators)
+        trajectory, first_solved = state["trajectory"], state["trajectory"]["first_solved"]
         marks = _marks(problem.steps)
-        begin = state["step"]
-        end = begin + problem.steps // problem.epochs
+        begin, end = state["step"], state["step"] + problem.steps // problem.epochs
         unsolved = None in first_solved
+        passes = 1 if isinstance(run.method, Scalarization) else len(problem.tasks)
         seen, last, started = np.zeros((2, len(theta))), begin, time.perf_counter()
         for step in range(begin, end):
             losses, J = problem.jacobian(theta)
@@ -68,30 +66,29 @@ class Descent(TrainingRule):
                 unsolved = _note_solved(first_solved, solved, step)
             D = combine(J)
             if step in marks:
-                _record(learner.trajectory, step, theta, losses)
-                learner.diagnostics.append({"step": step, **_diagnose(J, D, state["method"])})
+                _record(trajectory, step, theta, losses)
+                run.note(step, _diagnose(J, D, state["method"]))
             if problem.clip is not None:
                 D = D * np.minimum(1.0, problem.clip / (np.sqrt((D * D).sum(axis=1, keepdims=True)) + 1e-6))
             adam.step(theta, D)
             if (step + 1) % _YIELD_EVERY == 0 or step + 1 == end:
                 now = time.perf_counter()
-                learner.step_times.append((now - started) / (step + 1 - last))
+                run.count(now - started, steps=step + 1 - last, passes=passes)
                 yield _means(problem.tasks, seen / (step + 1 - last))
                 seen, last, started = np.zeros_like(seen), step + 1, time.perf_counter()
         if end == problem.steps:
             losses, _ = problem.jacobian(theta)
             _note_solved(first_solved, problem.solved(theta, losses), end)
-            _record(learner.trajectory, end, theta, losses)
+            _record(trajectory, end, theta, losses)
         adam.save()
-        state["step"] = learner.step_count = end
+        state["step"] = end
         state["generators"] = [generator.bit_generator.state for generator in generators]
-        learner.backward_passes = 1 if isinstance(learner.method, Scalarization) else len(problem.tasks)
 
 
 class _Adam:
     """`torch.optim.Adam` without weight decay, step by step the same arithmetic, on that optimiser's own moments."""
 
-    def __init__(self, optimizer: torch.optim.Adam, parameter: torch.nn.Parameter):
+    def __init__(self, optimizer: torch.optim.Optimizer, parameter: torch.nn.Parameter):
         state = optimizer.state[parameter]
         if not state:
             state["step"] = torch.tensor(0.0)
@@ -114,16 +111,18 @@ class _Adam:
         self.count.fill_(self.steps)
 
 
-def _check(learner: Any) -> None:
-    for kind, filler, used in (
-        ("problems", "landscape", learner.problem),
-        ("networks", "point", learner.network),
-        ("balancers", "equal", learner.balancer),
-    ):
-        if not isinstance(used, find(kind, filler)):
-            raise ValueError(f"rule `descent` must be given the {kind[:-1]} `{filler}`, found {type(used).__name__}.")
-    if learner.device.type != "cpu":
-        raise ValueError(f"rule `descent` must run on the device `cpu`, found {learner.device}.")
+def _checked(run: Run) -> tuple[Any, torch.nn.Parameter]:
+    """The problem and the points. Raises ValueError for a run that cannot be descended in lock-step."""
+    equal = find("balancers", "equal")
+    for wanted, kind, used in (
+        ("problem in closed form", ClosedForm, run.problem), ("network of points", Points, run.network),
+        ("balancer `equal`", equal, run.balancer),
+    ):  # fmt: skip
+        if not isinstance(used, kind):
+            raise ValueError(f"rule `descent` must be given a {wanted}, found {type(used).__name__}.")
+    if run.device.type != "cpu":
+        raise ValueError(f"rule `descent` must run on the device `cpu`, found {run.device}.")
+    return run.problem, cast(Points, run.network).theta
 
 
 def _combiner(method: Method, states: list[State | None], generators: list[np.random.Generator]) -> _Combine:

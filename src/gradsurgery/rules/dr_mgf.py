@@ -17,8 +17,9 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from gradsurgery.core.batch import gradient_norm, mean_losses, move
 from gradsurgery.core.conflict import diagnose
-from gradsurgery.core.interfaces import Metrics, Network, Problem, Scalarization, State, TrainingRule
+from gradsurgery.core.interfaces import Metrics, Network, Problem, Scalarization, State
 from gradsurgery.core.jacobian import read
+from gradsurgery.core.run import Run, TrainingRule
 
 _LRN_ALPHA, _LRN_BETA = 1e-4, 0.75
 _TINY_NORM, _TINY_ROW, _TINY_SUM = 1e-12, 1e-10, 1e-20
@@ -147,26 +148,22 @@ class DRMGF(TrainingRule):
         if unknown := [quirk for quirk in self.compat if quirk not in _QUIRKS]:
             raise ValueError(f"`compat` must hold some of {', '.join(_QUIRKS)}, found {unknown[0]!r}.")
 
-    def attach(self, network: Network) -> Network:
-        """The network as it is: importance and scales lie beside it and are gone at inference."""
-        return network
-
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+    def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
         """One stage per task, then the fusion; `batches` serves the first stage, fresh ones serve the others."""
-        _check(self, learner)
+        _check(self, run)
         first = next(batches, None)
         if first is None:
             raise ValueError("`batches` must hold at least one batch, found none.")
         batches = itertools.chain([first], batches)
-        if not learner.rule_state:
-            learner.rule_state = begin(self, learner, first)
-        work = _Epoch(self, learner)
+        if not run.rule_state:
+            run.rule_state.update(begin(self, run, first))
+        work = _Epoch(self, run)
         if self.aux_policy == "line_scan":
             work.scan(first)
         tasks = range(work.K)
         for t in tasks if self.order == "forward" else reversed(tasks):
             yield from work.disentangle(t, batches)
-            batches = learner.problem.batches(learner.generators.order, learner.generators.augmentation)
+            batches = run.problem.batches(run.generators.order, run.generators.augmentation)
         yield from work.fuse(batches)
         work.finish()
 
@@ -276,7 +273,7 @@ class _RawAgain:
 
 
 class _Epoch:
-    """One epoch at work. What outlives it goes into `learner.rule_state` at `finish`.
+    """One epoch at work. What outlives it goes into `run.rule_state` at `finish`.
 
     Attributes:
         old: theta, the parameters that every stage starts from.
@@ -285,20 +282,20 @@ class _Epoch:
         statistics: task -> buffers at the end of its stage.
     """
 
-    def __init__(self, rule: DRMGF, learner: Any):
-        self.rule, self.learner = rule, learner
-        state = learner.rule_state
-        self.K = len(learner.problem.tasks)
-        self.losses = _Losses(learner.problem, learner.network)
-        self.parameters = _trainable(learner.network)
+    def __init__(self, rule: DRMGF, run: Run):
+        self.rule, self.run = rule, run
+        state = run.rule_state
+        self.K = len(run.problem.tasks)
+        self.losses = _Losses(run.problem, run.network)
+        self.parameters = _trainable(run.network)
         self.owners: dict[str, tuple[int, ...]] = state["owners"]
-        gate_epochs = learner.problem.epochs // 2 if rule.gate_epochs is None else rule.gate_epochs
-        self.number = len(learner.epochs)
+        gate_epochs = run.problem.epochs // 2 if rule.gate_epochs is None else rule.gate_epochs
+        self.number = len(run.epochs)
         self.gated = rule.gate and self.number < gate_epochs
         self.averaged = self.number >= gate_epochs
         self.importance = {name: v.clone().requires_grad_() for name, v in state["importance"].items()}
         self.scale = {name: s.clone().requires_grad_() for name, s in state["scale"].items()}
-        group = learner.optimizer.param_groups[0]
+        group = run.optimizer.param_groups[0]
         schedule = group["lr"] / group.get("initial_lr", group["lr"])
         lr = group["lr"] if rule.importance_lr is None else rule.importance_lr * schedule
         self.step_importance = _adam(self.importance, lr, state["importance_optimizer"], rule.importance_weight_decay)
@@ -317,16 +314,16 @@ class _Epoch:
 
     def scan(self, batch: Any) -> None:
         """Replaces the auxiliary weights by those of a line scan, from the second epoch on."""
-        directions = self.learner.rule_state["directions"]
+        directions = self.run.rule_state["directions"]
         if directions is None:
             return
-        reach, rows, absent = self.rule.auxiliary, [], torch.full((), math.nan, device=self.learner.device)
+        reach, rows, absent = self.rule.auxiliary, [], torch.full((), math.nan, device=self.run.device)
         with torch.no_grad():
             for direction in directions:
                 for r in scan_points(reach):
                     moved = {name: self.old[name] + r * change for name, change in direction.items()}
                     # Buffers are lent, so that the scan leaves BatchNorm's statistics alone.
-                    found = self._losses(batch, moved, _copied(self.learner.network))
+                    found = self._losses(batch, moved, _copied(self.run.network))
                     rows.append(torch.stack([absent if loss is None else loss for loss in found]))
         table = read(torch.stack(rows))[0].reshape(self.K, _SCAN_POINTS, self.K)
         for t, s in itertools.permutations(range(self.K), 2):
@@ -335,39 +332,39 @@ class _Epoch:
 
     def disentangle(self, t: int, batches: Iterator[Any]) -> Iterator[Metrics]:
         """Stage 1 of task t: an epoch, whose outcome is kept aside while the parameters return to where they were."""
-        learner, task = self.learner, self.learner.problem.tasks[t]
-        buffers = _copied(learner.network)
+        run, task = self.run, self.run.problem.tasks[t]
+        buffers = _copied(run.network)
         self._use_optimizer_of(t)
-        constant = learner.method.scale(self.K)
+        constant = cast(Scalarization, run.method).scale(self.K)
         for batch in batches:
             started = time.perf_counter()
-            learner.optimizer.zero_grad()
-            learner.buffers.keep()
+            run.optimizer.zero_grad()
+            run.buffers.keep()
             losses = self._losses(batch, self._gated(t))
             pairs = zip(self.auxiliary[t], self._balanced(losses), strict=True)
             terms = [float(w) * loss for w, loss in pairs if loss is not None and w != 0.0]
-            self._step(constant * torch.stack(terms).sum() if terms else None)
-            self._count(started)
+            taken = self._step(constant * torch.stack(terms).sum() if terms else None)
+            run.count(time.perf_counter() - started, skipped=not taken)
             own = losses[t]
             yield {} if own is None else {f"train.{task}.stage_loss": float(own.detach())}
         self._keep_optimizer_of(t)
-        learner.optimizer.zero_grad()
+        run.optimizer.zero_grad()
         with torch.no_grad():
             self._snapshot(t)
             for name, p in self.parameters.items():
                 p.copy_(self.old[name])
-            self.statistics[t] = _copied(learner.network)
+            self.statistics[t] = _copied(run.network)
             if "keep_buffers_between_tasks" not in self.rule.compat:
-                _put(learner.network, buffers)
+                _put(run.network, buffers)
 
     def fuse(self, batches: Iterator[Any]) -> Iterator[Metrics]:
         """Stage 2: learns the scales on an epoch, then moves the network to theta'."""
-        learner, tasks = self.learner, self.learner.problem.tasks
+        run, tasks = self.run, self.run.problem.tasks
         self._fuse_statistics()
         learns = bool(self.scale) and self.rule.fusion != "average"
         for batch in batches:
             started = time.perf_counter()
-            learner.buffers.keep()
+            run.buffers.keep()
             with torch.set_grad_enabled(learns):
                 losses = self._losses(batch, self.theta())
                 metrics = mean_losses(tasks, [losses])[0]
@@ -376,14 +373,13 @@ class _Epoch:
                     finite = finite and self._differentiate(losses)
                     if finite:
                         self.step_scale.step()
-                    learner.skipped_steps += not finite
-                    self._count(started)
+                    run.count(time.perf_counter() - started, skipped=not finite)
             if not finite:
-                learner.buffers.put_back()
+                run.buffers.put_back()
             yield metrics
         with torch.no_grad():
             fused_parameters = self.theta()
-            learner.diagnostics.append({"step": learner.step_count, **self._diagnose(fused_parameters)})
+            run.note(run.step_count, self._diagnose(fused_parameters))
             for name, value in fused_parameters.items():
                 self.parameters[name].copy_(value)
 
@@ -396,8 +392,8 @@ class _Epoch:
         return bool(gradient_norm(self.scale.values()).isfinite())
 
     def finish(self) -> None:
-        """Averages the scales and puts what the next epoch needs into the learner's state."""
-        rule, state = self.rule, self.learner.rule_state
+        """Averages the scales and puts what the next epoch needs into the run's state."""
+        rule, state = self.rule, self.run.rule_state
         with torch.no_grad():
             if self.averaged and rule.fusion != "average":
                 for name, s in self.scale.items():
@@ -411,7 +407,6 @@ class _Epoch:
                 {name: self._change(name, s) for name, tasks in self.owners.items() if s in tasks}
                 for s in range(self.K)
             ]
-        self.learner.backward_passes = 1
 
     def theta(self) -> _Tensors:
         """theta' with the scales of now, for every parameter that some task trains; differentiable in the scales."""
@@ -438,56 +433,50 @@ class _Epoch:
 
     def _losses(self, batch: Any, values: _Tensors, buffers: _Tensors | None = None) -> list[Tensor | None]:
         """The task losses of a batch, with `values` in place of the parameters of these names."""
-        learner = self.learner
+        run = self.run
         swapped = {f"network.{name}": value for name, value in (values | (buffers or {})).items()}
         hooks = []
         if "gate_first_call_only" in self.rule.compat:
             for name in self.importance.keys() & values.keys():
-                module = learner.network.get_submodule(name.rpartition(".")[0])
+                module = run.network.get_submodule(name.rpartition(".")[0])
                 hooks.append(module.register_forward_hook(_RawAgain(self.parameters[name])))
         try:
-            with learner.autocast():
-                return list(functional_call(self.losses, swapped, (move(batch, learner.device),)))
+            with run.autocast():
+                return list(functional_call(self.losses, swapped, (move(batch, run.device),)))
         finally:
             for hook in hooks:
                 hook.remove()
 
     def _balanced(self, losses: list[Tensor | None]) -> list[Tensor | None]:
-        learner = self.learner
-        balanced, learner.balancer_state = learner.balancer(
-            losses, learner.balancer_parameters, learner.balancer_state, learner.generators.method
-        )
+        balanced = self.run.balance(losses)
         if len(balanced) != self.K:
             raise ValueError(
                 f"`balancer` must keep all {self.K} losses under rule `dr_mgf`, whose stages are one per task, found "
                 f"{len(balanced)}."
             )
-        return list(balanced)
+        return balanced
 
-    def _step(self, total: Tensor | None) -> None:
-        """Clips and steps the network, and the importance with it; leaves both out if a number is not finite."""
+    def _step(self, total: Tensor | None) -> bool:
+        """Clips and steps the network, and the importance with it. False if a number is not finite: then neither."""
         if total is not None:
             total.backward()
-        learner = self.learner
+        run = self.run
         parameters = list(self.parameters.values())
         norm = gradient_norm(parameters)
-        others = gradient_norm([*self.importance.values(), *learner.balancer_parameters.values()])
-        if total is None or not bool((norm + others + total.detach()).isfinite()):
-            learner.skipped_steps += 1
-            learner.buffers.put_back()
+        others = gradient_norm([*self.importance.values(), *run.balancer_parameters.values()])
+        taken = total is not None and bool((norm + others + total.detach()).isfinite())
+        if not taken:
+            run.buffers.put_back()
         else:
-            if learner.problem.clip is not None:
-                clip_grads_with_norm_(parameters, learner.problem.clip, norm)
-            learner.optimizer.step()
+            if run.problem.clip is not None:
+                clip_grads_with_norm_(parameters, run.problem.clip, norm)
+            run.optimizer.step()
             self.step_importance.step()  # leaves v alone where there was no gate, as it has no gradient then
         self.step_importance.zero_grad()
-
-    def _count(self, started: float) -> None:
-        self.learner.step_count += 1
-        self.learner.step_times.append(time.perf_counter() - started)
+        return taken
 
     def _snapshot(self, t: int) -> None:
-        private = self.learner.rule_state["private"]
+        private = self.run.rule_state["private"]
         for name, tasks in self.owners.items():
             if t not in tasks:
                 continue
@@ -504,20 +493,20 @@ class _Epoch:
         return self.changes[name][t] if len(self.owners[name]) > 1 else self.taken[name] - self.old[name]
 
     def _use_optimizer_of(self, t: int) -> None:
-        kept = self.learner.rule_state["task_optimizers"]
+        kept = self.run.rule_state["task_optimizers"]
         if kept is None:
             return
-        groups = self.learner.optimizer.state_dict()["param_groups"]
-        self.learner.optimizer.load_state_dict({"state": kept[t], "param_groups": groups})
+        groups = self.run.optimizer.state_dict()["param_groups"]
+        self.run.optimizer.load_state_dict({"state": kept[t], "param_groups": groups})
 
     def _keep_optimizer_of(self, t: int) -> None:
-        kept = self.learner.rule_state["task_optimizers"]
+        kept = self.run.rule_state["task_optimizers"]
         if kept is not None:
-            kept[t] = self.learner.optimizer.state_dict()["state"]
+            kept[t] = self.run.optimizer.state_dict()["state"]
 
     def _fuse_statistics(self) -> None:
         """BatchNorm's statistics become those of the mixture of its tasks; other buffers are the last stage's."""
-        network = self.learner.network
+        network = self.run.network
         _put(network, self.statistics[next(reversed(self.statistics))])
         for prefix, module in network.named_modules():
             if isinstance(module, nn.modules.batchnorm._NormBase) and module.running_mean is not None:
@@ -559,20 +548,20 @@ class _Epoch:
             numbers["method.importance_spread"] = spread
         if self.scale:
             numbers["method.entropy"] = entropy
-            names = (f"method.dominated.{task}" for task in self.learner.problem.tasks)
+            names = (f"method.dominated.{task}" for task in self.run.problem.tasks)
             numbers |= zip(names, dominations, strict=True)
         return numbers
 
 
-def begin(rule: DRMGF, learner: Any, batch: Any) -> State:
+def begin(rule: DRMGF, run: Run, batch: Any) -> State:
     """The state before the first epoch: who owns which parameter, importance, scales and empty optimiser states."""
-    network = learner.network
+    network = run.network
     parameters = _trainable(network)
-    losses = _Losses(learner.problem, network)
+    losses = _Losses(run.problem, network)
     lent = {f"network.{name}": buffer for name, buffer in _copied(network).items()}
-    with learner.autocast():
-        given = functional_call(losses, lent, (move(batch, learner.device),))
-        if absent := [task for task, loss in zip(learner.problem.tasks, given, strict=True) if loss is None]:
+    with run.autocast():
+        given = functional_call(losses, lent, (move(batch, run.device),))
+        if absent := [task for task, loss in zip(run.problem.tasks, given, strict=True) if loss is None]:
             whole = "rule `dr_mgf` must see every task in the first batch, to find out which task trains what"
             raise ValueError(f"{whole}, found no loss of {', '.join(absent)}.")
         found = owners(given, parameters)
@@ -595,22 +584,22 @@ def begin(rule: DRMGF, learner: Any, batch: Any) -> State:
     return {
         "owners": found, "importance": importance, "private": private, "scale": scale, "directions": None,
         "importance_optimizer": None, "scale_optimizer": None,
-        "task_optimizers": [{} for _ in learner.problem.tasks] if separate else None,
+        "task_optimizers": [{} for _ in run.problem.tasks] if separate else None,
     }  # fmt: skip
 
 
-def _check(rule: DRMGF, learner: Any) -> None:
-    K = len(learner.problem.tasks)
+def _check(rule: DRMGF, run: Run) -> None:
+    K = len(run.problem.tasks)
     if rule.auxiliary_factors is not None and len(rule.auxiliary_factors) != K:
         raise ValueError(
             f"`auxiliary_factors` must hold one number for each of {K} tasks, found {len(rule.auxiliary_factors)}."
         )
-    if not isinstance(learner.method, Scalarization):
+    if not isinstance(run.method, Scalarization):
         raise ValueError(
             "`aggregator` must be `sum` or `mean` under rule `dr_mgf`, which fuses what whole epochs of the tasks did "
-            f"and has no task gradients to combine at a step, found {type(learner.method).__name__}."
+            f"and has no task gradients to combine at a step, found {type(run.method).__name__}."
         )
-    if learner.scaler is not None:
+    if run.precision == "float16":
         raise ValueError("`precision` must be float32 or bfloat16 under rule `dr_mgf`, found float16.")
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         raise ValueError(f"rule `dr_mgf` must run in one process, found {dist.get_world_size()}.")

@@ -10,9 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gradsurgery.core.discovery import find
-from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.capabilities import towers_of
+from gradsurgery.core.interfaces import Metrics, Network
 from gradsurgery.core.jacobian import read
+from gradsurgery.core.run import Run, TrainingRule
 
 _EPSILON = 1e-12  # least length a denominator takes, so that the cosine with a zero gradient is 0
 _EARLY = {1, 2, 3, 5, 7, 10, 15, 20, 30, 40}  # steps recorded besides the diagnosed ones: mu settles within these
@@ -74,13 +75,13 @@ class DRGrad(TrainingRule):
 
     def attach(self, network: Network) -> Network:
         """The network as it is, if it is a Split-MMoE whose towers can be added to one another."""
-        recommender = find("networks", "recommender")
-        if not isinstance(network, recommender):
-            raise ValueError(f"rule `drgrad` must be given the network `recommender`, found {type(network).__name__}.")
-        split: Any = network
-        if split.variant != "split":
-            raise ValueError(f"rule `drgrad` must be given `variant: split`, found variant = {split.variant!r}.")
-        shapes = [[tuple(p.shape) for p in tower.parameters()] for tower in split.towers]
+        towered = towers_of(network, "drgrad")
+        if towered.mu is None:
+            raise ValueError(
+                "rule `drgrad` must be given two towers for the first task (`variant: split` of `recommender`), found "
+                f"one for each of {len(towered.towers)} tasks."
+            )
+        shapes = [[tuple(p.shape) for p in tower.parameters()] for tower in towered.towers]
         for found in shapes[1:]:
             if found != shapes[0]:
                 raise ValueError(f"rule `drgrad` must be given towers of one shape, found {shapes[0]} and {found}.")
@@ -90,23 +91,23 @@ class DRGrad(TrainingRule):
             )
         return network
 
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
-        """`Learner.step` on every batch, with the routing just before the optimiser's step."""
-        if learner.problem.clip is not None:
+    def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
+        """`Run.step` on every batch, with the routing just before the optimiser's step."""
+        if run.problem.clip is not None:
             raise ValueError(
                 f"rule `drgrad` must run without clipping, as it routes what would be clipped, found clip = "
-                f"{learner.problem.clip}."
+                f"{run.problem.clip}."
             )
-        state = learner.rule_state
+        state = run.rule_state
         if not state:
             state |= {"sigma": [0.0, 0.0], "updates": 0, "router": {}}
-        hook = learner.optimizer.register_step_pre_hook(partial(self._before_step, learner.network, state))
+        hook = run.optimizer.register_step_pre_hook(partial(self._before_step, run.network, state))
         try:
             for batch in batches:
                 updates = state["updates"]
-                metrics = learner.step(batch)
+                metrics = run.step(batch)
                 routed = state["router"] if state["updates"] > updates else {}  # nothing where the step was skipped
-                _record(learner, routed)
+                _record(run, routed)
                 yield metrics | {f"train.router.{name}": value for name, value in routed.items()}
         finally:
             hook.remove()
@@ -188,13 +189,10 @@ def stakes_of(groups: Sequence[Sequence[Float[Tensor, " _"]]], gamma: float) -> 
     return found
 
 
-def _record(learner: Any, routed: Metrics) -> None:
+def _record(run: Run, routed: Metrics) -> None:
     """Puts the router's numbers beside the diagnostics of the same step, or into a row of their own."""
     if not routed:
         return
-    step = learner.step_count - 1
-    row = {f"rule.{name}": value for name, value in routed.items()}
-    if learner.diagnostics and learner.diagnostics[-1]["step"] == step:
-        learner.diagnostics[-1] |= row
-    elif step in _EARLY:
-        learner.diagnostics.append({"step": step, **row})
+    step = run.step_count - 1
+    if step in _EARLY or (run.diagnostics and run.diagnostics[-1]["step"] == step):
+        run.note(step, {f"rule.{name}": value for name, value in routed.items()})

@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gradsurgery.core.discovery import find
-from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.capabilities import towers_of
+from gradsurgery.core.interfaces import Metrics, Network
+from gradsurgery.core.run import Run, TrainingRule
 
 _EPSILON = 1e-12
 _LEAST, _MOST = 0.1, 5.0  # bounds of the length ratio
@@ -51,30 +52,26 @@ class DRGradCode(TrainingRule):
 
     def attach(self, network: Network) -> Network:
         """The network as it is, if it has exactly one tower for each of two tasks."""
-        recommender = find("networks", "recommender")
-        if not isinstance(network, recommender):
+        towered = towers_of(network, "drgrad_code")
+        if towered.mu is not None or len(towered.towers) != 2:
+            split = "" if towered.mu is None else ", two of them the first task's"
             raise ValueError(
-                f"rule `drgrad_code` must be given the network `recommender`, found {type(network).__name__}."
-            )
-        found: Any = network
-        if found.variant == "split" or len(found.towers) != 2:
-            raise ValueError(
-                f"rule `drgrad_code` must be given one tower for each of two tasks, found variant = "
-                f"{found.variant!r} with {len(found.towers)} towers."
+                f"rule `drgrad_code` must be given one tower for each of two tasks, found {len(towered.towers)} "
+                f"towers{split}."
             )
         return network
 
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
-        """`Learner.step` on every batch, with the routing just before the optimiser's step."""
-        if learner.problem.clip is not None:
+    def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
+        """`Run.step` on every batch, with the routing just before the optimiser's step."""
+        if run.problem.clip is not None:
             raise ValueError(
                 f"rule `drgrad_code` must run without clipping, as it routes what would be clipped, found clip = "
-                f"{learner.problem.clip}."
+                f"{run.problem.clip}."
             )
-        hook = learner.optimizer.register_step_pre_hook(partial(self._before_step, learner.network))
+        hook = run.optimizer.register_step_pre_hook(partial(self._before_step, run.network))
         try:
             for batch in batches:
-                yield learner.step(batch)
+                yield run.step(batch)
         finally:
             hook.remove()
 

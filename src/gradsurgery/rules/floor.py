@@ -4,16 +4,17 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gradsurgery.core.discovery import find
+from gradsurgery.core.capabilities import Columns
 from gradsurgery.core.extras import need
-from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.interfaces import Metrics, Network
+from gradsurgery.core.run import Run, TrainingRule
 from gradsurgery.core.seeding import Generators
 
 
@@ -53,45 +54,46 @@ class Floor(TrainingRule):
 
     def attach(self, network: Network) -> Network:
         """An empty place for the models, told by `network` which inputs are numbers."""
-        recommender = find("networks", "recommender")
-        if not isinstance(network, recommender):
-            raise ValueError(f"rule `floor` must be given the network `recommender`, found {type(network).__name__}.")
-        told: Any = network
+        if not isinstance(network, Columns):
+            raise ValueError(
+                f"rule `floor` must be given a network that reads rows of a table, such as `recommender`, found "
+                f"{type(network).__name__}."
+            )
         need("repro", "scipy", "sklearn")
-        return _Fitted(told.num_continuous, told.cardinalities)
+        return _Fitted(network.num_continuous, network.cardinalities)
 
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+    def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
         """Fits all models, the first time it is called; yields their mean training losses.
 
         A checkpoint holds no models, as reading them would run code from a file: they are fitted once more, to the same
         rows in the same order.
         """
-        state = learner.rule_state
+        state = run.rule_state
         if not state:
-            state["generators"] = learner.generators.state_dict()  # nothing of the epoch is drawn yet
-            state["losses"] = self._fit(learner, batches, learner.generators.method)
-        elif not learner.network.models:
+            state["generators"] = run.generators.state_dict()  # nothing of the epoch is drawn yet
+            state["losses"] = self._fit(run, batches, run.generators.method)
+        elif not cast(_Fitted, run.network).models:
             then = Generators(0)
             then.load_state_dict(state["generators"])
-            self._fit(learner, learner.problem.batches(then.order, then.augmentation), then.method)
+            self._fit(run, run.problem.batches(then.order, then.augmentation), then.method)
         yield dict(state["losses"])
 
-    def _fit(self, learner: Any, batches: Iterator[Any], generator: np.random.Generator) -> Metrics:
+    def _fit(self, run: Run, batches: Iterator[Any], generator: np.random.Generator) -> Metrics:
         """Puts a fitted model for each task into the network; their mean training losses."""
         from sklearn.metrics import log_loss  # here, as below: an extra, which `attach` asks for
 
-        network, losses, started = learner.network, {}, time.perf_counter()
+        network, losses, started = cast(_Fitted, run.network), {}, time.perf_counter()
         inputs, labels = (torch.cat(parts).numpy() for parts in zip(*batches, strict=True))
         X = network.features(inputs, self.model)
-        for k, task in enumerate(learner.problem.tasks):
+        for k, task in enumerate(run.problem.tasks):
             model = self._model(network, int(generator.integers(2**31))).fit(X, labels[:, k])
             network.models.append(model)
             losses[f"train.{task}.loss"] = float(log_loss(labels[:, k], model.predict_proba(X)[:, 1]))
         network.kind = self.model
-        learner.step_times.append(time.perf_counter() - started)
+        run.count(time.perf_counter() - started, steps=0, passes=0)
         return losses
 
-    def _model(self, network: Any, seed: int) -> Any:
+    def _model(self, network: "_Fitted", seed: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier
         from sklearn.linear_model import LogisticRegression
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
-from gradsurgery.core.interfaces import Metrics, Network, TrainingRule
+from gradsurgery.core.interfaces import Metrics
+from gradsurgery.core.run import Run, TrainingRule
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,9 @@ class Joint(TrainingRule):
                 f"found micro_batches = {self.micro_batches}."
             )
 
-    def attach(self, network: Network) -> Network:
-        """The network as it is: this rule owns no parameters."""
-        return network
-
-    def epoch(self, learner: Any, batches: Iterator[Any]) -> Iterator[Metrics]:
+    def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
         """One `Learner.step` per group of batches."""
-        K = len(learner.problem.tasks)
+        K = len(run.problem.tasks)
         self.check(K)
         taken, left = False, 0
         while group := list(islice(batches, self.micro_batches)):
@@ -68,7 +65,7 @@ class Joint(TrainingRule):
             left = len(group)
             if whole or (self.leftover == "average" and (owners is None or left >= K)):
                 taken = True
-                yield learner.step(*group, owners=owners)
+                yield run.step(*group, owners=owners)
         if not taken:
             raise ValueError(
                 f"`micro_batches` must be at most the batches of an epoch, {left}, "
