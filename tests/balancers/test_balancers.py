@@ -179,7 +179,7 @@ def test_refuses(name, fields, message):
 )
 def test_refuses_another_number_of_tasks(name, fields, message):
     with pytest.raises(ValueError, match=message):
-        build("balancers", name, **fields).parameters(3)
+        build("balancers", name, **fields).check(3)
 
 
 def test_ramp_by_hand():
@@ -208,4 +208,4 @@ def test_ramp_refuses(fields, message):
 
 def test_ramp_refuses_another_number_of_tasks():
     with pytest.raises(ValueError, match="`limits` must hold one number for each of 2 tasks, found 3"):
-        build("balancers", "ramp", limits=[0.4, 0.8, 1.0], epochs=4).parameters(2)
+        build("balancers", "ramp", limits=[0.4, 0.8, 1.0], epochs=4).check(2)

@@ -1,18 +1,17 @@
 """DWA: dynamic weight average."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
+from jaxtyping import Float64
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Losses, LossWeighting, State
 
 
 @dataclass(frozen=True)
-class DWA(Balancer):
+class DWA(LossWeighting):
     """Gives more weight to the tasks whose loss fell more slowly over the last two epochs.
 
     Source: equation 7 of Liu et al., "End-to-End Multi-Task Learning with Attention", 2018, arXiv 1803.10704 (v2).
@@ -34,25 +33,15 @@ class DWA(Balancer):
         if not 0.0 < self.temperature < math.inf:
             raise ValueError(f"`temperature` must be positive, found temperature = {self.temperature}.")
 
-    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        return {}
-
-    def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
-        if not state or not state["before"].any() or all(loss is None for loss in losses):
-            return list(losses), state or {}
+    def weigh(self, losses: Losses, state: State, generator: np.random.Generator) -> tuple[Sequence[float], State]:
         present = [loss is not None for loss in losses]
+        if not state or not state["before"].any() or not any(present):
+            return [1.0] * sum(present), state
         last, before = state["last"][present], state["before"][present]
         ratios = np.divide(last, before, out=np.ones_like(last), where=before > 0.0) / self.temperature
         weights = np.exp(ratios - ratios.max())
         weights *= len(weights) / weights.sum()
-        shares = iter(weights)
-        return [None if loss is None else float(next(shares)) * loss for loss in losses], state
+        return weights.tolist(), state
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         if (losses <= 0.0).any():

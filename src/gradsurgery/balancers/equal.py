@@ -1,13 +1,10 @@
 """Equal weights: the losses as they are."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Balancer, Losses, Parameters, State
 
 
 @dataclass(frozen=True)
@@ -21,17 +18,7 @@ class Equal(Balancer):
     Departures: none known.
     """
 
-    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        return {}
-
     def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator
+    ) -> tuple[Losses, State]:
         return list(losses), {}
-
-    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        return {}

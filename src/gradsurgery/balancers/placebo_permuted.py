@@ -1,13 +1,10 @@
 """Placebo: the tasks swap names from one micro-batch to the next."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Balancer, Losses, Parameters, State
 
 
 @dataclass(frozen=True)
@@ -31,22 +28,12 @@ class PlaceboPermuted(Balancer):
            holds each task exactly once.
     """
 
-    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        return {}
-
     def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator
+    ) -> tuple[Losses, State]:
         shift = (state or {}).get("shift", 0)
         present = [k for k, loss in enumerate(losses) if loss is not None]
         permuted = list(losses)
         for p, k in enumerate(present):
             permuted[k] = losses[present[(p - shift) % len(present)]]
         return permuted, {"shift": shift + 1}
-
-    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        return state or {}

@@ -1,18 +1,17 @@
 """Ramp: weights that grow over the epochs."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
+from jaxtyping import Float64
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Losses, LossWeighting, State
 
 
 @dataclass(frozen=True)
-class Ramp(Balancer):
+class Ramp(LossWeighting):
     """Starts every task at nearly no weight and lets it grow by the same share per epoch, up to a limit of its own.
 
     Source: training of Shallow-Deep Networks, Kaya et al. 2019 (ICML), as Meta-GF's code (ECCV 2022) has it, where the
@@ -46,22 +45,15 @@ class Ramp(Balancer):
         if not all(0 <= k < len(self.limits) for k in self.full):
             raise ValueError(f"`full` must hold numbers of tasks below {len(self.limits)}, found full = {self.full}.")
 
-    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
+    def check(self, num_tasks: int) -> None:
         if len(self.limits) != num_tasks:
             raise ValueError(f"`limits` must hold one number for each of {num_tasks} tasks, found {len(self.limits)}.")
-        return {}
 
-    def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+    def weigh(self, losses: Losses, state: State, generator: np.random.Generator) -> tuple[Sequence[float], State]:
         state = state or {"epoch": 0}
         share = state["epoch"] / self.epochs
         weights = [c if k in self.full else min(c, self.start + share * c) for k, c in enumerate(self.limits)]
-        return [None if loss is None else w * loss for w, loss in zip(weights, losses, strict=True)], state
+        return [w for w, loss in zip(weights, losses, strict=True) if loss is not None], state
 
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         return {"epoch": (state["epoch"] if state else 0) + 1}

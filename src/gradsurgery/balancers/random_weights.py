@@ -1,18 +1,16 @@
 """RLW: random loss weighting."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Losses, LossWeighting, State
 
 
 @dataclass(frozen=True)
-class RandomWeights(Balancer):
+class RandomWeights(LossWeighting):
     """Draws new loss weights at every step, the same distribution for every task.
 
     Source: Lin et al., "Reasonable Effectiveness of Random Weighting", 2021, arXiv 2111.10603.
@@ -37,16 +35,7 @@ class RandomWeights(Balancer):
             known = "'softmax' or 'dirichlet'"
             raise ValueError(f"`distribution` must be {known}, found distribution = {self.distribution!r}.")
 
-    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        return {}
-
-    def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+    def weigh(self, losses: Losses, state: State, generator: np.random.Generator) -> tuple[Sequence[float], State]:
         # As many draws whoever is there, so that an absent task moves no later draw, and processes stay in step.
         softmax = self.distribution == "softmax"
         drawn = np.exp(generator.standard_normal(len(losses))) if softmax else generator.dirichlet(np.ones(len(losses)))
@@ -54,8 +43,4 @@ class RandomWeights(Balancer):
         K = len(weights)
         if softmax or len(losses) > K:
             weights /= weights.sum()
-        shares = iter(weights)
-        return [None if loss is None else float(K * next(shares)) * loss for loss in losses], {}
-
-    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        return {}
+        return (K * weights).tolist(), {}

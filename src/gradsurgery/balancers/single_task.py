@@ -1,13 +1,10 @@
 """Single-task training: one loss, the others never seen."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Balancer, Losses, Parameters, State
 
 
 @dataclass(frozen=True)
@@ -31,19 +28,11 @@ class SingleTask(Balancer):
         if self.task < 0:
             raise ValueError(f"`task` must be non-negative, found task = {self.task}.")
 
-    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
+    def check(self, num_tasks: int) -> None:
         if self.task >= num_tasks:
             raise ValueError(f"`task` must be less than the number of tasks, {num_tasks}, found task = {self.task}.")
-        return {}
 
     def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator
+    ) -> tuple[Losses, State]:
         return [losses[self.task]], {}
-
-    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        return {}

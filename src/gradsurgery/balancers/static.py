@@ -1,18 +1,16 @@
 """Static weights: one constant per task."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Losses, LossWeighting, State
 
 
 @dataclass(frozen=True)
-class Static(Balancer):
+class Static(LossWeighting):
     """Multiplies each loss by a constant of its own, the same throughout training.
 
     Source: linear scalarisation with tuned weights, the baseline that Xin et al. (2022, arXiv 2209.11379) and Kurin et
@@ -35,22 +33,11 @@ class Static(Balancer):
                 f"`weights` must be non-negative with at least one above 0, found weights = {self.weights}."
             )
 
-    def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
+    def check(self, num_tasks: int) -> None:
         if num_tasks != len(self.weights):
             raise ValueError(f"`weights` must have one entry for each of {num_tasks} tasks, found {self.weights}.")
-        return {}
 
-    def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+    def weigh(self, losses: Losses, state: State, generator: np.random.Generator) -> tuple[Sequence[float], State]:
         present = [w for w, loss in zip(self.weights, losses, strict=True) if loss is not None]
         unit = len(present) / (sum(present) or 1.0)  # all that are there may have weight 0
-        pairs = zip(self.weights, losses, strict=True)
-        return [None if loss is None else unit * w * loss for w, loss in pairs], {}
-
-    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        return {}
+        return [unit * w for w in present], {}

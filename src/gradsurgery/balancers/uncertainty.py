@@ -1,15 +1,13 @@
 """UW: uncertainty weighting."""
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
-from torch import Tensor, nn
+from torch import nn
 
-from gradsurgery.core.interfaces import Balancer, State
+from gradsurgery.core.interfaces import Balancer, Losses, Parameters, State
 
 
 @dataclass(frozen=True)
@@ -39,14 +37,7 @@ class Uncertainty(Balancer):
         return {f"log_variance_{k}": nn.Parameter(torch.tensor(float(self.initial))) for k in range(num_tasks)}
 
     def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator
+    ) -> tuple[Losses, State]:
         pairs = [(loss, parameters[f"log_variance_{k}"]) for k, loss in enumerate(losses)]
         return [None if loss is None else loss * (0.5 * torch.exp(-s)) + 0.5 * s for loss, s in pairs], {}
-
-    def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
-        return {}

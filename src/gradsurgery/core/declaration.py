@@ -61,7 +61,7 @@ def _parts(
     _check_entries(declaration)
     problem = part("problems", _problem_fields(declaration, arrays))
     slots: dict[str, Any] = {slot: part(f"{slot}s", declaration[slot]) for slot in _SLOTS}
-    slots["balancer"].parameters(len(problem.tasks))  # refuses what does not fit the number of tasks
+    slots["balancer"].check(len(problem.tasks))
     slots["rule"].check(len(problem.tasks))
     return Parts(
         problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], _options(declaration)

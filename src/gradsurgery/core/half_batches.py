@@ -21,16 +21,15 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from gradsurgery.core.conflict import mean_cosine
-from gradsurgery.core.interfaces import Metrics
+from gradsurgery.core.interfaces import Losses, Metrics
 from gradsurgery.core.jacobian import gram
 from gradsurgery.core.layers import layer_grams
 
-Losses = Callable[[Any], Sequence[Tensor | None]]
 _Rows = list[Float[Tensor, " P"] | None]
 
 
 def half_batch_null(
-    losses: Losses,
+    losses: Callable[[Any], Losses],
     batches: Sequence[Any],
     shared: Sequence[nn.Parameter],
     layers: Mapping[str, Sequence[nn.Parameter]],
@@ -78,14 +77,14 @@ def _halves(batch: Any) -> tuple[Any, Any]:
     return batch, batch
 
 
-def _summed(losses: Losses, batches: Sequence[Any], shared: Sequence[nn.Parameter]) -> _Rows:
+def _summed(losses: Callable[[Any], Losses], batches: Sequence[Any], shared: Sequence[nn.Parameter]) -> _Rows:
     total, *others = (_gradients(losses(batch), shared) for batch in batches)
     for rows in others:
         total = [b if a is None else a if b is None else a + b for a, b in zip(total, rows, strict=True)]
     return total
 
 
-def _gradients(losses: Sequence[Tensor | None], shared: Sequence[nn.Parameter]) -> _Rows:
+def _gradients(losses: Losses, shared: Sequence[nn.Parameter]) -> _Rows:
     """Each task's gradient, None where the batch has no example of it."""
     present = {k: loss for k, loss in enumerate(losses) if loss is not None}
     rows: _Rows = [None] * len(losses)

@@ -6,17 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float64
-from torch import Tensor
 
 from gradsurgery.core.buffers import kept_buffers
 from gradsurgery.core.conflict import magnitude_similarity, mean_cosine
 from gradsurgery.core.curvature import curvature_shares
 from gradsurgery.core.half_batches import half_batch_null
-from gradsurgery.core.interfaces import Metrics, Network
+from gradsurgery.core.interfaces import Losses, Metrics, Network
 from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
 from gradsurgery.core.surgery import GradientSurgery
-
-Losses = Callable[[Any], Sequence[Tensor | None]]
 
 
 class Instruments:
@@ -43,7 +40,7 @@ class Instruments:
         self,
         network: Network,
         surgery: GradientSurgery,
-        losses: Losses,
+        losses: Callable[[Any], Losses],
         score_layers: Sequence[float],
         observe_layers: bool,
         half_batches: bool,

@@ -70,38 +70,56 @@ class Aggregator(ABC):
 Method = Scalarization | Weighting | Aggregator  # beside one of them: `core/memory.py`
 
 
+Parameters = Mapping[str, nn.Parameter]
+Losses = Sequence[Float[Tensor, ""] | None]  # of the K tasks; None for one that has no example in this batch
+
+
 class Balancer(ABC):
     """Turns the K task losses into the K losses that are differentiated: loss weighting, before any surgery.
 
     It acts on whole losses, so task-specific parameters feel it too. That is what sets it apart from a `Weighting`.
 
-    The loss of a task may be None: it has no example in this batch. It stays None, the others are balanced as if it
-    did not exist, and what is remembered of it waits. State goes in and comes out, and what went in is left as it was.
+    A loss that is None stays None, the others are balanced as if that task did not exist, and what is remembered of it
+    waits. State goes in and comes out, and what went in is left as it was.
     """
 
-    @abstractmethod
+    def check(self, num_tasks: int) -> None:  # noqa: B027 - most balancers take any number
+        """Refuses a number of tasks that this balancer is not made for. Raises ValueError."""
+
     def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
-        """Trainable quantities (such as log-variances), by name; empty for most. The optimiser steps them too.
+        """Trainable quantities (such as log-variances), by name; none for most. The optimiser steps them too.
 
         One per task where it belongs to a task, so that an absent task's gets no gradient and stays where it is.
         """
+        return {}
 
     @abstractmethod
     def __call__(
-        self,
-        losses: Sequence[Float[Tensor, ""] | None],
-        parameters: Mapping[str, nn.Parameter],
-        state: State | None,
-        generator: np.random.Generator,
-    ) -> tuple[list[Float[Tensor, ""] | None], State]:
+        self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator
+    ) -> tuple[Losses, State]:
         """Balanced losses (differentiable), with the state for the next call."""
 
-    @abstractmethod
     def end_epoch(self, losses: Float64[np.ndarray, " K"], state: State | None) -> State:
         """Told the mean training loss of each task after every epoch, for rules such as DWA that live on that scale.
 
         NaN for a task that had no loss in the epoch, or none that was finite.
         """
+        return state or {}
+
+
+class LossWeighting(Balancer):
+    """A balancer that multiplies each loss by a number: L_k -> w_k L_k."""
+
+    @abstractmethod
+    def weigh(self, losses: Losses, state: State, generator: np.random.Generator) -> tuple[Sequence[float], State]:
+        """One weight for each task that is there, in order, with the state for the next call; at first {} goes in."""
+
+    def __call__(
+        self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator
+    ) -> tuple[Losses, State]:
+        found, after = self.weigh(losses, state or {}, generator)
+        shares = iter(found)
+        return [None if loss is None else next(shares) * loss for loss in losses], after
 
 
 class Network(nn.Module, ABC):

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
@@ -19,7 +18,7 @@ from gradsurgery.core.buffers import Buffers
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.divergence import has_diverged, mean_of_finite
 from gradsurgery.core.instruments import Instruments
-from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, Scalarization, State
+from gradsurgery.core.interfaces import Balancer, Losses, Method, Metrics, Network, Problem, Scalarization, State
 from gradsurgery.core.options import PRECISIONS, check_options
 from gradsurgery.core.plain import from_plain, to_plain
 from gradsurgery.core.pointwise import reroute
@@ -103,6 +102,7 @@ class Learner:
         self.precision, self.diagnose_every = precision, diagnose_every
         attached = rule.attach(network)
         self.network = (reroute(attached) if self.device.type == "cpu" else attached).to(self.device)
+        balancer.check(len(problem.tasks))
         self.balancer_parameters = {
             name: nn.Parameter(parameter.detach().to(self.device))
             for name, parameter in balancer.parameters(len(problem.tasks)).items()
@@ -280,12 +280,12 @@ class Learner:
         dtype = PRECISIONS[self.precision]
         return nullcontext() if dtype is None else torch.autocast(self.device.type, dtype)
 
-    def losses(self, batch: Any) -> Sequence[Float[Tensor, ""] | None]:
+    def losses(self, batch: Any) -> Losses:
         """The task losses of one batch, on the device and under the run's precision."""
         with self.autocast():
             return self.problem.losses(self.network, move(batch, self.device))
 
-    def balance(self, losses: Sequence[Float[Tensor, ""] | None]) -> list[Float[Tensor, ""] | None]:
+    def balance(self, losses: Losses) -> Losses:
         """The balanced losses; the balancer's state moves on."""
         balanced, self.balancer_state = self.balancer(
             losses, self.balancer_parameters, self.balancer_state, self.generators.method

@@ -6,11 +6,10 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from gradsurgery.core.buffers import Buffers
-from gradsurgery.core.interfaces import Balancer, Method, Metrics, Network, Problem, State
+from gradsurgery.core.interfaces import Balancer, Losses, Method, Metrics, Network, Problem, State
 from gradsurgery.core.seeding import Generators
 
 
@@ -68,7 +67,7 @@ class Run(Protocol):
     def autocast(self) -> AbstractContextManager[Any]:
         """The run's precision, for a forward pass."""
 
-    def balance(self, losses: Sequence[Float[Tensor, ""] | None]) -> list[Float[Tensor, ""] | None]:
+    def balance(self, losses: Losses) -> Losses:
         """The balanced losses; the balancer's state moves on."""
 
     def step(self, *batches: Any, owners: Sequence[int] | None = None) -> Metrics:

@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from gradsurgery.core.batch import gradient_norm, mean_losses, move
 from gradsurgery.core.conflict import diagnose
-from gradsurgery.core.interfaces import Metrics, Network, Problem, Scalarization, State
+from gradsurgery.core.interfaces import Losses, Metrics, Network, Problem, Scalarization, State
 from gradsurgery.core.jacobian import read
 from gradsurgery.core.run import Run, TrainingRule
 
@@ -447,7 +447,7 @@ class _Epoch:
             for hook in hooks:
                 hook.remove()
 
-    def _balanced(self, losses: list[Tensor | None]) -> list[Tensor | None]:
+    def _balanced(self, losses: list[Tensor | None]) -> Losses:
         balanced = self.run.balance(losses)
         if len(balanced) != self.K:
             raise ValueError(
