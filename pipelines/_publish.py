@@ -16,7 +16,14 @@ _FOLDERS = (
     "papers",
     "problems",
 )  # under reports/; what is not there any more goes here too
-_FILES = ("reports/metrics.json", "reports/results.csv", "reports/verdict.json", "dvc.lock")
+_FILES = (
+    "reports/metrics.json",
+    "reports/results.csv",
+    "reports/verdict.json",
+    "reports/contrasts.json",
+    "reports/measured.json",
+    "dvc.lock",
+)
 
 
 def publish(here: Path, root: Path) -> str:

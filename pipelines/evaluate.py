@@ -1,4 +1,4 @@
-"""Stage `evaluate`: reports/history/*.jsonl -> reports/metrics.json and reports/results.csv.
+"""Stage `evaluate`: histories, costs, studies and published records -> every number and verdict, as data.
 
 Each experiment is judged under its problem's selection rule (params.yaml, `protocols`), with mean, standard deviation
 and 95 % interval over seeds, Delta-m against our own single-task runs, mean rank, and paired differences to the sum.
@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gradsurgery.evidence.diverged import split
+from gradsurgery.evidence.documents import encode
+from gradsurgery.evidence.evaluation import evaluate
 from gradsurgery.evidence.history import Run, parse
-from gradsurgery.evidence.scores import evaluate
-from gradsurgery.report.tables import results
-from pipelines._files import UnwritableError, as_json, named, read_text, read_yaml, write
+from gradsurgery.evidence.scores import results
+from gradsurgery.ledger.verdicts import find, verdicts
+from pipelines._files import UnwritableError, as_json, named, read_json, read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
 
 
@@ -74,6 +77,54 @@ def document(metrics: Any) -> bytes:
     return (json.dumps(metrics, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
+def evaluate_all(root: Path) -> dict[str, bytes]:
+    """Everything that can be said of the runs of one checkout: the files, by their name under `reports/`."""
+    from pipelines import report  # here, as long as it reads what `evaluate` reads too
+
+    groups, selections = read_histories(root / "reports/history"), read_selections(root / "params.yaml")
+    costs, papers = report.read_costs(root / "reports/costs", groups), report.read_papers(root / "data/published")
+    studies = report.read_studies(root / "reports/study", selections)
+    found = evaluate(groups, selections, costs, studies, [plan for paper in papers for plan in paper.contrasts])
+    whole, gone = split(groups)
+    findings = find(papers, whole, {name: found.scores[name] for name in whole}, gone)
+    return {
+        "metrics.json": document(found.scores),
+        "results.csv": results(found.scores).encode(),
+        "contrasts.json": lines([contrast.as_record() for contrast in found.contrasts]),
+        "verdict.json": document(verdicts(findings)),
+        "measured.json": (json.dumps(encode(found.measured), indent=1, allow_nan=False) + "\n").encode(),
+    }
+
+
+def lines(records: Sequence[Mapping[str, Any]]) -> bytes:
+    """A list with one record a line, so that a change of one is a line of a diff."""
+    text = ",\n".join(json.dumps(record, allow_nan=False) for record in records)
+    return f"[\n{text}\n]\n".encode()
+
+
+def read_evaluation(root: Path) -> dict[str, Any]:
+    """What `evaluate` left, by file. Raises ValueError where it is not what it makes of these histories."""
+    found = {}
+    for name, content in evaluate_all(root).items():
+        path = root / "reports" / name
+        if name.endswith(".json"):
+            found[name] = read_json(path, "run `evaluate` first")
+            _check_same(path, found[name], json.loads(content))
+    return found
+
+
+def _check_same(path: Path, found: Any, wanted: Any) -> None:
+    if found != wanted:
+        odd = (
+            [n for n in sorted({*wanted, *found}) if wanted.get(n) != found.get(n)]
+            if type(found) is type(wanted) is dict else []
+        )  # fmt: skip
+        raise ValueError(
+            f"{path} must hold what `evaluate` makes of reports/history, found it differs"
+            f"{f' in {odd[0]}' if odd else ''}: run `python -m pipelines.evaluate`."
+        )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -81,15 +132,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path(), help="the checkout to work in (default: here)")
     root = parser.parse_args(arguments).root
     try:
-        metrics = evaluate(read_histories(root / "reports/history"), read_selections(root / "params.yaml"))
-        write({
-            root / "reports/metrics.json": document(metrics),
-            root / "reports/results.csv": results(metrics).to_csv(index=False, lineterminator="\n").encode(),
-        })  # fmt: skip
+        made = evaluate_all(root)
+        write({root / "reports" / name: content for name, content in made.items()})
     except (ValueError, UnwritableError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
-    print(f"evaluate: {len(metrics)} experiments -> reports/metrics.json, reports/results.csv")
+    print(f"evaluate: {len(json.loads(made['metrics.json']))} experiments -> reports/{', '.join(made)}")
     return 0
 
 

@@ -5,7 +5,6 @@ Example: python -m pipelines.report
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import sys
@@ -15,20 +14,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gradsurgery.evidence.contrasts import parse as parse_contrasts
 from gradsurgery.evidence.costs import parse as parse_costs
+from gradsurgery.evidence.documents import decode
+from gradsurgery.evidence.evaluation import Measured
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.scores import DEFAULT_RULE, evaluate
+from gradsurgery.evidence.scores import DEFAULT_RULE
 from gradsurgery.evidence.study import Trial, check, parse
 from gradsurgery.ledger.reading import read
 from gradsurgery.ledger.records import Paper, check_provenance
+from gradsurgery.ledger.verdicts import parse as parse_verdicts
 from gradsurgery.report.readme import with_block
 from gradsurgery.report.site import assemble
 from gradsurgery.report.sources import Sources
 from pipelines._files import named, read_json, read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
 from pipelines._workspace import SKIPPED
-from pipelines.evaluate import document as as_document
-from pipelines.evaluate import read_histories
+from pipelines.evaluate import read_evaluation, read_histories
 
 OWNED = (
     "tables",
@@ -109,28 +111,21 @@ def gather(root: Path) -> Sources:
     papers = read_papers(root / "data/published")
     if "experiments" in document:
         check_provenance(papers, declared_experiments(document))
-    path = root / "reports/metrics.json"
-    metrics = read_json(path, "run `evaluate` first")
-    # a tenth of the report's time, and the one way to see that no number stems from other histories
+    # the one way to see that no number stems from other histories
+    found = read_evaluation(root)
     rules = selections_of(document.get("protocols") or {})
-    wanted = json.loads(as_document(evaluate(groups, rules)))
-    if metrics != wanted:
-        odd = (
-            [n for n in sorted({*wanted, *metrics}) if wanted.get(n) != metrics.get(n)] if type(metrics) is dict else []
-        )
-        raise ValueError(
-            f"{path} must hold what `evaluate` makes of reports/history, found it differs"
-            f"{f' in {odd[0]}' if odd else ''}: run `python -m pipelines.evaluate`."
-        )
     return Sources(
         groups=groups,
-        metrics=metrics,
+        metrics=found["metrics.json"],
         costs=read_costs(root / "reports/costs", groups),
         papers=papers,
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
         studies=read_studies(root / "reports/study", rules),
         skipped=read_skipped(root / SKIPPED),
+        contrasts=parse_contrasts(found["contrasts.json"]),
+        measured=decode(Measured, found["measured.json"]),
+        findings=parse_verdicts(found["verdict.json"], papers),
     )
 
 

@@ -1,5 +1,6 @@
 """Made-up histories to develop and test the report against. Nothing here is a measured number."""
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradsurgery.evidence import scores
 from gradsurgery.evidence.history import Role, Run
+from gradsurgery.ledger.reading import read
+from pipelines._files import read_yaml
 
 Record = dict[str, Any]
 
@@ -66,14 +70,17 @@ def data_run(
         declaration["aggregator"]["max_norm"] = None  # its own clip would bar it from the controlled table
     if method.startswith("single_task"):
         declaration["balancer"] = {"name": "single_task", "task": int(method.endswith("right"))}
+    if method.startswith(("static", "single_task")):
+        declaration["aggregator"] = {"name": "sum"}
+    if method == "placebo_permuted":
+        declaration["balancer"] = {"name": method}
     if method.startswith("static"):
         weight = int(method.split("-")[1]) / 100
         declaration["balancer"] = {"name": "static", "weights": [weight, 1 - weight]}
     cosines = own.uniform(-0.5, 0.7, 30)
     return {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "smoke", "track": "controlled",
-        "family": "baselines", "role": {"kind": "baseline"},
-        "declaration": declaration, "tasks": tasks,
+        "family": method.split("-")[0], "role": role_of(method), "declaration": declaration, "tasks": tasks,
         "metrics": {name: higher for name, (_, higher) in metrics.items()}, "data_sha256": "0" * 64, "epochs": rows,
         "diagnostics": [
             {"step": 10 * i, "conflict_share": float(c < 0), "mean_cosine": float(c),
@@ -82,6 +89,49 @@ def data_run(
         ],
         "skipped_steps": 0, "trajectory": None,
     }  # fmt: skip
+
+
+def role_of(method: str) -> Record:
+    """What params.yaml would declare a made-up line to be there for."""
+    family, *variants = method.split("-")
+    if variants[-1:] == ["repeat"]:
+        return {"kind": "repeat", "of": "-".join([family, *variants[:-1]])}
+    if variants[-1:] == ["half_batches"]:
+        return {"kind": "null", "of": "-".join([family, *variants[:-1]])}
+    if method == "sum-long" or variants[-1:] == ["equal_passes"]:
+        return {"kind": "equal_compute", "of": "pcgrad", "base": "-".join([family, *variants[:-1]])}
+    if family.startswith("placebo"):
+        return {"kind": "placebo", "of": "pcgrad"}
+    if family == "floor":
+        return {"kind": "floor", "of": "sum"}
+    if method.startswith("recon-sum-"):
+        return {"kind": "control", "of": "recon-sum"}
+    plain = ("sum", "mean", "static", "single_task", "dwa", "mgda", "uncertainty", "independent")
+    return {"kind": "baseline" if family in plain else "study"}
+
+
+def evidence_of(groups: dict[str, list[Run]], costs: Any = None, papers: Any = None, studies: Any = None) -> Any:
+    """What a section reads of made-up runs: everything that `evaluate` makes of them, with the papers' own plans."""
+    from gradsurgery.evidence.contrasts import Contrasts
+    from gradsurgery.evidence.evaluation import evaluate
+    from gradsurgery.report.section import Evidence
+
+    found = evaluate(groups, {}, costs or {}, studies or {}, plans())
+    contrasts, whole = Contrasts(found.contrasts), {name: found.scores[name] for name in groups}
+    return Evidence(groups, whole, costs or {}, papers or {}, studies or {}, contrasts, found.measured)
+
+
+def scores_of(groups: Any, selections: Any = None) -> dict[str, dict[str, Any]]:
+    """What metrics.json holds of made-up runs."""
+    return scores.evaluate(groups, selections or {})[0]
+
+
+@functools.cache
+def plans() -> list[Any]:
+    """The comparisons that the committed papers declare."""
+    folder = Path(__file__).parents[1] / "data/published"
+    papers = [read(read_yaml(path, "restore it")) for path in sorted(folder.glob("*.yaml"))]
+    return [plan for paper in papers for plan in paper.contrasts]
 
 
 def as_run(record: Record) -> Run:

@@ -9,13 +9,13 @@ import pytest
 from scipy.stats import ttest_rel
 
 from gradsurgery.evidence.history import Run, parse
-from gradsurgery.evidence.scores import evaluate
 from pipelines._files import write
 from pipelines.evaluate import main, read_histories
+from tests.histories import scores_of
 
 
 def test_pairing_removes_what_the_seeds_share(checkout: Path) -> None:
-    record = evaluate(read_histories(checkout / "reports/history"), {})["multi_fashion_mnist-sam_gs"]
+    record = scores_of(read_histories(checkout / "reports/history"), {})["multi_fashion_mnist-sam_gs"]
     paired, alone = record["minus_sum"]["left.accuracy"], record["left.accuracy"]
     assert paired["sd"] < alone["sd"] / 2
     assert paired["mean"] == pytest.approx(-0.004, abs=0.002)
@@ -23,7 +23,7 @@ def test_pairing_removes_what_the_seeds_share(checkout: Path) -> None:
 
 
 def test_delta_m_uses_our_single_task_runs_of_the_same_seed(checkout: Path) -> None:
-    records = evaluate(read_histories(checkout / "reports/history"), {})
+    records = scores_of(read_histories(checkout / "reports/history"), {})
     expected = {"sum": 1.1, "sam_gs": 1.5}
     for method, value in expected.items():
         assert records[f"multi_fashion_mnist-{method}"]["delta_m_metric"]["mean"] == pytest.approx(value, abs=0.4)
@@ -34,7 +34,7 @@ def test_delta_m_uses_our_single_task_runs_of_the_same_seed(checkout: Path) -> N
 def test_ranks_and_corrections_are_taken_among_lines_that_keep_the_contract(checkout: Path) -> None:
     path = checkout / "reports/history/multi_fashion_mnist-sam_gs.jsonl"
     path.write_text(path.read_text().replace('"max_norm":null', '"max_norm":1.0'))
-    records = evaluate(read_histories(checkout / "reports/history"), {})
+    records = scores_of(read_histories(checkout / "reports/history"), {})
     images = {r["method"]: r for r in records.values() if r["problem"] != "cagrad_toy"}
     ranked = {m: r["mean_rank"]["mean"] for m, r in images.items() if "mean_rank" in r}
     assert set(ranked) == {"sum", "mean", "pcgrad", "cagrad-c0_5", "static-30", "static-70"}, "no single-task run"
@@ -50,11 +50,11 @@ def test_a_seed_that_only_one_side_has_is_left_out(made_up: Callable[..., dict])
         f"p-{m}": parse([json.dumps(made_up("p", m, s, 0.0)) for s in seeds], m)
         for m, seeds in {"sum": (0, 1, 2), "pcgrad": (1, 2, 3)}.items()
     }
-    assert evaluate(runs, {})["p-pcgrad"]["minus_sum"]["all"]["n"] == 2
+    assert scores_of(runs, {})["p-pcgrad"]["minus_sum"]["all"]["n"] == 2
 
 
 def test_every_kind_of_metric_is_compared_in_its_own_direction(others: Path) -> None:
-    records = evaluate(read_histories(others / "reports/history"), {})
+    records = scores_of(read_histories(others / "reports/history"), {})
     better, worse = (records[f"cifar100_reconstruction-{m}"] for m in ("pcgrad", "cagrad-c0_5"))
     assert "all" not in better["minus_sum"], "an error and a similarity have no mean"
     assert (better["minus_sum"]["all.mae"]["mean"], better["minus_sum"]["all.mae"]["higher"]) == (
@@ -66,7 +66,7 @@ def test_every_kind_of_metric_is_compared_in_its_own_direction(others: Path) -> 
 
 
 def test_means_over_twenty_tasks_and_the_noise_of_their_test_set(others: Path) -> None:
-    record = evaluate(read_histories(others / "reports/history"), {})["cifar100_superclass-pcgrad"]
+    record = scores_of(read_histories(others / "reports/history"), {})["cifar100_superclass-pcgrad"]
     tasks = [record[f"task{k}.accuracy"]["mean"] for k in range(20)]
     assert record["all.accuracy"]["mean"] == pytest.approx(sum(tasks) / 20, rel=1e-4)
     assert record["minus_sum"]["all"] == record["minus_sum"]["all.accuracy"]
@@ -75,7 +75,7 @@ def test_means_over_twenty_tasks_and_the_noise_of_their_test_set(others: Path) -
 
 
 def test_areas_have_no_test_noise_of_accuracies(others: Path) -> None:
-    record = evaluate(read_histories(others / "reports/history"), {})["census-pcgrad"]
+    record = scores_of(read_histories(others / "reports/history"), {})["census-pcgrad"]
     assert "test_noise" not in record["minus_sum"]["all"]
     assert record["all.auc"]["n"] == 5
 
@@ -85,13 +85,13 @@ def test_a_base_of_zero_gives_no_relative_change(made_up: Callable[..., dict]) -
     for row in records["sum"]["epochs"]:
         row["test.left.accuracy"] = 0.0
     runs = {f"p-{m}": parse([json.dumps(r)], m) for m, r in records.items()}
-    record = evaluate(runs, {})["p-pcgrad"]
+    record = scores_of(runs, {})["p-pcgrad"]
     assert "delta_m_sum" not in record
     assert record["minus_sum"]["left.accuracy"]["mean"] > 0.5
 
 
 def test_landscapes_are_judged_where_they_end(checkout: Path) -> None:
-    record = evaluate(read_histories(checkout / "reports/history"), {"cagrad_toy": "best-val"})["cagrad_toy-mean"]
+    record = scores_of(read_histories(checkout / "reports/history"), {"cagrad_toy": "best-val"})["cagrad_toy-mean"]
     assert record["selection"] == "last"
     assert (record["landscape"]["solved"], record["landscape"]["stuck"]) == (3, 2)
 
@@ -101,7 +101,7 @@ def test_stage_writes_the_same_bytes_twice(checkout: Path) -> None:
     first = {p.name: p.read_bytes() for p in (checkout / "reports").glob("*.*")}
     assert main(["--root", str(checkout)]) == 0
     assert first == {p.name: p.read_bytes() for p in (checkout / "reports").glob("*.*")}
-    assert set(first) == {"metrics.json", "results.csv"}
+    assert set(first) == {"metrics.json", "results.csv", "contrasts.json", "measured.json", "verdict.json"}
     text = first["metrics.json"].decode()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
 
@@ -185,7 +185,7 @@ def changes(method: str, base: dict[str, tuple[float, ...]]) -> dict[str, np.nda
 
 
 def test_delta_m_of_both_conventions_by_hand(worked: Callable[..., dict[str, list[Run]]]) -> None:
-    record = evaluate(worked(), {})["p-first"]
+    record = scores_of(worked(), {})["p-first"]
     change = changes("first", LINES["single_task-a"] | LINES["single_task-b"])
     by_metric = np.mean(list(change.values()), axis=0)
     by_task = (change["b.mae"] + (change["a.mae"] + change["a.ssim"]) / 2) / 2
@@ -206,7 +206,7 @@ def mean_error(method: str) -> np.ndarray:
 
 
 def test_holm_by_hand_over_the_methods_and_not_the_baseline(worked: Callable[..., dict[str, list[Run]]]) -> None:
-    records = evaluate(worked(), {})
+    records = scores_of(worked(), {})
     p = {m: float(ttest_rel(mean_error(m), mean_error("sum")).pvalue) for m in ("first", "second")}
     small, large = sorted(p, key=lambda m: p[m])
     corrected = {small: min(2 * p[small], 1.0)}
@@ -220,7 +220,7 @@ def test_holm_by_hand_over_the_methods_and_not_the_baseline(worked: Callable[...
 
 
 def test_lines_of_another_track_are_neither_ranked_nor_counted(worked: Callable[..., dict[str, list[Run]]]) -> None:
-    records = evaluate(worked(second="reference"), {})
+    records = scores_of(worked(second="reference"), {})
     assert "mean_rank" not in records["p-second"]
     assert "p_holm" not in records["p-second"]["minus_sum"]["all.mae"]
     assert records["p-first"]["competitors"] == 2, "the sum and this one; single-task lines are no competitors"
@@ -229,7 +229,7 @@ def test_lines_of_another_track_are_neither_ranked_nor_counted(worked: Callable[
 
 
 def test_ranks_are_means_over_metrics_and_seeds(worked: Callable[..., dict[str, list[Run]]]) -> None:
-    records = evaluate(worked(), {})
+    records = scores_of(worked(), {})
     table = {
         m: np.array([np.multiply(LINES[m][n], -1 if h else 1) for n, h in KINDS.items()]) for m in ("sum", "first")
     }
@@ -241,18 +241,18 @@ def test_ranks_are_means_over_metrics_and_seeds(worked: Callable[..., dict[str, 
 
 
 def test_rules_stand_side_by_side_and_the_declared_one_decides(worked: Callable[..., dict[str, list[Run]]]) -> None:
-    first, error = evaluate(worked(), {})["p-first"], np.mean(LINES["first"]["a.mae"])
+    first, error = scores_of(worked(), {})["p-first"], np.mean(LINES["first"]["a.mae"])
     side_by_side = {rule: first["rules"][rule]["a.mae"] - error for rule in first["rules"]}
     expected = {"best-val": 0.0, "last": -0.02, "last10": -0.005, "best-test": -0.02}
     assert side_by_side == pytest.approx(expected, abs=1e-6)
     assert first["a.mae"]["mean"] == pytest.approx(error, rel=1e-5)
-    assert evaluate(worked(), {"p": "last"})["p-first"]["a.mae"]["mean"] == pytest.approx(error - 0.02, rel=1e-5)
+    assert scores_of(worked(), {"p": "last"})["p-first"]["a.mae"]["mean"] == pytest.approx(error - 0.02, rel=1e-5)
     assert first["final_train_loss"]["mean"] == pytest.approx((1 / 3 + 3 / 3) / 2, rel=1e-5)
     assert first["skipped_steps"] == 0 + 1 + 2
 
 
 def test_a_rule_that_looks_at_the_test_set_bars_every_line(worked: Callable[..., dict[str, list[Run]]]) -> None:
-    records = evaluate(worked(), {"p": "best-test"})
+    records = scores_of(worked(), {"p": "best-test"})
     assert all("best-test, which looks at the test set" in record["excluded"][0] for record in records.values())
     assert not any("mean_rank" in record for record in records.values())
     assert "p_holm" not in records["p-first"]["minus_sum"]["all.mae"]

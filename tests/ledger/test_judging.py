@@ -6,20 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from gradsurgery.evidence.contrasts import side_of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import capital, measure
-from gradsurgery.evidence.scores import evaluate
 from gradsurgery.evidence.statistics import Summary
-from gradsurgery.ledger.judging import direction, judge, paper_sentence, published_value
+from gradsurgery.ledger.judging import judge, paper_sentence, published_value
 from gradsurgery.ledger.records import Answer, Record
+from gradsurgery.ledger.words import direction
 from gradsurgery.report.sentences import image_sentence, landscape_sentence
 from pipelines.evaluate import read_histories
+from tests.histories import scores_of
 
 CLAIM = Record(
     id="p/claim", paper="p", version="v1", cell="Table 1", statement="A claim", task="all", metric="starts",
     direction=None, kind="count", value=2.0, spread=None, spread_kind=None, margin=None, seeds=None, selection="last",
     data="landscape", network="point", origin="paper", twin=None, classes=None, doubtful=None,
-    answered_by=Answer("cagrad_toy-mean", "stuck"), unanswered=None, headline=False,
+    answered_by=Answer("cagrad_toy-mean", "stuck"), unanswered=None, headline=False, short=None,
 )  # fmt: skip
 
 
@@ -34,20 +36,20 @@ CLAIM = Record(
     ],
 )
 def test_direction_needs_an_interval_without_zero(low: float, high: float, claimed: str, verdict: str) -> None:
-    assert direction(Summary(3, (low + high) / 2, 0.1, low, high), claimed) == verdict
+    assert direction(side_of(Summary(3, (low + high) / 2, 0.1, low, high)), claimed == "higher") == verdict
 
 
 def test_direction_needs_more_than_the_test_set_can_explain() -> None:
     narrow = Summary(3, 0.18, 0.002, 0.17, 0.18)
-    assert direction(narrow, "higher", noise=0.2) == "no difference detected"
-    assert direction(narrow, "higher", noise=0.1) == "direction only"
+    assert direction(side_of(narrow, 0.2)) == "no difference detected"
+    assert direction(side_of(narrow, 0.1)) == "direction only"
     below = Summary(3, -0.18, 0.002, -0.18, -0.17)
-    assert direction(below, "higher", noise=0.2) == "no difference detected"
-    assert direction(below, "lower", noise=0.1) == "direction only"
+    assert direction(side_of(below, 0.2)) == "no difference detected"
+    assert direction(side_of(below, 0.1), better=False) == "direction only"
 
 
 def test_one_repeat_shows_nothing() -> None:
-    assert direction(Summary(1, 5.0, None, None, None), "higher") == "not run (one repeat has no interval)"
+    assert direction(side_of(Summary(1, 5.0, None, None, None))) == "not run (one repeat has no interval)"
 
 
 @pytest.fixture
@@ -68,14 +70,14 @@ def laptop(checkout: Path) -> Path:
 )  # fmt: skip
 def test_counts_and_bounds_on_a_landscape(laptop: Path, kind: str, value: float, verdict: str) -> None:
     groups = read_histories(laptop / "reports/history")
-    finding = judge(dataclasses.replace(CLAIM, kind=kind, value=value), groups, evaluate(groups, {}))
+    finding = judge(dataclasses.replace(CLAIM, kind=kind, value=value), groups, scores_of(groups, {}))
     assert (finding.ours, finding.verdict) == ("2 of 5", verdict)
     assert finding.where == "full length, as-published"
 
 
 def test_smoke_landscapes_and_missing_experiments_are_not_run(checkout: Path) -> None:
     groups = read_histories(checkout / "reports/history")
-    metrics = evaluate(groups, {})
+    metrics = scores_of(groups, {})
     assert judge(CLAIM, groups, metrics).verdict == "not run (smoke scale is too short to say)"
     missing = dataclasses.replace(CLAIM, answered_by=Answer("cagrad_toy-none", "stuck"))
     assert judge(missing, groups, metrics).verdict == "not run (no history of cagrad_toy-none)"
@@ -93,21 +95,21 @@ def test_a_level_cannot_be_reproduced_below_paper_scale(laptop: Path) -> None:
         metric="accuracy",
         answered_by=Answer("multi_fashion_mnist-sum", "left.accuracy"),
     )
-    assert judge(level, groups, evaluate(groups, {})).verdict == "not run (needs scale: paper)"
+    assert judge(level, groups, scores_of(groups, {})).verdict == "not run (needs scale: paper)"
 
 
 def test_difference_is_paired_and_says_its_n(laptop: Path) -> None:
     groups = read_histories(laptop / "reports/history")
     answer = Answer("multi_fashion_mnist-sam_gs", "left.accuracy", "multi_fashion_mnist-sum")
     claim = dataclasses.replace(CLAIM, kind="difference", direction="higher", value=0.5, answered_by=answer)
-    finding = judge(claim, groups, evaluate(groups, {}))
+    finding = judge(claim, groups, scores_of(groups, {}))
     assert finding.ours.startswith("-0.3")
     assert finding.ours.endswith("(n = 3)")
     assert finding.verdict in ("not reproduced", "no difference detected")
 
 
 def test_sentences_name_both_sides(checkout: Path) -> None:
-    metrics = plain(evaluate(read_histories(checkout / "reports/history"), {}))
+    metrics = plain(scores_of(read_histories(checkout / "reports/history"), {}))
     toy = landscape_sentence("cagrad_toy", metrics)
     assert toy == (
         "Solved from all 5 starts: (CAGrad, c = 0.5); from 3: mean. Stuck above zero loss, of 5 starts: mean from 2."
@@ -126,7 +128,7 @@ def test_a_small_test_set_silences_the_sentence(checkout: Path) -> None:
         for name, runs in groups.items()
         if name.startswith("multi_fashion_mnist-")
     }
-    sentence = image_sentence("multi_fashion_mnist", evaluate(small, {}))
+    sentence = image_sentence("multi_fashion_mnist", scores_of(small, {}))
     assert sentence.startswith("No difference detected beyond the noise of seeds and test set: ")
 
 
@@ -159,7 +161,7 @@ def pair(
             )
             for run in runs
         ]
-    return groups, plain(evaluate(groups, {}))
+    return groups, plain(scores_of(groups, {}))
 
 
 def difference(method: str, metric: str, way: str, kind: str = "difference") -> Record:
@@ -210,7 +212,7 @@ def test_problems_of_two_metrics_get_a_sentence_for_each(laptop: Path) -> None:
         for name, runs in groups.items()
         if "single_task" not in name
     }
-    metrics = plain(evaluate(mixed, {"multi_fashion_mnist": "last"}))
+    metrics = plain(scores_of(mixed, {"multi_fashion_mnist": "last"}))
     sentence = image_sentence("multi_fashion_mnist", metrics)
     assert "Mean absolute error, paired" in sentence
     assert "SSIM, paired" in sentence
@@ -360,7 +362,7 @@ def test_published_values_say_what_a_reader_must_know() -> None:
 
 def test_a_papers_sentence_counts_claims_and_not_cells(laptop: Path) -> None:
     groups = read_histories(laptop / "reports/history")
-    metrics = evaluate(groups, {})
+    metrics = scores_of(groups, {})
     cell = dataclasses.replace(CLAIM, id="p/table-1/row/all.starts")
     findings = [judge(record, groups, metrics) for record in (CLAIM, cell)]
     assert paper_sentence(findings) == "Of 1 testable claims and controls: reproduced 1."

@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run, parse
+from gradsurgery.evidence.lines import Line
+from gradsurgery.evidence.noise import auc_noise
 from gradsurgery.evidence.statistics import test_noise as noise
-from gradsurgery.ledger.measured import auc_noise, difference_of, noise_of, values_of
+from gradsurgery.ledger.measured import contrast_of, level_of
 
-METRICS = {"p-sum": {"selection": "best-val"}, "p-pcgrad": {"selection": "best-val"}}
+
+def against(ours: list[Run], theirs: list[Run], metric: str, classes: tuple[int, int] | None = None) -> Contrast:
+    return contrast_of(Line(ours, "best-val"), Line(theirs, "best-val"), metric, "higher", classes)
 
 
 @pytest.fixture
@@ -36,22 +41,21 @@ def runs(made_up: Callable[..., dict]) -> Callable[..., list[Run]]:
 
 def test_a_value_is_that_of_the_epoch_that_the_problem_selects(runs: Callable[..., list[Run]]) -> None:
     made = runs("sum", {0: 0.6, 1: 0.7})
-    assert values_of(made, "left.accuracy", METRICS) == pytest.approx([60.0, 70.0])
-    assert values_of(made, "all.accuracy", METRICS) == pytest.approx([65.0, 75.0])
-    oracle = {"p-sum": {"selection": "best-test"}}
-    assert values_of(made, "left.accuracy", oracle) == pytest.approx([65.0, 75.0])
+    assert level_of(Line(made, "best-val"), "left.accuracy").mean == pytest.approx(0.65)
+    assert level_of(Line(made, "best-val"), "all.accuracy").mean == pytest.approx(0.7)
+    assert level_of(Line(made, "best-test"), "left.accuracy").mean == pytest.approx(0.7)
 
 
 def test_the_training_loss_is_that_of_the_last_epoch_over_all_tasks(runs: Callable[..., list[Run]]) -> None:
-    assert values_of(runs("sum", {0: 0.6}), "final_train_loss", METRICS) == pytest.approx([0.15])
+    assert level_of(Line(runs("sum", {0: 0.6}), "best-val"), "final_train_loss").mean == pytest.approx(0.15)
 
 
 def test_a_difference_pairs_seeds_and_leaves_out_what_one_side_lacks(runs: Callable[..., list[Run]]) -> None:
     ours, theirs = runs("pcgrad", {0: 0.61, 1: 0.72, 2: 0.99}), runs("sum", {0: 0.60, 1: 0.70, 3: 0.1})
-    found = difference_of(ours, theirs, "left.accuracy", METRICS)
-    assert (found.n, found.mean, found.sd) == (2, pytest.approx(1.5), pytest.approx(0.5**0.5))
+    found = against(ours, theirs, "left.accuracy").difference
+    assert (found.n, found.mean, found.sd) == (2, pytest.approx(0.015), pytest.approx(0.5**0.5 / 100))
     with pytest.raises(ValueError, match="must name experiments that share a seed, found none in p-pcgrad and p-sum"):
-        difference_of(ours[2:], theirs, "left.accuracy", METRICS)
+        against(ours[2:], theirs, "left.accuracy")
 
 
 def test_ends_of_descents_are_paired_by_start(runs: Callable[..., list[Run]]) -> None:
@@ -64,21 +68,22 @@ def test_ends_of_descents_are_paired_by_start(runs: Callable[..., list[Run]]) ->
         ]
         for method, end in ends.items()
     }
-    found = difference_of(made["pcgrad"], made["sum"], "end_total", METRICS)
+    found = against(made["pcgrad"], made["sum"], "end_total").difference
     assert (found.n, found.mean) == (2, 3.0)
 
 
 def test_noise_is_that_of_both_sides_on_the_tasks_own_examples(runs: Callable[..., list[Run]]) -> None:
-    ours, theirs = (runs(m, {0: 0.5}, test_rows={"left": 400, "right": 1600})[0] for m in ("pcgrad", "sum"))
-    means = {
-        "p-pcgrad": {"left.accuracy": {"mean": 0.6}, "right.accuracy": {"mean": 0.8}},
-        "p-sum": {"left.accuracy": {"mean": 0.9}, "right.accuracy": {"mean": 0.9}},
-    }
-    assert noise_of(ours, theirs, "left.accuracy", means) == pytest.approx(100 * noise([(0.6, 0.9)], 400))
-    assert noise_of(ours, theirs, "all.accuracy", means) == pytest.approx(100 * noise([(0.7, 0.9)], 2000))
-    areas = {name: {"left.auc": {"mean": value}} for name, value in (("p-pcgrad", 0.8), ("p-sum", 0.9))}
-    assert noise_of(ours, theirs, "left.auc", areas) == 0.0, "not known without the classes"
-    assert noise_of(ours, theirs, "left.auc", areas, (30, 70)) == pytest.approx(auc_noise([0.8, 0.9], 30, 70))
+    rows = {"left": 400, "right": 1600}
+    ours, theirs = runs("pcgrad", {0: 0.6}, test_rows=rows), runs("sum", {0: 0.8}, test_rows=rows)
+    assert against(ours, theirs, "left.accuracy").noise == pytest.approx(noise([(0.6, 0.8)], 400))
+    assert against(ours, theirs, "all.accuracy").noise == pytest.approx(noise([(0.65, 0.85)], 2000))
+    areas = [
+        dataclasses.replace(run, metrics={"left.auc": True}, epochs=[{**run.epochs[1], "val.left.auc": 1.0,
+                                                                    "test.left.auc": area}])
+        for (run,), area in ((ours, 0.8), (theirs, 0.9))
+    ]  # fmt: skip
+    assert against(areas[:1], areas[1:], "left.auc").noise is None, "not known without the classes"
+    assert against(areas[:1], areas[1:], "left.auc", (30, 70)).noise == pytest.approx(auc_noise([0.8, 0.9], 30, 70))
 
 
 @pytest.mark.parametrize(("positives", "negatives"), [(30, 270), (270, 30)])
@@ -97,4 +102,4 @@ def test_auc_noise_knows_the_rare_class_from_the_common_one(positives: int, nega
 def test_severe_conflict_is_asked_of_two_tasks_only(runs: Callable[..., list[Run]]) -> None:
     made = [dataclasses.replace(run, tasks=["left", "right", "third"]) for run in runs("sum", {0: 0.5})]
     with pytest.raises(ValueError, match="`severe_conflict` must be asked of two tasks, found 3 in p-sum"):
-        values_of(made, "severe_conflict", METRICS)
+        level_of(Line(made, "best-val"), "severe_conflict")

@@ -2,7 +2,6 @@
 
 import copy
 import functools
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,9 @@ import pytest
 import yaml
 
 from gradsurgery.core.metrics import delta_m_task
-from gradsurgery.evidence.scores import evaluate
 from gradsurgery.ledger.arithmetic import Table
 from gradsurgery.ledger.reading import read
 from gradsurgery.ledger.records import Paper, check_provenance
-from pipelines.evaluate import read_histories
 from pipelines.report import declared_experiments, gather
 
 FOLDER = Path(__file__).parents[2] / "data/published"
@@ -260,8 +257,6 @@ def test_malformed_table_is_refused(change: dict[str, Any], message: str) -> Non
 
 def test_the_report_refuses_a_ledger_that_names_a_missing_experiment(checkout: Path) -> None:
     shutil.copytree(FOLDER, checkout / "data/published")
-    groups = read_histories(checkout / "reports/history")
-    (checkout / "reports/metrics.json").write_text(json.dumps(evaluate(groups, {})))
     table = {"experiments": {"pcgrad_toy": {"pcgrad": {}}}}
     (checkout / "params.yaml").write_text(yaml.safe_dump(table))
     with pytest.raises(ValueError, match=r"`answered_by` of .* must name an experiment of the table, found"):

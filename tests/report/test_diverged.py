@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from gradsurgery.evidence import diverged
-from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.readme import END, START
-from gradsurgery.report.section import Evidence
 from gradsurgery.report.site import assemble, sections
 from gradsurgery.report.sources import Sources
 from pipelines import evaluate as stage
 from pipelines import report
 from pipelines.evaluate import read_histories
+from tests.histories import evidence_of, scores_of
 
 REPOSITORY = Path(__file__).parents[2]
 PROBLEM = "multi_fashion_mnist"
@@ -47,9 +46,9 @@ def numbers(document: object) -> list[float]:
 
 
 def test_a_line_with_one_diverged_seed_has_no_mean_and_the_others_are_judged_without_it(checkout: Path) -> None:
-    before = evaluate(read_histories(checkout / "reports/history"), {})
+    before = scores_of(read_histories(checkout / "reports/history"), {})
     diverge(checkout, f"{PROBLEM}-pcgrad", (1,))
-    after = evaluate(read_histories(checkout / "reports/history"), {})
+    after = scores_of(read_histories(checkout / "reports/history"), {})
     assert after[f"{PROBLEM}-pcgrad"] == {
         "problem": PROBLEM, "method": "pcgrad", "scale": "smoke", "track": "controlled", "n": 3,
         "selection": "best-val", "skipped_steps": 0, "diverged": {"1": 2}, "excluded": ["diverged (seed 1, epoch 2)"],
@@ -64,9 +63,9 @@ def test_a_line_with_one_diverged_seed_has_no_mean_and_the_others_are_judged_wit
 @pytest.mark.parametrize("name", ["sum", "single_task-left"])
 def test_what_would_have_been_compared_with_it_is_not(checkout: Path, name: str) -> None:
     key = {"sum": "minus_sum", "single_task-left": "delta_m_metric"}[name]
-    before = evaluate(read_histories(checkout / "reports/history"), {})
+    before = scores_of(read_histories(checkout / "reports/history"), {})
     diverge(checkout, f"{PROBLEM}-{name}", (0,))
-    after = evaluate(read_histories(checkout / "reports/history"), {})
+    after = scores_of(read_histories(checkout / "reports/history"), {})
     assert key in before[f"{PROBLEM}-pcgrad"]
     assert key not in after[f"{PROBLEM}-pcgrad"], "two of three seeds would flatter whom they are held against"
     assert all(map(math.isfinite, numbers(after)))
@@ -95,11 +94,10 @@ def _sections(root: Path, lines: list[tuple[str, tuple[int, ...] | None]]) -> No
     for experiment, seeds in lines:
         diverge(root, experiment, seeds)
     groups = read_histories(root / "reports/history")
-    metrics = evaluate(groups, {})
     whole, gone = diverged.split(groups)
     assert set(gone) == {experiment for experiment, _ in lines}
     costs = {p.stem: json.loads(p.read_text()) for p in (root / "reports/costs").glob("*.json")}
-    sections(Evidence(whole, {name: metrics[name] for name in whole}, costs))
+    sections(evidence_of(whole, costs))
 
 
 def test_the_page_says_who_diverged_and_when(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,5 +129,5 @@ def test_where_everything_diverged_there_is_still_a_page(checkout: Path) -> None
     for path in sorted((checkout / "reports/history").glob("*.jsonl")):
         diverge(checkout, path.stem)
     groups = read_histories(checkout / "reports/history")
-    made = assemble(Sources(groups, evaluate(groups, {}), {}, [], {}, {}))
+    made = assemble(Sources(groups, scores_of(groups, {}), {}, [], {}, {}))
     assert made.files["tables/diverged.csv"].count(b"\n") == 1 + len(groups)

@@ -1,17 +1,16 @@
 """DR-MGF's section on made-up histories: pairing, passes, verdicts, and what it says with too little to go on."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from gradsurgery.evidence.history import parse
-from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.exits import by_exit_and_pass, named, passes
-from gradsurgery.report.papers.dr_mgf import gap, section
+from gradsurgery.report.papers.dr_mgf import section
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
+from tests.histories import as_run, evidence_of, role_of
 
 TASKS = ["exit1", "exit2", "exit3"]
 METRICS = [f"{task}.accuracy" for task in TASKS]
@@ -43,7 +42,7 @@ def _history(problem, method, seed, shift, epochs, test_size=4000):
     }  # fmt: skip
     return {
         "experiment": f"{problem}-{method}", "problem": problem, "seed": seed, "scale": "laptop", "track": "controlled",
-        "family": "baselines", "role": {"kind": "baseline"},
+        "family": "dr_mgf", "role": role_of(method),
         "declaration": {
             "balancer": {"name": "equal"}, "rule": {"name": rule},
             "settings": {"train_size": 100, "test_size": test_size},
@@ -62,7 +61,12 @@ def _evidence(problem="cifar100_exits", lines=LINES, seeds=(0, 1, 2), test_size=
         runs = [_history(problem, method, seed, shift, epochs, test_size) for seed in seeds]
         groups[f"{problem}-{method}"] = parse([json.dumps(run) for run in runs], method)
     costs = {f"{problem}-dr_mgf": {"seeds": {"0": {"seconds": 10.0}, "1": {"seconds": 12.0}, "2": {"seconds": 20.0}}}}
-    return Evidence(groups, evaluate(groups, {}), costs)
+    return evidence_of(groups, costs)
+
+
+def said(method):
+    """A line's name in the section."""
+    return named(as_run(_history("cifar100_exits", method, 0, 0.0, 2)))
 
 
 def _sheet(made, name):
@@ -94,7 +98,7 @@ def test_the_sentence_holds_equal_epochs_and_equal_passes_apart():
 def test_the_sentence_counts_the_seeds_that_were_paired():
     evidence = _evidence()
     fewer = {**evidence.groups, "cifar100_exits-sum": evidence.groups["cifar100_exits-sum"][:2]}
-    assert "Paired over n = 2 to 3 seeds" in section(dataclasses.replace(evidence, groups=fewer)).found
+    assert "Paired over n = 2 to 3 seeds" in section(evidence_of(fewer)).found
 
 
 def test_a_small_test_set_withholds_the_verdict():
@@ -106,18 +110,15 @@ def test_a_small_test_set_withholds_the_verdict():
 def test_gap_by_hand():
     evidence = _evidence()
     own, other = evidence.groups["cifar100_exits-dr_mgf"], evidence.groups["cifar100_exits-sum"]
-    summary, noise = gap(own, other, METRICS, "best-val")
+    found = evidence.contrasts.get("dr_mgf", "cifar100_exits", "dr_mgf", "sum")
     last = [np.array([[run.epochs[-1][f"test.{m}"] for m in METRICS] for run in runs]) for runs in (own, other)]
-    differences = 100 * (last[0] - last[1]).mean(axis=1)
+    differences = (last[0] - last[1]).mean(axis=1)
+    summary = found.difference
     assert summary.n == 3
     assert summary.mean == pytest.approx(differences.mean())
     assert summary.high - summary.mean == pytest.approx(4.302653 * differences.std(ddof=1) / 3**0.5, rel=1e-6)
     p, q = (values.mean(axis=0) for values in last)
-    assert noise == pytest.approx(100 * (1.959964 * np.sqrt((p * (1 - p) + q * (1 - q)) / 4000)).mean())
-    # Seeds are paired by number, whatever their order, and one that only one side has is left out.
-    turned, _ = gap(own, other[::-1][:2], METRICS[:1], "best-val")
-    assert turned.n == 2
-    assert turned.mean == pytest.approx(100 * (last[0] - last[1])[1:, 0].mean())
+    assert found.noise == pytest.approx((1.959964 * np.sqrt((p * (1 - p) + q * (1 - q)) / 4000)).mean())
 
 
 def test_passes_are_counted_from_the_rule():
@@ -126,19 +127,21 @@ def test_passes_are_counted_from_the_rule():
     levels = _sheet(made, "dr_mgf-exits")
     assert [passes(evidence.groups[f"cifar100_exits-{m}"][0]) for m in ("sum", "dr_mgf-average")] == [1, 4]
     assert levels["passes over the data"].to_dict() == {
-        named(method): epochs * (4 if method.startswith("dr_mgf") else 1) for method, (_, epochs) in LINES.items()
+        said(method): epochs * (4 if method.startswith("dr_mgf") else 1) for method, (_, epochs) in LINES.items()
     }
-    assert levels.loc[named("dr_mgf"), "seconds per seed"] == "12"
+    assert levels.loc[said("dr_mgf"), "seconds per seed"] == "12"
     assert levels.loc["joint training", "seconds per seed"] == "-"
     gaps = _sheet(made, "dr_mgf-minus")
     assert gaps.loc["joint training", "at equal"] == "epochs"
     assert gaps.loc["joint training, equal passes", "at equal"] == "passes"
     assert gaps.loc["joint training, equal passes", "verdict"] == "not reproduced"
     assert gaps.loc["DR-avgF", "at equal"] == "epochs and passes"
-    assert named("dr_mgf") not in gaps.index
-    figure = by_exit_and_pass({m: evidence.groups[f"cifar100_exits-{m}"] for m in ("sum", "dr_mgf")}, "last", "dr_mgf")
+    assert said("dr_mgf") not in gaps.index
+    figure = by_exit_and_pass(
+        {m: evidence.groups[f"cifar100_exits-{m}"] for m in ("sum", "dr_mgf")}, evidence.metrics, "dr_mgf"
+    )
     curves = {mark.get_label(): mark.get_xdata().tolist() for mark in figure.axes[1].lines}
-    assert curves == {"joint training": [1, 2], named("dr_mgf"): [4, 8]}
+    assert curves == {"joint training": [1, 2], said("dr_mgf"): [4, 8]}
 
 
 def test_numbers_of_the_tables_are_those_of_the_runs():
@@ -149,8 +152,8 @@ def test_numbers_of_the_tables_are_those_of_the_runs():
     cell = _sheet(made, "dr_mgf-exits").loc["PCGrad", "exit2 (%)"]
     assert cell.startswith(f"{expected:.2f} [")
     learned = _sheet(made, "dr_mgf-importance")
-    assert learned.loc[named("dr_mgf"), "spread of importance at the end (%)"].startswith("50.00 [")
-    assert learned.loc[named("dr_mgf"), "units where exit3 has more than half (%)"].startswith("30.00 [")
+    assert learned.loc[said("dr_mgf"), "spread of importance at the end (%)"].startswith("50.00 [")
+    assert learned.loc[said("dr_mgf"), "units where exit3 has more than half (%)"].startswith("30.00 [")
     assert "PCGrad" not in learned.index
 
 
@@ -165,7 +168,7 @@ def test_one_seed_gives_no_verdict():
 
 def test_both_networks_have_their_own_files_and_words():
     both = [_evidence(p) for p in ("cifar100_exits", "cifar100_exits_msdnet")]
-    joined = Evidence(*({**getattr(both[0], f.name), **getattr(both[1], f.name)} for f in dataclasses.fields(Evidence)))
+    joined = evidence_of({**both[0].groups, **both[1].groups}, {**both[0].costs, **both[1].costs})
     made = section(joined)
     assert [drawing.name for drawing in made.drawings] == ["dr_mgf-exits", "dr_mgf-msdnet-exits"]
     assert len({sheet.name for sheet in made.sheets}) == len(made.sheets) == 6

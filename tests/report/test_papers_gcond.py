@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from gradsurgery.evidence.history import Role, Run
-from gradsurgery.evidence.scores import evaluate
 from gradsurgery.report.papers.gcond import section
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
+from tests.histories import evidence_of
 
 PROBLEM = "cifar100_reconstruction"
 
@@ -67,7 +67,7 @@ def _costs(groups, **step_ms):
 
 
 def _section(groups, costs=None):
-    return section(Evidence(groups, evaluate(groups, {}), _costs(groups) if costs is None else costs))
+    return section(evidence_of(groups, _costs(groups) if costs is None else costs))
 
 
 def test_nothing_is_said_where_nothing_was_run():

@@ -4,15 +4,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from gradsurgery.evidence.scores import evaluate
-from gradsurgery.report import ranks
+from gradsurgery.evidence import ranks
+from gradsurgery.evidence.lines import lines_of
 from gradsurgery.report.papers.ranks import section
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
-from tests.histories import as_run, data_run
+from tests.histories import as_run, data_run, evidence_of
 
 METRICS = {f"t{k}.accuracy": (0.5, True) for k in range(4)}
 PROBLEMS = ("one", "two", "three")
@@ -34,22 +33,35 @@ def made(
                 groups[f"{problem}-{method}"] = [
                     as_run({k: v for k, v in record.items() if k != "kept"}) for record in records
                 ]
-    return Evidence(groups, evaluate(groups, {}), {})
+    return evidence_of(groups, {})
 
 
-def table(values: list[list[float]], columns: str = "abc", problems: tuple[str, ...] = ("p", "q")) -> pd.DataFrame:
-    index = pd.MultiIndex.from_tuples([(problems[i % len(problems)], f"t{i}.accuracy") for i in range(len(values))])
-    return pd.DataFrame(values, index=index, columns=list(columns))
+def table(values: list[list[float]], columns: str = "abc", problems: tuple[str, ...] = ("p", "q")) -> ranks.Blocks:
+    return {
+        (problems[i % len(problems)], f"t{i}.accuracy"): dict(zip(columns, row, strict=True))
+        for i, row in enumerate(values)
+    }
+
+
+def levels(evidence: Evidence) -> ranks.Blocks:
+    problems: dict[str, dict] = {}
+    for name, group in evidence.groups.items():
+        problems.setdefault(group[0].problem, {})[name] = group
+    return ranks.levels({p: lines_of(members, "best-val") for p, members in problems.items()}, evidence.metrics)
+
+
+def methods(found: ranks.Blocks) -> list[str]:
+    return sorted(next(iter(found.values())))
 
 
 def test_worked_example() -> None:
     # b is always best, a always second: Friedman's chi-square is 12 n / (k (k + 1)) sum r^2 - 3 n (k + 1) = 24, 2 df
     found = ranks.rank(table([[2.0, 3.0, 1.0]] * 12))
-    assert found.ranks.to_dict() == {"b": 1.0, "a": 2.0, "c": 3.0}
+    assert found.ranks == {"b": 1.0, "a": 2.0, "c": 3.0}
     assert found.friedman == pytest.approx(np.exp(-12))
     assert found.critical == pytest.approx(2.343 * (3 * 4 / (6 * 12)) ** 0.5, abs=1e-3)  # Demsar's table: q = 2.343
     assert found.pairs() == [("b", "a"), ("b", "c"), ("a", "c")]
-    assert found.apart.loc["b", "c"] < 0.05 < found.apart.loc["a", "a"]
+    assert found.apart["b"]["c"] < 0.05 < found.apart["a"]["a"]
 
 
 @pytest.mark.parametrize(("methods", "blocks", "expected"), [(12, 5, 7.5), (12, 10, 5.3), (12, 30, 3.0)])
@@ -79,8 +91,8 @@ def test_one_data_set_is_never_ranked() -> None:
 def test_wilcoxon_is_against_the_sum_and_corrected() -> None:
     rng = np.random.default_rng(1)
     base = rng.normal(size=30)
-    found = pd.DataFrame({"sum": base, "up": base + 1 + 0.1 * rng.normal(size=30), "even": base})
-    found.index = pd.MultiIndex.from_tuples([(f"p{i % 3}", f"t{i}.auc") for i in range(30)])
+    up = base + 1 + 0.1 * rng.normal(size=30)
+    found = {(f"p{i % 3}", f"t{i}.auc"): {"sum": base[i], "up": up[i], "even": base[i]} for i in range(30)}
     against = ranks.rank(found).against
     assert against["up"] == pytest.approx(2 * 2 / 2**30)  # the least that 30 pairs can give, twice by Holm
     assert against["even"] == 1.0
@@ -92,9 +104,9 @@ def test_the_largest_set_takes_part_and_not_the_best() -> None:
         record["kept"] = wide if record["experiment"].endswith("sam_gs") else True
 
     shifts = {"sum": 0.0, "pcgrad": 0.1, "cagrad-c0_5": 0.2, "sam_gs": 0.3}
-    found = ranks.levels(made(shifts, (*PROBLEMS, "four"), leave_out))
-    assert sorted(found.columns) == ["cagrad-c0_5", "pcgrad", "sam_gs", "sum"]  # 4 x 3 cells, where 3 x 4 are as many
-    assert sorted(set(found.index.get_level_values(0))) == sorted(PROBLEMS)
+    found = levels(made(shifts, (*PROBLEMS, "four"), leave_out))
+    assert methods(found) == ["cagrad-c0_5", "pcgrad", "sam_gs", "sum"]  # 4 x 3 cells, where 3 x 4 are as many
+    assert sorted({problem for problem, _ in found}) == sorted(PROBLEMS)
 
 
 def test_only_fair_lines_take_part() -> None:
@@ -106,20 +118,20 @@ def test_only_fair_lines_take_part() -> None:
         if record["experiment"].endswith("-gcond"):
             record["declaration"]["aggregator"] = {"name": "gcond", "output": "raw"}
 
-    methods = ("sum", "pcgrad", "gcond", "dwa", "mgda", "static-30", "placebo_random", "sum-repeat", "single_task-left")
-    found = ranks.levels(made(dict.fromkeys(methods, 0.0), edit=spoil))
-    assert sorted(found.columns) == ["gcond-raw", "pcgrad", "sum"]
+    lines = ("sum", "pcgrad", "gcond", "dwa", "mgda", "static-30", "placebo_random", "sum-repeat", "single_task-left")
+    found = levels(made(dict.fromkeys(lines, 0.0), edit=spoil))
+    assert methods(found) == ["gcond-raw", "pcgrad", "sum"]
 
 
 def test_blocks_are_in_units_of_the_region_and_less_error_is_more() -> None:
     metrics = {"a.accuracy": (0.5, True), "b.mae": (0.4, False), "c.auc": (0.5, True), "d.auc": (0.5, True)}
     evidence = made({"sum": 0.0, "pcgrad": 0.1, "dwa": 0.0}, metrics=metrics)
-    found = ranks.levels(evidence)
+    found = levels(evidence)
     for metric, unit in (("a.accuracy", 0.005), ("c.auc", 0.005), ("b.mae", -0.01)):
         means = {m: evidence.metrics[f"one-{m}"][metric]["mean"] for m in ("sum", "pcgrad")}
         unit = unit if metric != "b.mae" else unit * means["sum"]
-        assert found.loc[("one", metric), "pcgrad"] == pytest.approx(means["pcgrad"] / unit, abs=0.006)
-    assert (found["pcgrad"] > found["sum"]).all()
+        assert found["one", metric]["pcgrad"] == pytest.approx(means["pcgrad"] / unit, abs=0.006)
+    assert all(row["pcgrad"] > row["sum"] for row in found.values())
 
 
 def test_too_little_gives_no_section() -> None:

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradsurgery.evidence import clouds, searches
+from gradsurgery.evidence.clouds import Cloud
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.history import parse as parse_runs
-from gradsurgery.evidence.scores import evaluate
-from gradsurgery.evidence.study import Trial, best, check, parse, searched
-from gradsurgery.report import study_fronts, study_tables
-from gradsurgery.report.papers.study import section
+from gradsurgery.evidence.study import Trial, best, check, level, parse, searched
+from gradsurgery.report import clouds as drawn_clouds
+from gradsurgery.report.papers.study import how, order_sentence, section, sentence
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
 from pipelines.report import read_studies
+from tests.histories import evidence_of
 
 Record = dict[str, Any]
 METHODS = {"sum": 0.0, "static": 0.01, "pcgrad": 0.01, "cagrad-c0_5": 0.05}
@@ -58,6 +60,18 @@ def study(tasks: int = 2, trials: int = 4, levels: dict[str, float] = METHODS, *
 
 def read(records: list[Record]) -> list[Trial]:
     return parse([json.dumps(r, sort_keys=True) for r in records], "made up")
+
+
+def sheet(trials: list[Trial], kind: str) -> Any:
+    """One table of the section on a study."""
+    made = section(evidence_of({}, {}, {}, {"multi_fashion_mnist": trials}))
+    assert made is not None
+    return next(s.frame for s in made.sheets if s.name.endswith(kind))
+
+
+def told_of(trials: list[Trial]) -> str:
+    evidence = evidence_of({}, {}, {}, {"multi_fashion_mnist": trials})
+    return sentence("multi_fashion_mnist", evidence, how(trials))
 
 
 def changed(records: list[Record], kind: str, method: str, number: int, **fields: Any) -> list[Record]:
@@ -127,8 +141,12 @@ def test_a_failed_trial_counts_and_cannot_win() -> None:
         *(record("winner", m, n, s, 0.5) for m, n in (("static", 0),) for s in FRESH),
     ])  # fmt: skip
     assert best(searched(trials)["sum"], "best-val").number in (1, 2)
-    worst = min(min(values) for values in study_tables.drawn(trials, "best-val").values())
-    assert study_tables.drawn(trials, "best-val")["sum"][0] == worst
+    found = searches.search(trials, "best-val")
+    assert found["sum"].failed == 1
+    assert found["sum"].default is None
+    reached = [level(t.run, "best-val", "val") for t in trials if t.run is not None and t.kind == "search"]
+    own = [level(t.run, "best-val", "val") for t in searched(trials)["sum"] if t.run is not None]
+    assert found["sum"].curve[0] == pytest.approx(np.mean([min(reached), *own]))
     nothing = read([record("search", "sum", n, 0, 0.5, failed=True) for n in range(2)])
     assert best(nothing, "best-val") is None
 
@@ -140,8 +158,8 @@ def test_a_winner_that_failed_on_a_fresh_seed_is_not_compared() -> None:
     ]  # fmt: skip
     trials = read(failed)
     check(trials, "best-val")
-    assert "pcgrad" not in study_tables.against(trials, "static", "best-val")
-    table = study_tables.table(trials, "best-val").set_index("method")
+    assert "pcgrad" not in {c.method for c in searches.contrasts(trials, "best-val")}
+    table = sheet(trials, "search").set_index("method")
     assert table.loc["PCGrad", "n"] == "2, failed on 1"
     assert table.loc["PCGrad", "minus tuned static (points)"] == "-"
 
@@ -149,47 +167,49 @@ def test_a_winner_that_failed_on_a_fresh_seed_is_not_compared() -> None:
 def test_the_expected_best_is_that_of_draws_with_replacement() -> None:
     values = [0.1, 0.5, 0.3, 0.5]
     draws = np.random.default_rng(0).choice(values, (200_000, 3)).max(axis=1)
-    assert study_tables.expected_best(values, 3) == pytest.approx(draws.mean(), abs=1e-3)
-    assert study_tables.expected_best(values, 1) == pytest.approx(np.mean(values))
-    assert study_tables.expected_best(values, 500) == pytest.approx(0.5)
+    assert searches.expected_best(values, 3) == pytest.approx(draws.mean(), abs=1e-3)
+    assert searches.expected_best(values, 1) == pytest.approx(np.mean(values))
+    assert searches.expected_best(values, 500) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="found n = 0"):
-        study_tables.expected_best(values, 0)
+        searches.expected_best(values, 0)
 
 
 def test_the_order_changes_where_the_curves_cross() -> None:
     # always 0.6 against 0.5, 0.5, 0.5 and 0.9: 0.60 and 0.60 at n = 1 but for noise, and the second leads from then on
     steady = [record("search", "sum", n, 0, 0.62) for n in range(4)]
     lucky = [record("search", "static", n, 0, 0.9 if n == 3 else 0.5) for n in range(4)]
-    text = study_tables.order_sentence(read([*steady, *lucky]), "best-val")
+    text = order_sentence(searches.search(read([*steady, *lucky]), "best-val"))
     assert text.startswith("Expected best validation of n trials: first is sum for n = 1; static for n = 2 to 4;")
     assert text.endswith("the order of the methods changes at n = 2.")
 
 
 def test_the_sentence_says_who_beats_tuned_static_weights() -> None:
     trials = read(study())
-    told = study_tables.sentence(trials, "best-val")
+    told = told_of(trials)
     assert told.startswith("Better than tuned static weights beyond the noise: CAGrad, c = 0.5 (+")
     assert "No difference detected: " in told
     assert "4 trials each, n = 3 fresh seeds, Holm over 3" in told
-    none = study_tables.sentence(read(study(levels=dict.fromkeys(METHODS, 0.0))), "best-val")
+    none = told_of(read(study(levels=dict.fromkeys(METHODS, 0.0))))
     assert none.startswith("No method is better than tuned static weights beyond the noise. No difference detected")
 
 
 def test_what_the_test_set_alone_explains_is_no_difference() -> None:
     trials = read(study(tasks=3))
-    entry = study_tables.against(trials, "static", "best-val")["sum"]
-    assert entry.separates()
-    assert abs(entry.difference.mean) < study_tables.noise(trials, "sum", "static", "best-val") < 0.03
-    assert "No difference detected: sum; PCGrad" in study_tables.sentence(trials, "best-val")
+    found = next(c for c in searches.contrasts(trials, "best-val") if (c.method, c.minus) == ("sum", "static"))
+    assert found.comparison.p_holm is not None
+    assert found.noise is not None
+    assert found.comparison.p_holm < 0.05
+    assert abs(found.difference.mean) < found.noise < 0.03
+    assert "No difference detected: sum; PCGrad" in told_of(trials)
 
 
 def test_the_table_names_what_was_chosen() -> None:
-    table = study_tables.table(read(study()), "best-val").set_index("method")
+    table = sheet(read(study()), "search").set_index("method")
     assert list(table["trials"]) == [4] * 4
     assert table.loc["sum", "chosen"] == "lr 0.003, weight decay 0.0002"
     assert table.loc["static", "minus tuned static (points)"] == "-"
     assert table.loc["CAGrad, c = 0.5", "minus tuned static (points)"].startswith("+4.")
-    curve = study_tables.curve_table(read(study()), "best-val")
+    curve = sheet(read(study()), "best-of-n")
     assert [c for c in curve.columns if c.startswith("expected")] == [
         "expected best of 1 (%)", "expected best of 4 (%)"
     ]  # fmt: skip
@@ -198,30 +218,33 @@ def test_the_table_names_what_was_chosen() -> None:
 CORNERS = np.array([[0.9, 0.5, 0.5], [0.5, 0.9, 0.5], [0.5, 0.5, 0.9]])
 
 
-def of(*others: list[float]) -> study_fronts.Cloud:
+def of(points: np.ndarray, *others: list[float]) -> Cloud:
+    """Three seeds of the same points."""
     metrics = {f"task{k}.accuracy": True for k in range(3)}
-    methods = {f"m{i}": np.array([point] * 3) for i, point in enumerate(others)}
-    return study_fronts.Cloud(metrics, (0, 1, 2), np.stack([CORNERS] * 3), methods)
+    beside = {
+        f"m{i}": clouds._beside(points, np.array([point] * 3), points.min(axis=(0, 1)))
+        for i, point in enumerate(others)
+    }
+    volume = clouds._dominated_volume(points, points.min(axis=(0, 1)))
+    return Cloud(metrics, len(points), points.mean(axis=0).tolist(), volume, beside)
 
 
 def test_a_method_beyond_the_front_adds_volume_and_a_dominated_one_none() -> None:
-    found = of([0.6, 0.6, 0.6], [0.5, 0.85, 0.5])
     # above the worst (0.5, 0.5, 0.5) the corners span no volume at all; give the front one
-    found = study_fronts.Cloud(found.metrics, found.seeds, np.concatenate(
-        [found.points, np.full((3, 1, 3), 0.55)], axis=1), found.others)  # fmt: skip
-    assert study_fronts.volume(found).mean == pytest.approx(0.05**3)
-    gains = study_fronts.added(found)
-    assert gains["m0"].mean == pytest.approx(100 * (0.1**3 / 0.05**3 - 1))
-    assert gains["m1"].mean == pytest.approx(0.0)
-    assert study_fronts.dominated(found, "m0") == [False] * 3
-    assert study_fronts.dominated(found, "m1") == [True] * 3
-    text = study_fronts.sentence(found)
+    points = np.stack([np.vstack([CORNERS, np.full((1, 3), 0.55)])] * 3)
+    found = of(points, [0.6, 0.6, 0.6], [0.5, 0.85, 0.5])
+    assert found.volume.mean == pytest.approx(0.05**3)
+    assert found.methods["m0"].added.mean == pytest.approx(100 * (0.1**3 / 0.05**3 - 1))
+    assert found.methods["m1"].added.mean == pytest.approx(0.0)
+    assert [one.dominated for one in found.methods.values()] == [0, 3]
+    text = drawn_clouds.sentence(found)
     assert "4 weightings dominate" in text
     assert "Dominated on no seed: m0. Dominated on every seed: m1." in text
 
 
 def test_an_equal_point_is_not_dominated() -> None:
-    assert study_fronts.dominated(of([0.9, 0.5, 0.5]), "m0") == [False] * 3
+    points = np.stack([np.vstack([CORNERS, np.full((1, 3), 0.55)])] * 3)
+    assert of(points, [0.9, 0.5, 0.5]).methods["m0"].dominated == 0
 
 
 def everything() -> tuple[Evidence, dict[str, list[Trial]]]:
@@ -242,7 +265,7 @@ def everything() -> tuple[Evidence, dict[str, list[Trial]]]:
         for method in ("sum", "pcgrad"):
             lines = [json.dumps(record("front", method, 0, s, 0.7, tasks, problem)) for s in range(3)]
             groups[f"{problem}-{method}"] = parse_runs(lines, method)
-    return Evidence(groups, evaluate(groups, {}), {}, {}, studies), studies
+    return evidence_of(groups, {}, {}, studies), studies
 
 
 def test_the_section_holds_searches_and_fronts_and_repeats_to_the_byte() -> None:
@@ -277,7 +300,7 @@ def test_an_unfair_study_is_named_by_its_file(tmp_path: Path) -> None:
 def test_lines_of_another_scale_are_not_held_against_the_front() -> None:
     evidence, _ = everything()
     other = {n: [Run(**{**r.__dict__, "scale": "laptop"}) for r in g] for n, g in evidence.groups.items()}
-    made = section(Evidence(other, evaluate(other, {}), {}, {}, evidence.studies))
+    made = section(evidence_of(other, {}, {}, evidence.studies))
     assert made is not None
     assert not [sheet for sheet in made.sheets if sheet.name.endswith("-front")]
     assert "no line of the table ran on the terms of the front" in made.found

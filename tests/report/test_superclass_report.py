@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from gradsurgery.evidence.history import parse
-from gradsurgery.evidence.scores import evaluate
-from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import png
 from gradsurgery.report.superclass import CLAIM, superclasses
+from tests.histories import evidence_of
 
 TASKS = [f"task_{k}" for k in range(20)]
 METRICS = {f"{task}.accuracy": True for task in TASKS}
@@ -40,7 +39,7 @@ def _evidence(levels, seeds=(0, 1, 2), problem="cifar100_superclass", **changes)
         for place, (method, level) in enumerate(levels.items())
     }  # fmt: skip
     costs = {f"{problem}-sum": {"seeds": {str(s): {"step_ms": 40.0 + s} for s in seeds}}}
-    return Evidence(groups, evaluate(groups, {}), costs)
+    return evidence_of(groups, costs)
 
 
 def test_nothing_without_its_histories():

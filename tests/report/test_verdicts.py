@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from gradsurgery.evidence.scores import evaluate
-from gradsurgery.ledger.judging import WORDS, Finding
+from gradsurgery.ledger.judging import Finding
 from gradsurgery.ledger.records import Answer, Paper
+from gradsurgery.ledger.verdicts import find
+from gradsurgery.ledger.verdicts import verdicts as verdicts_of
+from gradsurgery.ledger.words import WORDS
 from gradsurgery.report import verdicts
 from pipelines.evaluate import read_histories
 from pipelines.report import read_papers
+from tests.histories import scores_of
 
 FOLDER = Path(__file__).parents[2] / "data/published"
 
@@ -24,11 +27,11 @@ def papers() -> list[Paper]:
 @pytest.fixture
 def findings(checkout: Path, papers: list[Paper]) -> dict[str, list[Finding]]:
     groups = read_histories(checkout / "reports/history")
-    return verdicts.find(papers, groups, evaluate(groups, {}))
+    return find(papers, groups, scores_of(groups, {}))
 
 
 def test_every_record_has_one_verdict_of_the_fixed_words(findings, papers) -> None:
-    found = verdicts.verdicts(findings)
+    found = verdicts_of(findings)
     assert set(found) == {record.id for paper in papers for record in paper.records}
     assert all(entry["verdict"].startswith(WORDS) for entry in found.values())
     assert json.loads(json.dumps(found)) == found
@@ -53,15 +56,15 @@ def test_counts_add_up_to_the_records(findings, papers) -> None:
 
 
 def test_an_answered_record_names_experiment_metric_and_reason(findings, papers) -> None:
-    entry = verdicts.verdicts(findings)["cagrad/fashion-cagrad-c0_5"]
+    entry = verdicts_of(findings)["cagrad/fashion-cagrad-c0_5"]
     assert entry["experiment"] == "multi_fashion_mnist-cagrad-c0_5"
     assert entry["minus"] == "multi_fashion_mnist-mean"
     assert entry["why"].startswith("paired difference over 3 repeats")
     doubted = {r.id for paper in papers for r in paper.records if r.doubtful}
-    assert {name for name, e in verdicts.verdicts(findings).items() if e.get("doubtful")} == doubted
+    assert {name for name, e in verdicts_of(findings).items() if e.get("doubtful")} == doubted
     twins = {r.id: r.twin for paper in papers for r in paper.records if r.answered_by and r.twin}
-    assert {name: e["twin"] for name, e in verdicts.verdicts(findings).items() if "twin" in e} == twins
-    missing = verdicts.verdicts(findings)["recon/conflict-recon"]
+    assert {name: e["twin"] for name, e in verdicts_of(findings).items() if "twin" in e} == twins
+    missing = verdicts_of(findings)["recon/conflict-recon"]
     assert missing["verdict"].startswith("not run (no history of multi_fashion_mnist_resnet-")
 
 
@@ -89,4 +92,4 @@ def test_a_record_that_asks_for_what_is_not_there_names_itself(checkout: Path, p
     )
     message = "cagrad/fashion-mgda: `metric` must be one that multi_fashion_mnist-mean has"
     with pytest.raises(ValueError, match=message):
-        verdicts.find([dataclasses.replace(paper, records=(wrong,))], groups, evaluate(groups, {}))
+        find([dataclasses.replace(paper, records=(wrong,))], groups, scores_of(groups, {}))

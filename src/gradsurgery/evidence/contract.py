@@ -26,13 +26,6 @@ _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _OWN_CLIPS = ("max_norm", "norm_cap")
 # What a line may set for itself without changing what is trained.
 _OBSERVING = ("diagnose_every", "score_layers", "observe_layers", "half_batches")
-# Ends of the names of lines that train as another line does to the bit, and are there to measure something.
-_WATCHING = ("-repeat", "-half_batches")
-
-
-def watching(method: str) -> bool:
-    """Whether a line repeats another to measure something: a method neither to be compared nor counted by Holm."""
-    return method.endswith(_WATCHING)
 
 
 def check_line(declaration: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

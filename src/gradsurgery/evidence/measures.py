@@ -2,6 +2,21 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+from gradsurgery.evidence.statistics import significant
+
+
+@runtime_checkable
+class Interval(Protocol):
+    """A mean and its 95 % interval, which one repeat does not have."""
+
+    @property
+    def mean(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +32,38 @@ class Measure:
     unit: str
     step: str
 
+    def say(self, found: Interval | None, signed: bool = False, digits: int | None = None) -> str:
+        """`90.12 [89.80, 90.44]`, the bare mean where there is one repeat only, a dash where there is none.
+
+        The one place where an interval becomes text: from six significant digits, as the files hold it, so that a tie
+        is broken alike wherever the number is printed.
+
+        Args:
+            found: a mean with its interval, in the metric's own unit.
+            signed: for a difference.
+            digits: decimals, where they are not the measure's.
+        """
+        if found is None:
+            return "-"
+        form = f"{'+' if signed else ''}.{self.digits if digits is None else digits}f"
+        ends = () if found.low is None or found.high is None else (found.low, found.high)
+        mean, *interval = (format(self.factor * significant(number), form) for number in (found.mean, *ends))
+        return f"{mean} [{', '.join(interval)}]" if interval else mean
+
+    def plain(self, value: float | None) -> str:
+        """A number without a sign or an interval."""
+        return "-" if value is None else f"{self.factor * significant(value):.{self.digits}f}"
+
+    @property
+    def of_step(self) -> str:
+        """` (points)` behind the head of a column of differences, or nothing."""
+        return f" ({self.step})" if self.step else ""
+
+    @property
+    def of_unit(self) -> str:
+        """` (%)` behind the head of a column of levels, or nothing."""
+        return f" ({self.unit})" if self.unit else ""
+
 
 KNOWN = {
     "accuracy": Measure("accuracy", 100.0, 2, "%", "points"),
@@ -31,6 +78,22 @@ KNOWN = {
 }
 
 
+# As much as levels may differ and be called equal: points, or the metric's own unit; protocol.md 1.2. An AUC is held to
+# half a point like an accuracy.
+TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1}
+
+
+# What may be asked of a run beside its problem's own metrics.
+DERIVED = {
+    "end_total": Measure("total loss at the end", 1.0, 1, "", ""),
+    "final_train_loss": Measure("training loss at the end", 1.0, 3, "", ""),
+    "conflict_share": Measure("pairs in conflict", 100.0, 1, "%", "points"),
+    "severe_conflict": Measure("steps in severe conflict", 100.0, 1, "%", "points"),
+}
+SHARE = Measure("share", 100.0, 1, "%", "points")
+PLAIN = Measure("", 1.0, 2, "", "")
+
+
 def word(metric: str) -> str:
     """`left.accuracy` -> `accuracy`."""
     return metric.split(".", 1)[1]
@@ -39,7 +102,7 @@ def word(metric: str) -> str:
 def measure(metric: str) -> Measure:
     """How `metric`, or the bare word of one, is printed; an unknown word is printed as it is, with four decimals."""
     last = metric.rsplit(".", 1)[-1]
-    return KNOWN.get(last, Measure(last.replace("_", " "), 1.0, 4, "", ""))
+    return KNOWN.get(last) or DERIVED.get(last) or Measure(last.replace("_", " "), 1.0, 4, "", "")
 
 
 def by_word(metrics: Mapping[str, bool]) -> dict[str, list[str]]:

@@ -21,13 +21,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import Comparison, Summary, compare, summarise
 
 Runs = Mapping[str, Sequence[Run]]
 Layered = Float64[np.ndarray, "steps layers"]
 
 BASELINE = "sum"
-WATCHING = "-half_batches"  # ends the names of lines that train as another line does, with the null beside them
 COSINE, SIMILARITY, CURVATURE = "mean_cosine", "magnitude_similarity", "curvature"
 SAME, CROSS = "null.same_task", "null.cross_task"
 
@@ -62,7 +62,7 @@ def observing(runs: Runs) -> dict[str, Sequence[Run]]:
 
 def trained(runs: Runs) -> dict[str, Sequence[Run]]:
     """Without the lines that repeat another line's training to measure something."""
-    return {m: group for m, group in runs.items() if not m.endswith((WATCHING, "-repeat"))}
+    return {m: group for m, group in runs.items() if group[0].role.kind not in COPIES}
 
 
 def principal(runs: Runs) -> str:

@@ -15,7 +15,8 @@ import dataclasses
 from typing import Any
 
 ALONE = ("study", "baseline")  # kinds that are there for themselves
-KINDS = (*ALONE, "control", "placebo", "null", "repeat", "equal_compute", "search", "floor")
+COPIES = ("repeat", "null")  # train as another line does to the bit: neither to be compared nor counted by Holm
+KINDS = (*ALONE, *COPIES, "control", "placebo", "equal_compute", "search", "floor")
 
 
 @dataclasses.dataclass(frozen=True)

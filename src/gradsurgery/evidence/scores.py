@@ -12,6 +12,8 @@ does not says why under `excluded`, and is compared with the sum like the others
 diverged has no means and is compared with nothing: its `diverged` says which seeds did, and in which epoch.
 """
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,11 +22,13 @@ import numpy as np
 from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
 from gradsurgery.evidence import diverged
 from gradsurgery.evidence.contract import violations
+from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.groups import Groups, Metrics
 from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.lines import Line, lines_of
 from gradsurgery.evidence.measures import by_word
-from gradsurgery.evidence.noise import mean_noise, metric_noise
 from gradsurgery.evidence.selection import RULES, select
-from gradsurgery.evidence.statistics import Summary, compare, significant, summarise
+from gradsurgery.evidence.statistics import significant, summarise
 
 DEFAULT_RULE = "best-val"
 BASELINE = "sum"
@@ -32,72 +36,96 @@ BASELINE = "sum"
 Seeds = dict[int, dict[str, float]]
 
 
-def evaluate(runs: Mapping[str, Sequence[Run]], selections: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The content of `metrics.json`.
+def evaluate(runs: Groups, selections: Mapping[str, str]) -> tuple[dict[str, dict[str, Any]], list[Contrast]]:
+    """The content of `metrics.json`, and every line's difference to the sum of its problem (family `sum`).
 
     Args:
         runs: the runs of every experiment, by name.
         selections: selection rule per problem; `best-val` where a problem is not named.
     """
     result: dict[str, dict[str, Any]] = {}
+    contrasts: list[Contrast] = []
     for problem in sorted({group[0].problem for group in runs.values()}):
         members = {name: runs[name] for name in sorted(runs) if runs[name][0].problem == problem}
-        rule = selections.get(problem, DEFAULT_RULE)
-        if next(iter(members.values()))[0].trajectory is not None:
-            rule = "last"  # a landscape has no data to select on: where the descent stopped is the answer
+        rule = rule_of(members, selections)
         whole, gone = diverged.split(members)
         if whole:
-            result |= _problem(whole, rule)
+            records, found = _problem(lines_of(whole, rule), rule)
+            result |= records
+            contrasts += found
         result |= {name: diverged.record(group, rule) for name, group in gone.items()}
-    return result
+    return result, contrasts
 
 
-def _problem(members: Mapping[str, Sequence[Run]], rule: str) -> dict[str, dict[str, Any]]:
-    chosen = {name: {run.seed: select(run, rule) for run in group} for name, group in members.items()}
-    records = {name: _record(group, rule) for name, group in members.items()}
-    first = next(iter(members.values()))[0]
-    base = _single_task_base(members, chosen, first.metrics)
-    competitors = [name for name in members if set(members[name][0].own_metrics) == set(first.metrics)]
-    baseline = f"{first.problem}-{BASELINE}"
-    for name in competitors:
-        if baseline in chosen and name != baseline:
-            records[name][f"minus_{BASELINE}"] = _paired(chosen[name], chosen[baseline], first)
-            records[name] |= _delta_m_baseline(chosen[name], chosen[baseline], first.metrics)
-        records[name] |= _delta_m(chosen[name], base, first.metrics)
-    barred = violations(members, rule, baseline)
-    for name, reasons in barred.items():
-        records[name]["excluded"] = reasons
-    track = members.get(baseline, next(iter(members.values())))[0].track
-    fair = [name for name in competitors if name not in barred and members[name][0].track == track]
-    others = {name: chosen[name] for name in fair if name != baseline}
-    for name, corrected in _corrected(others, chosen.get(baseline, {}), first).items():
-        for key, entry in corrected.items():
-            records[name][f"minus_{BASELINE}"][key] |= entry
-    shared = set.intersection(*(set(chosen[name]) for name in fair)) if fair else set()
+def rule_of(members: Groups, selections: Mapping[str, str]) -> str:
+    """How one problem's runs are judged."""
+    run = next(iter(members.values()))[0]
+    # a landscape has no data to select on: where the descent stopped is the answer
+    return "last" if run.trajectory is not None else selections.get(run.problem, DEFAULT_RULE)
+
+
+def _problem(lines: Mapping[str, Line], rule: str) -> tuple[dict[str, dict[str, Any]], list[Contrast]]:
+    first = next(iter(lines.values())).run
+    records = {m: _record(line) for m, line in lines.items()}
+    base, competitors = _single_task_base(lines), {m: line for m, line in lines.items() if line.whole}
+    barred = violations({m: line.runs for m, line in lines.items()}, rule, BASELINE)
+    for m, reasons in barred.items():
+        records[m]["excluded"] = reasons
+    track = lines.get(BASELINE, next(iter(lines.values()))).run.track
+    fair = [m for m in competitors if m not in barred and lines[m].run.track == track]
+    for m, line in competitors.items():
+        if BASELINE in lines and m != BASELINE:
+            records[m][f"minus_{BASELINE}"] = {}
+            records[m] |= _delta_m_baseline(line.chosen, lines[BASELINE].chosen, first.metrics)
+        records[m] |= _delta_m(line.chosen, base, first.metrics)
+    contrasts = _against_sum(competitors, fair)
+    words = by_word(first.metrics)
+    for found in contrasts:
+        entries = records[found.method][f"minus_{BASELINE}"]
+        entries[found.metric] = _difference(found, found.method in fair and found.metric.startswith("all."))
+        if len(words) == 1 and found.metric.startswith("all."):
+            entries["all"] = entries[found.metric]
+    shared = set.intersection(*(set(lines[m].chosen) for m in fair)) if fair else set()
     if len(fair) > 1 and shared:
-        ranks = [mean_ranks({n: chosen[n][seed] for n in fair}, first.metrics) for seed in sorted(shared)]
-        for name in fair:
-            records[name]["mean_rank"] = summarise([rank[name] for rank in ranks]).as_record()
-            records[name]["competitors"] = len(fair)
-    return records
+        ranks = [mean_ranks({m: lines[m].chosen[seed] for m in fair}, first.metrics) for seed in sorted(shared)]
+        for m in fair:
+            records[m]["mean_rank"] = summarise([rank[m] for rank in ranks]).as_record()
+            records[m]["competitors"] = len(fair)
+    return {lines[m].run.experiment: record for m, record in records.items()}, contrasts
 
 
-def _record(group: Sequence[Run], rule: str) -> dict[str, Any]:
-    run = group[0]
+def _against_sum(lines: Mapping[str, Line], fair: Sequence[str]) -> list[Contrast]:
+    """Of every metric by itself, and of each mean over tasks, where Holm's correction is over the fair lines."""
+    if BASELINE not in lines:
+        return []
+    base, found = lines[BASELINE], list[Contrast]()
+    for metric in dict.fromkeys([*base.run.metrics, *(f"all.{word}" for word in by_word(base.run.metrics))]):
+        corrected = [m for m in fair if m != BASELINE] if metric.startswith("all.") else []
+        for names, together in ((corrected, True), ([m for m in lines if m not in (*corrected, BASELINE)], False)):
+            pairs = [Pair.of(lines[m], base, metric) for m in names]
+            found += held("sum", base.run.problem, metric, base.higher(metric), pairs, together)
+    return found
+
+
+def _difference(found: Contrast, corrected: bool) -> dict[str, Any]:
+    """`test_noise` is what the test set's size alone can move it by, where that is known."""
+    entry = (found.comparison if corrected else found.difference).as_record() | {"higher": found.higher}
+    return entry if found.noise is None else entry | {"test_noise": significant(found.noise)}
+
+
+def _record(line: Line) -> dict[str, Any]:
+    run, group = line.run, line.runs
     record: dict[str, Any] = {
         "problem": run.problem, "method": run.method, "scale": run.scale, "track": run.track,
-        "n": len(group), "selection": rule, "epochs": len(run.epochs),
+        "n": len(group), "selection": line.rule, "epochs": len(run.epochs),
         "skipped_steps": sum(r.skipped_steps for r in group),
         "rules": {
             name: {m: significant(float(np.mean([select(r, name)[m] for r in group]))) for m in run.own_metrics}
             for name in RULES
         },
     }  # fmt: skip
-    record |= {m: summarise([select(r, rule)[m] for r in group]).as_record() for m in run.own_metrics}
-    if set(run.own_metrics) == set(run.metrics):
-        chosen = {r.seed: select(r, rule) for r in group}
-        for word, names in by_word(run.metrics).items():
-            record[f"all.{word}"] = summarise([row["all"] for row in _task_mean(chosen, names).values()]).as_record()
+    means = [f"all.{word}" for word in by_word(run.metrics)] if line.whole else []
+    record |= {m: summarise(list(line.values(m).values())).as_record() for m in (*run.own_metrics, *means)}
     losses = [f"train.{task}.loss" for task in run.tasks if any(m.startswith(f"{task}.") for m in run.own_metrics)]
     if losses and all(loss in run.epochs[-1] for loss in losses):
         final = [float(np.mean([r.epochs[-1][loss] for loss in losses])) for r in group]
@@ -127,13 +155,13 @@ def landscape_end(run: Run) -> dict[str, Any]:
     }
 
 
-def _single_task_base(members: Mapping[str, Sequence[Run]], chosen: Mapping[str, Seeds], metrics: Mapping) -> Seeds:
+def _single_task_base(lines: Mapping[str, Line]) -> Seeds:
     """Per seed, the metrics of our own single-task runs, each giving its own task's; only seeds that have them all."""
-    singles = [name for name, group in members.items() if set(group[0].own_metrics) != set(group[0].metrics)]
     merged: Seeds = {}
-    for name in singles:
-        for seed, row in chosen[name].items():
+    for line in lines.values():
+        for seed, row in ({} if line.whole else line.chosen).items():
             merged.setdefault(seed, {}).update(row)
+    metrics = next(iter(lines.values())).run.metrics
     return {seed: row for seed, row in merged.items() if set(row) == set(metrics)}
 
 
@@ -169,63 +197,21 @@ def _comparable(rows: Seeds, base: Seeds) -> list[int]:
     return [s for s in sorted(set(rows) & set(base)) if all(value != 0 for value in base[s].values())]
 
 
-def _paired(rows: Seeds, baseline: Seeds, run: Run) -> dict[str, Any]:
-    """Differences per metric, per mean over tasks, and under `all` where every task has the same metric.
-
-    `test_noise` beside a difference is what the test set's size alone can move it by, where that is known.
-    """
-    seeds = sorted(set(rows) & set(baseline))
-    if not seeds:
-        return {}
-    differences = {
-        name: difference(rows, baseline, name).as_record() | {"higher": run.metrics[name]} for name in rows[seeds[0]]
-    }
-    mine, theirs = _mean(rows, seeds), _mean(baseline, seeds)
-    noises = {name: metric_noise(run, name, mine[name], theirs[name]) for name in run.metrics}
-    words = by_word(run.metrics)
-    for word, names in words.items():
-        total = difference(_task_mean(rows, names), _task_mean(baseline, names), "all").as_record()
-        differences[f"all.{word}"] = total | {"higher": run.metrics[names[0]]}
-        noises[f"all.{word}"] = mean_noise(run, names, mine, theirs)
-    for name, entry in differences.items():
-        if (noise := noises[name]) is not None:
-            entry["test_noise"] = significant(noise)
-    if len(words) == 1:
-        differences["all"] = differences[f"all.{next(iter(words))}"]
-    return differences
-
-
-def _corrected(others: Mapping[str, Seeds], baseline: Seeds, run: Run) -> dict[str, dict[str, dict[str, Any]]]:
-    """By experiment, what only a comparison of all methods at once can say of a difference: Holm's p and more."""
-    result: dict[str, dict[str, dict[str, Any]]] = {
-        name: {} for name, rows in others.items() if set(rows) & set(baseline)
-    }
-    words = by_word(run.metrics)
-    for word, names in words.items():
-        means = _task_mean(baseline, names)
-        paired = {
-            name: [
-                row["all"] - means[seed]["all"]
-                for seed, row in _task_mean(others[name], names).items()
-                if seed in means
-            ]
-            for name in result
-        }
-        for name, comparison in compare(paired, run.metrics[names[0]]).items():
-            result[name][f"all.{word}"] = comparison.as_record()
-            if len(words) == 1:
-                result[name]["all"] = comparison.as_record()
-    return result
-
-
-def _task_mean(rows: Seeds, names: Sequence[str]) -> Seeds:
-    return {seed: {"all": float(np.mean([row[name] for name in names]))} for seed, row in rows.items()}
-
-
-def difference(rows: Seeds, others: Seeds, metric: str) -> Summary:
-    """Paired difference `rows - others` of one metric over the seeds that both have."""
-    return summarise([rows[s][metric] - others[s][metric] for s in sorted(set(rows) & set(others))])
-
-
 def _mean(rows: Seeds, seeds: Sequence[int]) -> dict[str, float]:
     return {name: float(np.mean([rows[s][name] for s in seeds])) for name in rows[seeds[0]]}
+
+
+def results(metrics: Metrics) -> str:
+    """Every summary of metrics.json as CSV, one a row: experiment, metric, mean, sd, low, high, n and how chosen."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    names = ("problem", "method", "scale", "track", "selection")
+    writer.writerow(["experiment", *names, "metric", "mean", "sd", "low", "high", "n"])
+    for experiment in sorted(metrics):
+        record = metrics[experiment]
+        minus = record.get(f"minus_{BASELINE}", {}).items()
+        summaries = {name: entry for name, entry in record.items() if isinstance(entry, Mapping) and "mean" in entry}
+        for name, entry in {**summaries, **{f"{name} minus {BASELINE}": entry for name, entry in minus}}.items():
+            numbers = [entry["mean"], entry["sd"], *(entry["ci95"] or (None, None)), entry["n"]]
+            writer.writerow([experiment, *(record[field] for field in names), name, *numbers])
+    return out.getvalue()

@@ -14,13 +14,15 @@ Departures:
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 from scipy.special import betaincinv, gammaln
 from scipy.stats import bootstrap, norm
 from scipy.stats import t as student
+
+K = TypeVar("K", bound=Hashable)
 
 BCA_FROM = 100
 DRAWS = 10_000
@@ -37,6 +39,19 @@ class Summary:
     low: float | None
     high: float | None
     interval: Literal["t", "bca"] = "t"
+
+    def turned(self) -> "Summary":
+        """The same of the negative."""
+        low, high = (None if end is None else -end for end in (self.high, self.low))
+        return dataclasses.replace(self, mean=-self.mean, low=low, high=high)
+
+    def moved(self, factor: float, less: float = 0.0) -> "Summary":
+        """The same in another unit, and of how much it is above a number of that unit."""
+        mean, low, high = (None if v is None else factor * v - less for v in (self.mean, self.low, self.high))
+        assert mean is not None
+        return dataclasses.replace(
+            self, mean=mean, sd=None if self.sd is None else factor * self.sd, low=low, high=high
+        )
 
     def as_record(self) -> dict[str, object]:
         """The form that metrics.json holds; six significant digits, so that the file is stable.
@@ -109,7 +124,7 @@ def summarise(values: Sequence[float]) -> Summary:
     return Summary(len(values), mean, sd, mean - half, mean + half)
 
 
-def compare(differences: Mapping[str, Sequence[float]], higher: bool = True) -> dict[str, Comparison]:
+def compare(differences: Mapping[K, Sequence[float]], higher: bool = True) -> dict[K, Comparison]:
     """Every method against one baseline, corrected for how many there are.
 
     Args:

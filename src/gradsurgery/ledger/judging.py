@@ -11,34 +11,41 @@ that size is not known here, and `why` says so.
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from scipy.stats import t as student
 
 from gradsurgery.evidence import diverged
-from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.contrasts import Contrast, side_of
+from gradsurgery.evidence.groups import Groups, Metrics
+from gradsurgery.evidence.lines import Line
+from gradsurgery.evidence.measures import TOLERANCE, measure
 from gradsurgery.evidence.noise import auc_noise
-from gradsurgery.evidence.statistics import Summary, summarise
-from gradsurgery.ledger.measured import CONFLICT, cosines_of, difference_of, noise_of, shown, told, values_of
+from gradsurgery.evidence.statistics import Summary
+from gradsurgery.ledger.measured import CONFLICT, contrast_of, cosines_of, level_of
 from gradsurgery.ledger.records import Answer, Record
+from gradsurgery.ledger.words import WORDS, direction
 
-Groups = Mapping[str, Sequence[Run]]
-Metrics = Mapping[str, Mapping[str, Any]]
-
-# Points, or the metric's own unit; protocol.md 1.2. An AUC is held to half a point like an accuracy.
-TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1}
-WORDS = ("reproduced", "direction only", "no difference detected", "not reproduced", "diverged", "not run")
+Lines = Mapping[str, Line]
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """A record beside our evidence; `why` says in words how the verdict follows from it."""
+    """A record beside our evidence; `why` says in words how the verdict follows from it.
+
+    Attributes:
+        ours: our number in words, with its interval.
+        where: scale and track, and whether the data are a twin.
+        level: of the experiment, where the record asks for one, in the metric's own unit.
+        contrast: of two lines, where the record asks for a difference.
+    """
 
     record: Record
     ours: str
     where: str
     verdict: str
     why: str = ""
+    level: Summary | None = None
+    contrast: Contrast | None = None
 
 
 def judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups | None = None) -> Finding:
@@ -65,26 +72,12 @@ def judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups | None 
         return Finding(record, "-", where, "not run (the runs logged no cosines)")
     if record.kind in ("count", "at_least", "at_most") and landscape:
         return _counted(record, answer, where, metrics)
+    lines = {n: Line(groups[n], metrics[n]["selection"]) for n in (answer.experiment, answer.minus) if n}
     if record.kind in ("count", "at_least", "at_most"):
-        return _bounded(record, answer, where, groups, metrics)
+        return _bounded(record, answer, where, lines)
     if record.kind in ("difference", "no_difference"):
-        return _compared(record, answer, where, groups, metrics)
-    return _level(record, answer, where, groups, metrics)
-
-
-def direction(summary: Summary, claimed: str | None, noise: float = 0.0) -> str:
-    """`direction only`, `not reproduced` or `no difference detected` for a paired difference against a claimed sign.
-
-    Args:
-        summary: the paired difference.
-        claimed: "higher" or "lower".
-        noise: what the size of the test set alone can move it by.
-    """
-    if summary.low is None or summary.high is None:
-        return "not run (one repeat has no interval)"
-    if summary.low <= 0.0 <= summary.high or abs(summary.mean) <= noise:
-        return "no difference detected"
-    return "direction only" if (summary.mean > 0) == (claimed == "higher") else "not reproduced"
+        return _compared(record, answer, where, lines)
+    return _level(record, answer, where, lines)
 
 
 def _counted(record: Record, answer: Answer, where: str, metrics: Metrics) -> Finding:
@@ -97,72 +90,79 @@ def _counted(record: Record, answer: Answer, where: str, metrics: Metrics) -> Fi
     return Finding(record, f"{count} of {end['starts']}", where, verdict, why)
 
 
-def _bounded(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
+def _bounded(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
     """A bound on a metric: below scale paper it can only be said on which side of it our interval lies."""
     assert record.value is not None
-    summary = summarise(values_of(groups[answer.experiment], answer.metric, metrics))
-    shifted = dataclasses.replace(
-        summary, mean=summary.mean - record.value,
-        low=None if summary.low is None else summary.low - record.value,
-        high=None if summary.high is None else summary.high - record.value,
-    )  # fmt: skip
+    summary = level_of(lines[answer.experiment], answer.metric)
+    beyond = summary.moved(measure(answer.metric).factor, record.value)
     noise = auc_noise([summary.mean], *record.classes) if record.classes else 0.0
-    verdict = direction(shifted, "lower" if record.kind == "at_most" else "higher", noise)
+    verdict = direction(side_of(beyond, noise), record.kind != "at_most")
     words = {"direction only": "our whole interval lies on the side that is said", "not reproduced": "our whole "
              "interval lies on the other side", "no difference detected": "the bound lies in our "
              "interval, or no further from it than the test set's size explains"}  # fmt: skip
-    return Finding(record, told(summary, answer.metric, signed=False), where, verdict, words.get(verdict, ""))
+    ours = _told(summary, answer.metric, signed=False)
+    return Finding(record, ours, where, verdict, words.get(verdict, ""), level=summary)
 
 
-def _compared(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
-    runs, others = groups[answer.experiment], groups[str(answer.minus)]
-    summary = difference_of(runs, others, answer.metric, metrics)
-    noise = noise_of(runs[0], others[0], answer.metric, metrics, record.classes)
-    verdict = direction(summary, record.direction, noise)
+def _compared(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
+    found = contrast_of(
+        lines[answer.experiment], lines[str(answer.minus)], answer.metric, record.direction, record.classes
+    )
+    verdict, why = direction(found.verdict), _why(found)
     if record.kind == "no_difference" and verdict in ("direction only", "not reproduced"):
         # what is claimed is that nothing changes this way: the other way agrees with it
         verdict = "not reproduced" if verdict == "direction only" else "direction only"
-    return Finding(record, told(summary, answer.metric), where, verdict, _why(summary, answer.metric, noise))
+    return Finding(record, _told(found.difference, answer.metric), where, verdict, why, contrast=found)
 
 
-def _level(record: Record, answer: Answer, where: str, groups: Groups, metrics: Metrics) -> Finding:
+def _level(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
     """A cell of a table: its number at scale paper, else the sign of its distance from the table's baseline."""
     assert record.value is not None
-    runs = groups[answer.experiment]
-    summary = summarise(values_of(runs, answer.metric, metrics))
-    ours = told(summary, answer.metric, signed=False)
-    exact = runs[0].scale == "paper" and record.twin is None
-    if exact and summary.sd is None:
-        return Finding(record, ours, where, "not run (one repeat has no interval)")
-    if exact:
-        assert summary.sd is not None
-        # The published mean must lie in the interval that predicts a mean of as many seeds as the paper ran.
-        width = float(student.ppf(0.975, summary.n - 1)) * summary.sd * (1 / summary.n + 1 / (record.seeds or 1)) ** 0.5
-        distance = abs(summary.mean - record.value)
-        if distance <= min(width, TOLERANCE.get(record.metric.split(".")[-1], 0.0)):
-            why = "the published mean lies within the tolerance and in our prediction interval"
-            return Finding(record, ours, where, "reproduced", why)
+    line = lines[answer.experiment]
+    level = level_of(line, answer.metric)
+    ours = _told(level, answer.metric, signed=False)
+    exact = line.run.scale == "paper" and record.twin is None
+    if exact and level.sd is None:
+        return Finding(record, ours, where, "not run (one repeat has no interval)", level=level)
+    if exact and _predicts(level.moved(measure(answer.metric).factor), record):
+        why = "the published mean lies within the tolerance and in our prediction interval"
+        return Finding(record, ours, where, "reproduced", why, level)
     if answer.minus is None or not record.margin:
         verdict = "not reproduced" if exact else "not run (needs scale: paper)"
-        return Finding(record, ours, where, verdict, "" if exact else "a level means nothing at another scale")
-    others = groups[answer.minus]
-    difference = difference_of(runs, others, answer.metric, metrics)
-    noise = noise_of(runs[0], others[0], answer.metric, metrics, record.classes)
-    verdict = direction(difference, "higher" if record.margin > 0 else "lower", noise)
-    ours = f"{ours}; minus baseline {told(difference, answer.metric)}"
-    why = f"published minus its baseline {record.margin:+.4g}; {_why(difference, answer.metric, noise)}"
-    return Finding(record, ours, where, verdict, why)
+        why = "" if exact else "a level means nothing at another scale"
+        return Finding(record, ours, where, verdict, why, level)
+    better = "higher" if record.margin > 0 else "lower"
+    found = contrast_of(line, lines[answer.minus], answer.metric, better, record.classes)
+    ours = f"{ours}; minus baseline {_told(found.difference, answer.metric)}"
+    why = f"published minus its baseline {record.margin:+.4g}; {_why(found)}"
+    return Finding(record, ours, where, direction(found.verdict), why, level, found)
 
 
-def _why(summary: Summary, metric: str, noise: float) -> str:
+def _predicts(level: Summary, record: Record) -> bool:
+    """Whether the published mean lies in the interval that predicts a mean of as many seeds as the paper ran."""
+    assert level.sd is not None
+    assert record.value is not None
+    width = float(student.ppf(0.975, level.n - 1)) * level.sd * (1 / level.n + 1 / (record.seeds or 1)) ** 0.5
+    distance = abs(level.mean - record.value)
+    return distance <= min(width, TOLERANCE.get(record.metric.split(".")[-1], 0.0))
+
+
+def _told(summary: Summary, metric: str, signed: bool = True) -> str:
+    """`+0.21 [+0.08, +0.34] (n = 3)`."""
+    return f"{measure(metric).say(summary, signed)} (n = {summary.n})"
+
+
+def _why(found: Contrast) -> str:
+    summary, noise = found.difference, found.noise or 0.0
     if summary.low is None or summary.high is None:
         return ""
     if summary.low <= 0.0 <= summary.high:
         return f"paired difference over {summary.n} repeats, its interval holds zero"
     if abs(summary.mean) <= noise:
-        return f"the interval leaves zero out, but the test set's size alone explains {noise:.{shown(metric).digits}f}"
+        how = measure(found.metric)
+        return f"the interval leaves zero out, but the test set's size alone explains {how.plain(noise)}"
     side = "above" if summary.mean > 0 else "below"
-    known = "" if noise or metric == "end_total" else "; what the test set's size can explain is not in it"
+    known = "" if noise or found.metric == "end_total" else "; what the test set's size can explain is not in it"
     return f"paired difference over {summary.n} repeats, its whole interval lies {side} zero{known}"
 
 

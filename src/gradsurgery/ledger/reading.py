@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradsurgery.core.discovery import require
+from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
 from gradsurgery.ledger.records import Answer, Paper, Record
 
@@ -31,7 +32,16 @@ def read(document: Mapping[str, Any]) -> Paper:
     repeated = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
     if repeated:
         raise ValueError(f"`id` must be unique within a paper, found {repeated[0]} twice.")
-    return Paper(**source, records=tuple(records), tables=tuple(tables))
+    return Paper(**source, records=tuple(records), tables=tuple(tables), contrasts=_contrasts(document))
+
+
+def _contrasts(document: Mapping[str, Any]) -> tuple[Planned, ...]:
+    found = []
+    for entry in document.get("contrasts", []):
+        known = {field.name for field in dataclasses.fields(Planned)}
+        _fields(f"contrasts.{entry.get('family')}", entry, {"family", "problems", "lines", "metrics"}, known)
+        found.append(Planned(**entry))
+    return tuple(found)
 
 
 def _claim(source: Mapping[str, Any], entry: Mapping[str, Any]) -> Record:

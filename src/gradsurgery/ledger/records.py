@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, get_type_hints
 
 from gradsurgery.core.discovery import require
+from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
 
 KINDS = ("count", "at_least", "at_most", "difference", "no_difference", "level")
@@ -99,7 +100,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
-    """One paper with all its records."""
+    """One paper with all its records, and the comparisons that our lines are put to for it."""
 
     key: str
     title: str
@@ -109,6 +110,7 @@ class Paper:
     version: str
     records: tuple[Record, ...]
     tables: tuple[Table, ...]
+    contrasts: tuple[Planned, ...] = ()
 
     def __post_init__(self) -> None:
         _check_kinds(self, " of `paper`")

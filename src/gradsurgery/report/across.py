@@ -1,78 +1,57 @@
 """One method against the sum on every problem with data: the figure, the table and the sentence that papers share."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import capital, measure, word
-from gradsurgery.evidence.statistics import Summary
-from gradsurgery.ledger.judging import direction
+from gradsurgery.ledger.words import direction
+from gradsurgery.report.format import shown
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import canvas, colour, label, line, look
-from gradsurgery.report.tables import measured, source, spread
+from gradsurgery.report.tables import measured, plainly, source
 from gradsurgery.report.titles import title
 
-LEVEL = 0.05  # of Holm's correction over all methods that were held against the sum on the same problem
 _MARKS = "osD^v"
 
-
-@dataclasses.dataclass(frozen=True)
-class Contrast:
-    """One experiment beside the sum of the same problem and seeds, on one kind of metric."""
-
-    run: Run
-    record: Mapping[str, Any]
-    metric: str
-    verdict: str
-
-    @property
-    def difference(self) -> Mapping[str, Any]:
-        entry: Mapping[str, Any] = self.record["minus_sum"][self.metric]
-        return entry
+Metrics = Mapping[str, Mapping[str, Any]]
 
 
-def contrasts(evidence: Evidence, chosen: Callable[[Run], bool]) -> list[Contrast]:
-    """Every experiment with data that `chosen` takes and that has the sum beside it; one entry per kind of metric."""
+def against_sum(evidence: Evidence, chosen: Callable[[Run], bool]) -> list[Contrast]:
+    """Every line with data that `chosen` takes and that has the sum beside it; one contrast per kind of metric."""
     found = []
     for problem in problems(evidence.groups):
-        for group in of(evidence.groups, problem).values():
-            run = group[0]
-            record = evidence.metrics[run.experiment]
-            if run.trajectory is None and chosen(run) and record.get("minus_sum"):
-                names = [name for name in record["minus_sum"] if name.startswith("all.")]
-                found += [Contrast(run, record, name, against_sum(record["minus_sum"][name])) for name in names]
+        for method, group in of(evidence.groups, problem).items():
+            if group[0].trajectory is None and chosen(group[0]):
+                own = [c for c in evidence.contrasts.of("sum", problem) if c.method == method]
+                found += [c for c in own if c.metric.startswith("all.")]
     return found
 
 
-def against_sum(entry: Mapping[str, Any]) -> str:
-    """The verdict word for the claim that a method is better than the sum, corrected for the methods compared."""
-    low, high = entry["ci95"] or (None, None)
-    summary = Summary(entry["n"], entry["mean"], entry["sd"], low, high)
-    if entry["ci95"] and (entry.get("p_holm") or 0.0) >= LEVEL:
-        return "no difference detected"
-    return direction(summary, "higher" if entry["higher"] else "lower", entry.get("test_noise", 0.0))
+def _record(c: Contrast, metrics: Metrics) -> Mapping[str, Any]:
+    return metrics[f"{c.problem}-{c.method}"]
 
 
-def forest(found: Sequence[Contrast]) -> Figure:
+def forest(found: Sequence[Contrast], metrics: Metrics) -> Figure:
     """Relative change against the sum on every problem, one mark per experiment; left of zero is better."""
-    rows = {c.run.experiment: c for c in found if c.record.get("delta_m_sum")}
-    places = list(dict.fromkeys(c.run.problem for c in rows.values()))
-    methods = list(dict.fromkeys(c.run.method for c in rows.values()))
+    rows = {(c.problem, c.method): c for c in found if _record(c, metrics).get("delta_m_sum")}
+    places = list(dict.fromkeys(c.problem for c in rows.values()))
+    methods = list(dict.fromkeys(c.method for c in rows.values()))
     with look():
         figure = canvas(7.6, 0.9 + 0.18 * len(rows) + 0.22 * len(places))
         axes = figure.subplots()
         axes.axvline(0.0, color=colour("sum"), linewidth=1.0)
         height, ticks = 0.0, []
         for place in places:
-            own = [c for c in rows.values() if c.run.problem == place]
+            own = [c for c in rows.values() if c.problem == place]
             ticks.append(height + (len(own) - 1) / 2)
             for contrast in own:
-                _bar(axes, contrast, height, methods)
+                _bar(axes, contrast, _record(contrast, metrics)["delta_m_sum"], height, methods)
                 height += 1.0
             height += 0.8
         axes.set_yticks(ticks, [title(place) for place in places])
@@ -84,8 +63,8 @@ def forest(found: Sequence[Contrast]) -> Figure:
     return figure
 
 
-def _bar(axes: Any, contrast: Contrast, height: float, methods: list[str]) -> None:
-    entry, method = contrast.record["delta_m_sum"], contrast.run.method
+def _bar(axes: Any, contrast: Contrast, entry: Mapping[str, Any], height: float, methods: list[str]) -> None:
+    method = contrast.method
     low, high = entry["ci95"] or (entry["mean"],) * 2
     tint = colour(method)
     axes.plot([low, high], [height, height], line(method, methods), color=tint, linewidth=2.0)
@@ -97,16 +76,16 @@ def sheet(found: Sequence[Contrast], evidence: Evidence) -> pd.DataFrame:
     """The contrasts as a table, each row with both levels, the difference, n, scale and track."""
     rows = []
     for c in found:
-        how = measure(c.metric)
-        base = evidence.metrics[f"{c.run.problem}-sum"]
-        unit = f" ({how.unit})" if how.unit else ""
+        how, record = shown(c), _record(c, evidence.metrics)
+        base = evidence.metrics[f"{c.problem}-sum"]
         rows.append({
-            "problem": title(c.run.problem), "method": source(c.run.experiment, label(c.run.method)),
-            "metric, mean of tasks": f"{how.name}{unit}{'' if c.difference['higher'] else ', lower is better'}",
-            "minus sum, paired": measured(c.difference, c.metric, signed=True),
-            "verdict": c.verdict, "n": c.difference["n"], "scale, track": f"{c.run.scale}, {c.run.track}",
-            "ours": measured(c.record.get(c.metric), c.metric), "sum": measured(base.get(c.metric), c.metric),
-            "Delta-m against the sum (%)": spread(c.record.get("delta_m_sum"), signed=True),
+            "problem": title(c.problem), "method": source(f"{c.problem}-{c.method}", label(c.method)),
+            "metric, mean of tasks": f"{how.name}{how.of_unit}{'' if c.higher else ', lower is better'}",
+            "minus sum, paired": how.say(c.difference, signed=True),
+            "verdict": direction(c.verdict), "n": c.difference.n,
+            "scale, track": f"{record['scale']}, {record['track']}",
+            "ours": measured(record.get(c.metric), c.metric), "sum": measured(base.get(c.metric), c.metric),
+            "Delta-m against the sum (%)": plainly(record.get("delta_m_sum"), signed=True),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -122,24 +101,24 @@ def sentence(found: Sequence[Contrast]) -> str:
         ("no difference detected", "no difference detected"),
         ("not run", "one seed only, no interval"),
     ):
-        own = [c for c in found if c.verdict.startswith(verdict)]
+        own = [c for c in found if direction(c.verdict).startswith(verdict)]
         if own:
             detail = verdict in ("direction only", "not reproduced")
             parts.append(f"{words} in {len(own)}: {'; '.join(_said(c, detail, found) for c in own)}")
-    places = len({c.run.problem for c in found})
+    places = len({c.problem for c in found})
     start = f"Against the sum on {places} problems with data ({len(found)} comparisons): "
     return start + ". ".join([parts[0], *(capital(part) for part in parts[1:])]) + "."
 
 
 def _said(contrast: Contrast, detail: bool, found: Sequence[Contrast]) -> str:
-    name = title(contrast.run.problem)
-    own = [c for c in found if c.run.problem == contrast.run.problem]
-    if len({c.run.method for c in own}) > 1 or len({c.run.method for c in found}) > 1:
-        name += f" ({label(contrast.run.method)})"
+    name = title(contrast.problem)
+    own = [c for c in found if c.problem == contrast.problem]
+    if len({c.method for c in own}) > 1 or len({c.method for c in found}) > 1:
+        name += f" ({label(contrast.method)})"
     if len({c.metric for c in own}) > 1:
         name += f", {measure(word(contrast.metric)).name}"
     if not detail:
         return name
-    how = measure(contrast.metric)
+    how = shown(contrast)
     unit = f" {how.step}" if how.step else ""
-    return f"{name} {measured(contrast.difference, contrast.metric, signed=True)}{unit}"
+    return f"{name} {how.say(contrast.difference, signed=True)}{unit}"

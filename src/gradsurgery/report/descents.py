@@ -26,7 +26,7 @@ def section_of(
         chosen: which runs are of its method.
         evidence: everything that was run.
     """
-    found = across.contrasts(evidence, chosen)
+    found = across.against_sum(evidence, chosen)
     present = {problem: groups for problem in toys if (groups := of(evidence.groups, problem))}
     if not found and not present:
         return None
@@ -43,15 +43,20 @@ def section_of(
         said.append(f"On the {name}: {landscape_sentence(problem, evidence.metrics)}")
     if found:
         name = NAMES[key]
-        if any(c.record.get("delta_m_sum") for c in found):
+        if any(evidence.metrics[f"{c.problem}-{c.method}"].get("delta_m_sum") for c in found):
             caption = f"{name} against the sum on every problem with data; the intervals are over seeds."
-            drawings.insert(1, Drawing(f"{key}-across", across.forest(found), caption))
+            drawings.insert(1, Drawing(f"{key}-across", across.forest(found, evidence.metrics), caption))
         sheets.append(Sheet(f"{key}-across", f"{name} against the sum", across.sheet(found, evidence)))
-        ran.append(
-            f"{name} and the sum under one protocol on {len({c.run.problem for c in found})} problems with data."
-        )
+        ran.append(f"{name} and the sum under one protocol on {len({c.problem for c in found})} problems with data.")
         said.append(across.sentence(found))
     return Section(claim=claim, ran=" ".join(ran), found=" ".join(said), drawings=drawings, sheets=sheets)
+
+
+def aggregated_by(run: Run) -> str:
+    """The method that combines a line's gradients in a network that is otherwise as it was; empty for others."""
+    parts = (run.declaration.get(slot, {}).get("name") for slot in ("transform", "aggregator"))
+    transform, aggregator = parts
+    return str(aggregator) if transform in (None, "identity") else ""
 
 
 def _drawn(problem: str, runs: Mapping[str, Run], evidence: Evidence) -> list[Drawing]:

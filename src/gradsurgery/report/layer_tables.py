@@ -6,26 +6,19 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.core.layers import ranked
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.layer_conflict import Comparison, added_parameters, layer_shares, scored, scores
+from gradsurgery.evidence.measures import SHARE
 from gradsurgery.evidence.statistics import Summary, summarise
-from gradsurgery.ledger.judging import direction
+from gradsurgery.ledger.words import direction
 from gradsurgery.report.layer_names import in_the_paper
 from gradsurgery.report.style import label
-from gradsurgery.report.tables import source, spread
+from gradsurgery.report.tables import measured, source
 
 Groups = Mapping[str, Sequence[Run]]
 
 _BASELINE = "sum"
-
-
-def against(method: str, bases: Groups) -> str:
-    """The baseline of a line: `recon-pcgrad` -> `pcgrad`, `recon-sum-random` -> `sum`; surgery, and what has no
-    baseline of its own, -> the sum."""
-    words = method.removeprefix("recon-").split("-")
-    parts = ["-".join(words[:n]) for n in range(len(words), 0, -1)]
-    found = [part for part in parts if part in bases and part != method]
-    return found[0] if found and method not in bases else _BASELINE
 
 
 def name(method: str) -> str:
@@ -35,28 +28,25 @@ def name(method: str) -> str:
 
 def points(summary: Summary | None) -> str:
     """A share or a difference of shares in points, with its interval."""
-    return "-" if summary is None else spread(summary.as_record(), 1, 100.0, signed=True)
+    return SHARE.say(summary, signed=True)
 
 
 def accuracy_table(
-    bases: Groups,
-    recon: Groups,
-    gains: Mapping[str, tuple[Summary, float | None]],
-    metrics: Mapping[str, Mapping[str, Any]],
+    bases: Groups, recon: Groups, gains: Mapping[str, Contrast], metrics: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
     """One row per line: accuracy, difference to its baseline, layers split and parameters added."""
     rows = []
     for method, runs in (*bases.items(), *recon.items()):
-        base = bases[against(method, bases)]
+        gain = gains.get(method)
+        base = bases[gain.minus if gain else _BASELINE]
         known = method in recon and scored(runs[0]) and scored(base[0])
         split, added, shared = added_parameters(runs, base) if known else (0, 0, 0)
-        gain, noise = gains.get(method, (None, None))
         rows.append({
             "method": source(runs[0].experiment, name(method)),
-            **{f"{m} (%)": spread(metrics[runs[0].experiment][m], factor=100.0) for m in runs[0].metrics},
-            "against": "-" if gain is None else name(against(method, bases)),
-            "difference, mean of tasks (points)": points(gain),
-            "test set alone (points)": "-" if noise is None else f"{100 * noise:.1f}",
+            **{f"{m} (%)": measured(metrics[runs[0].experiment][m], m) for m in runs[0].metrics},
+            "against": "-" if gain is None else name(gain.minus),
+            "difference, mean of tasks (points)": points(gain.difference if gain else None),
+            "test set alone (points)": SHARE.plain(gain.noise if gain else None),
             "layers split": split if known else "-",
             "parameters added": f"{added:,}" if known else "-",
             "of the shared (%)": f"{100 * added / shared:.2f}" if known else "-",
@@ -66,12 +56,12 @@ def accuracy_table(
     return pd.DataFrame(rows)
 
 
-def conflict_table(rows: Mapping[str, Comparison], bases: Groups, groups: Groups) -> pd.DataFrame:
+def conflict_table(rows: Mapping[str, Comparison], against: Mapping[str, str], groups: Groups) -> pd.DataFrame:
     """One row per comparison: differences of the share of steps in conflict."""
     return pd.DataFrame([
         {
             "method": source(groups[method][0].experiment, name(method)),
-            "against": name(against(method, bases)),
+            "against": name(against[method]),
             "whole vector, equal loss (points)": points(c.whole_loss),
             "whole vector, equal step (points)": points(c.whole_step),
             "layers in common": c.layers,
@@ -83,23 +73,21 @@ def conflict_table(rows: Mapping[str, Comparison], bases: Groups, groups: Groups
     ])  # fmt: skip
 
 
-def control_table(
-    controls: Mapping[str, tuple[Summary, float | None]], recon: Groups, base: Sequence[Run]
-) -> pd.DataFrame:
+def control_table(controls: Sequence[Contrast], recon: Groups, base: Sequence[Run]) -> pd.DataFrame:
     """One row per control: by how much Recon on the same method is more accurate, and what the control adds."""
     rows = []
-    for method, (gain, noise) in controls.items():
-        known = scored(recon[method][0])
-        split, added, _ = added_parameters(recon[method], base) if known else (0, 0, 0)
+    for gain in controls:
+        known = scored(recon[gain.minus][0])
+        split, added, _ = added_parameters(recon[gain.minus], base) if known else (0, 0, 0)
         rows.append({
-            "control": source(recon[method][0].experiment, name(method)),
-            "Recon minus control (points)": points(gain),
-            "test set alone (points)": "-" if noise is None else f"{100 * noise:.1f}",
-            "finding": direction(gain, "higher", noise or 0.0),
+            "control": source(recon[gain.minus][0].experiment, name(gain.minus)),
+            "Recon minus control (points)": points(gain.difference),
+            "test set alone (points)": SHARE.plain(gain.noise),
+            "finding": direction(gain.verdict),
             "layers split": split if known else "-",
             "parameters added": f"{added:,}" if known else "-",
-            "epochs": len(recon[method][0].epochs),
-            "n": gain.n,
+            "epochs": len(recon[gain.minus][0].epochs),
+            "n": gain.difference.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -135,9 +123,9 @@ def layer_table(sides: tuple[Sequence[Run], Sequence[Run]], search: Sequence[Seq
             "its place": places.get(layer, "-"),
             "place in the whole training": order[layer],
             "in conflict without (% of steps)": source(
-                before[0].experiment, spread(summarise(shares["before"]).as_record(), 1, 100.0)
+                before[0].experiment, SHARE.say(summarise(shares["before"]))
             ),
-            "with Recon": source(after[0].experiment, spread(summarise(shares["after"]).as_record(), 1, 100.0))
+            "with Recon": source(after[0].experiment, SHARE.say(summarise(shares["after"])))
             if "after" in shares
             else "each task's own",
         })  # fmt: skip

@@ -1,7 +1,6 @@
 """The one place where the site meets the evidence: claims with their effects, and what the answer counts.
 
-Verdicts and printed effects are taken as the ledger gives them. When they come as data (contrasts.json,
-verdicts.json), this is the module that changes.
+Verdicts and printed effects are taken as the ledger gives them.
 """
 
 import dataclasses
@@ -9,10 +8,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from gradsurgery.evidence.groups import Groups, of
-from gradsurgery.ledger.judging import WORDS, Finding, is_cell, published_value
-from gradsurgery.report.across import against_sum
-from gradsurgery.report.compute import BUDGETS, paid
+from gradsurgery.evidence.budgets import BUDGETS
+from gradsurgery.evidence.contrasts import ALONE, Contrast
+from gradsurgery.evidence.groups import Groups
+from gradsurgery.ledger.judging import Finding, is_cell, published_value
+from gradsurgery.ledger.words import WORDS
 from gradsurgery.report.interval import Interval, interval
 from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import family
@@ -24,7 +24,6 @@ _HOLDS = {
     "no difference detected": "same",
     "not reproduced": "against",
 }
-_BESIDE = {"direction only": "better", "not reproduced": "worse", "no difference detected": "same"}
 _COUNT = re.compile(r"(\d+) of (\d+)")
 _EFFECT = re.compile(r"([-+]?[\d.]+)(?: \[([-+]?[\d.]+), ([-+]?[\d.]+)\])?(?: \(n = (\d+)\))?")
 
@@ -136,33 +135,21 @@ class Beside:
 
 def beside_sum(sources: Sources, papers: Sequence[str]) -> Beside:
     """The papers' methods against the sum on the terms of the controlled table, Holm within a problem."""
-    words: Counter[str] = Counter()
-    seen = set()
-    for record in sources.metrics.values():
-        if record["track"] != TRACK or record.get("excluded") or family(record["method"]) not in papers:
-            continue
-        for name, entry in record.get("minus_sum", {}).items():
-            word = _BESIDE.get(against_sum(entry)) if name.startswith("all.") else None
-            if word:
-                words[word] += 1
-                seen.add(record["problem"])
-    return Beside(**words, problems=len(seen))
+    found = [c for problem in sources.data for c in sources.contrasts.of("sum", problem) if c.metric.startswith("all.")]
+    terms = {(r["problem"], r["method"]): r["track"] == TRACK and not r.get("excluded")
+             for r in sources.metrics.values()}  # fmt: skip
+    return _counted([c for c in found if terms.get((c.problem, c.method))], papers)
 
 
 def at_equal_passes(sources: Sources, papers: Sequence[str]) -> Beside:
     """The papers' methods against a sum that takes as many backward passes, on the problems that have such a sum."""
-    words: Counter[str] = Counter()
-    seen = set()
-    for problem in sources.data:
-        runs = of(sources.groups, problem)
-        rule = next(r["selection"] for r in sources.metrics.values() if r["problem"] == problem)
-        for method, one in paid(runs, sources.costs, rule).items():
-            word = one.word(BUDGETS[-1])
-            word = "same" if word == "no difference detected" else word
-            if family(method) in papers and word in ("better", "worse", "same"):
-                words[word] += 1
-                seen.add(problem)
-    return Beside(**words, problems=len(seen))
+    found = [c for problem in sources.data for c in sources.contrasts.of(f"equal {BUDGETS[-1]}", problem)]
+    return _counted(found, papers)
+
+
+def _counted(found: Iterable[Contrast], papers: Sequence[str]) -> Beside:
+    own = [c for c in found if family(c.method) in papers and c.verdict != ALONE]
+    return Beside(**Counter(c.verdict for c in own), problems=len({c.problem for c in own}))
 
 
 def by_paper(findings: Mapping[str, Sequence[Finding]], groups: Groups) -> dict[str, list[Claim]]:

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.evidence.measures import PLAIN
 from gradsurgery.evidence.observed import Runs, has_null, observing, principal, trained
 from gradsurgery.evidence.statistics import summarise
-from gradsurgery.report import figures, observed_figures, observed_tables, pcgrad_condition
+from gradsurgery.report import condition, figures, observed_figures, observed_tables
 from gradsurgery.report.output import Output
 from gradsurgery.report.style import label, studied
-from gradsurgery.report.tables import source, spread
+from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
 
 MEASURED = {
@@ -50,7 +51,7 @@ def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
     if not trained(runs):
         return None
     method = principal(runs)
-    shown = observed_tables.spoken(method)
+    shown = observed_tables.spoken(runs[method][0])
     null = ", and against two halves of one task's batch" if has_null(runs[method]) else ""
     bands = "bands and bars are 95 % intervals over seeds"
     return {
@@ -78,7 +79,7 @@ def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
 
 def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
     """Tables of the observatory that not every report has, each with a sentence above it."""
-    condition = pcgrad_condition.sentence(groups, problems)
+    parts = condition.sentence(groups, problems)
     made = [
         (
             "conflict-methods", "Cosine and curvature by method", observed_tables.method_table(groups, problems),
@@ -92,8 +93,8 @@ def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[st
         ),
         (
             "pcgrad-condition", "PCGrad's three-part condition, share of diagnosed steps (%)",
-            pcgrad_condition.table(groups, problems),
-            f"{condition} The shares are upper bounds: parts (b) and (c) name a Lipschitz constant that nobody knows, "
+            condition.table(groups, problems),
+            f"{parts} The shares are upper bounds: parts (b) and (c) name a Lipschitz constant that nobody knows, "
             "so what they imply is counted, each column with those before it. Intervals are over seeds; where seeds "
             "agree exactly they are those of the steps, taken as independent.",
         ),
@@ -120,4 +121,4 @@ def _cell(diagnostics: Sequence[Sequence[dict[str, Any]]], key: str) -> str:
         float(np.mean(values)) for rows in diagnostics
         if (values := [row[key] for row in rows if row.get(key) is not None])
     ]  # fmt: skip
-    return spread(summarise(means).as_record(), digits=3) if means else "-"
+    return PLAIN.say(summarise(means), digits=3) if means else "-"

@@ -8,9 +8,9 @@ import pandas as pd
 
 from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.measures import PLAIN
 from gradsurgery.evidence.observed import (
     BASELINE,
-    WATCHING,
     Layer,
     Runs,
     conflicting,
@@ -21,9 +21,11 @@ from gradsurgery.evidence.observed import (
     principal,
 )
 from gradsurgery.evidence.observed_methods import Against, against, movement
+from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import Comparison, Summary
+from gradsurgery.report.format import p_holm
 from gradsurgery.report.style import label
-from gradsurgery.report.tables import source, spread
+from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
 
 _NAMED = 4  # so many layers are named, the others counted
@@ -41,11 +43,11 @@ def layer_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
         halves = has_null(group)
         for layer in layers(group):
             rows.append({
-                "problem": title(problem), "trained with": source(group[0].experiment, spoken(method)),
+                "problem": title(problem), "trained with": source(group[0].experiment, spoken(group[0])),
                 "layer": layer.name, "parameters": layer.size, "cosine between tasks": _cell(layer.cosine),
                 "steps below -2 sd of random directions (%)": _share(layer.below),
                 "minus halves of one task's batch": _cell(layer.tested.difference, signed=True) if halves else "-",
-                "p after Holm": _p(layer.tested),
+                "p after Holm": p_holm(layer.tested),
                 "magnitude similarity": _cell(layer.similarity),
                 "curvature, first third": _bend(layer.first), "curvature, last third": _bend(layer.last),
                 "n": len(group),
@@ -63,9 +65,9 @@ def method_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
             rows.append({
                 "problem": title(problem), "method": source(group[0].experiment, label(method)),
                 "cosine": _cell(entry.cosine), "cosine minus sum": _difference(entry.cosine_minus),
-                "p after Holm": _p(entry.cosine_minus), "curvature": _cell(entry.curvature),
+                "p after Holm": p_holm(entry.cosine_minus), "curvature": _cell(entry.curvature),
                 "curvature minus sum": _difference(entry.curvature_minus),
-                "p after Holm, curvature": _p(entry.curvature_minus), "curvature, first third": _cell(entry.first),
+                "p after Holm, curvature": p_holm(entry.curvature_minus), "curvature, first third": _cell(entry.first),
                 "curvature, last third": _cell(entry.last),
                 "layers whose cosine separates from the sum": f"{len(entry.changed)} of {entry.layers}"
                 if entry.layers else "-",
@@ -82,7 +84,7 @@ def sentence(runs: Runs) -> str:
     entries = against(runs)
     text = (
         f"Scale {run.scale}, track {run.track}, n = {len(group)}, {len(run.tasks)} tasks, {len(names(group))} shared "
-        f"layers. Trained with {spoken(method)}, {_below(group, layers(group))}"
+        f"layers. Trained with {spoken(group[0])}, {_below(group, layers(group))}"
     )
     said = [text, *_moves(entries, runs), *_methods(entries)]
     return " ".join(each for each in said if each)
@@ -113,7 +115,7 @@ def _moves(entries: dict[str, Against], runs: Runs) -> list[str]:
         word = "no difference detected"
     else:
         word = "it rises" if change.mean > 0 else "it falls"
-    return [f"Curvature along the step of {spoken(method)} is {ends}: {word} ({_cell(change, signed=True)})."]
+    return [f"Curvature along the step of {spoken(runs[method][0])} is {ends}: {word} ({_cell(change, signed=True)})."]
 
 
 def _methods(entries: dict[str, Against]) -> list[str]:
@@ -148,18 +150,14 @@ def _layers(some: Sequence[str], count: int) -> str:
     return f"{text} ({', '.join(some[:_NAMED])}{more})"
 
 
-def spoken(method: str) -> str:
+def spoken(run: Run) -> str:
     """A line's name within a sentence: what it was trained with."""
-    method = method.removesuffix(WATCHING)
-    return "the sum" if method == BASELINE else label(method)
+    method = run.role.of if run.role.kind in COPIES else run.method
+    return "the sum" if method == BASELINE else label(str(method))
 
 
 def _difference(entry: Comparison | None) -> str:
     return "-" if entry is None else _cell(entry.difference, signed=True)
-
-
-def _p(entry: Comparison | None) -> str:
-    return "-" if entry is None or entry.p_holm is None else f"{entry.p_holm:.3f}"
 
 
 def _share(summary: Summary) -> str:
@@ -177,4 +175,4 @@ def _bend(summary: Summary) -> str:
 
 
 def _cell(summary: Summary, digits: int = 3, factor: float = 1.0, signed: bool = False) -> str:
-    return spread(summary.as_record(), digits, factor, signed)
+    return dataclasses.replace(PLAIN, factor=factor).say(summary, signed, digits)

@@ -7,6 +7,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from gradsurgery.evidence.contrasts import Contrasts
+from gradsurgery.evidence.evaluation import Measured
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.study import Trial
 from gradsurgery.ledger.records import Paper
@@ -14,13 +16,19 @@ from gradsurgery.ledger.records import Paper
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Everything a section may read, keyed by experiment; published numbers by paper; studies by problem."""
+    """Everything a section may read, keyed by experiment; published numbers by paper; studies by problem.
+
+    Attributes:
+        contrasts, measured: what `evaluate` wrote; no section computes a difference of its own.
+    """
 
     groups: Mapping[str, Sequence[Run]]
     metrics: Mapping[str, Mapping[str, Any]]
     costs: Mapping[str, Mapping[str, Any]]
     papers: Mapping[str, Paper] = dataclasses.field(default_factory=dict)
     studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
+    contrasts: Contrasts = dataclasses.field(default_factory=Contrasts)
+    measured: Measured = dataclasses.field(default_factory=Measured)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib
-import json
 import pkgutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
@@ -50,11 +49,12 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     whole, gone = split(sources.groups)
     sources = dataclasses.replace(sources, groups=whole, metrics={n: sources.metrics[n] for n in whole})
     out = Output(pool)
-    findings = verdicts.find(sources.papers, sources.groups, sources.metrics, gone)
-    findings = {key: [_marked(f, sources) for f in group] for key, group in findings.items()}
+    findings = {key: [_marked(f, sources) for f in group] for key, group in sources.findings.items()}
     headlines = [f for group in findings.values() for f in group if f.record.headline]
     known = {paper.key: paper for paper in sources.papers}
-    made = sections(Evidence(sources.groups, sources.metrics, sources.costs, known, sources.studies))
+    made = sections(Evidence(
+        sources.groups, sources.metrics, sources.costs, known, sources.studies, sources.contrasts, sources.measured
+    ))  # fmt: skip
     entries = {
         key: paper_page.entry(key, known.get(key), findings.get(key, []), made.get(key), sources.groups, out)
         for key in dict.fromkeys([*known, *made])
@@ -78,9 +78,6 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     for problem in sources.landscapes:
         out.plot(problem, _trajectories({m: g[0] for m, g in of(sources.groups, problem).items()}))
     out.table("published-vs-ours", findings_table(headlines))
-    out.files["verdict.json"] = (
-        json.dumps(verdicts.verdicts(findings), indent=1, sort_keys=True, allow_nan=False) + "\n"
-    ).encode()
     if "cagrad_toy" in sources.landscapes:
         runs = {m: g[0] for m, g in of(sources.groups, "cagrad_toy").items()}
         out.files["figures/readme.png"] = png(landscapes.overview(runs))

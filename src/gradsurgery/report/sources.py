@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradsurgery.evidence.contrasts import Contrasts
+from gradsurgery.evidence.evaluation import Measured
 from gradsurgery.evidence.groups import Groups, Metrics, landscape, problems
 from gradsurgery.evidence.study import Trial
 from gradsurgery.ledger.judging import Finding
@@ -19,6 +21,7 @@ class Sources:
         papers: the published records.
         datasets, declared: `datasets` and `problems` of params.yaml.
         studies: the trials of `make study`, by problem.
+        contrasts, measured, findings: what `evaluate` made of it all.
         skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
 
@@ -30,6 +33,9 @@ class Sources:
     declared: Mapping[str, Mapping[str, Any]]
     studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
     skipped: Sequence[str] = ()
+    contrasts: Contrasts = dataclasses.field(default_factory=Contrasts)
+    measured: Measured = dataclasses.field(default_factory=Measured)
+    findings: Mapping[str, Sequence[Finding]] = dataclasses.field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:

@@ -7,19 +7,20 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from gradsurgery.evidence.contrasts import Contrast
+from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.selection import select
-from gradsurgery.evidence.statistics import Summary, summarise, test_noise
-from gradsurgery.ledger.judging import direction
+from gradsurgery.evidence.measures import measure
+from gradsurgery.evidence.statistics import Summary
+from gradsurgery.ledger.words import direction
+from gradsurgery.report.format import gain
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import canvas, colour, label, look
-from gradsurgery.report.tables import source, spread
+from gradsurgery.report.tables import source, summary_of
 from gradsurgery.report.titles import where
 
-PROBLEM = "cifar100_superclass"
+PROBLEM, FAMILY, MEAN = "cifar100_superclass", "superclasses", "all.accuracy"
 ALONE, PLAIN, METHOD = "independent", "sum", "pcgrad"
-
-Scores = dict[int, np.ndarray]  # seed -> accuracy of every task, in per cent
 
 CLAIM = (
     "One network that learns the 20 superclasses of CIFAR-100 as 20 tasks with PCGrad is more accurate than 20 "
@@ -29,29 +30,22 @@ CLAIM = (
 
 def superclasses(evidence: Evidence) -> Section | None:
     """What was found on the 20 tasks, in the form of a section so that a paper's section can take it in."""
-    groups = {g[0].method: g for g in evidence.groups.values() if g[0].problem == PROBLEM}
+    groups = of(evidence.groups, PROBLEM)
     if not groups:
         return None
-    scores = {method: _scores(group, evidence) for method, group in groups.items()}
-    order = sorted(scores, key=lambda m: -float(np.mean(_means(scores[m]))))
+    order = sorted(groups, key=lambda m: -_level(evidence, m, MEAN).mean)
     run = next(iter(groups.values()))[0]
-    size = run.examples(run.tasks[0]) or 0
-    drawings = [Drawing("superclass-methods", _methods(scores, order), _CAPTION)]
+    drawings = [Drawing("superclass-methods", _methods(evidence, order), _CAPTION)]
     shared = where(groups)
-    front = [m for m in (ALONE, PLAIN, METHOD) if m in scores]
-    if front:
-        drawings.append(Drawing("superclass-tasks", _tasks(scores, front, run.tasks), _TASK_CAPTION))
+    if front := [m for m in (ALONE, PLAIN, METHOD) if m in groups]:
+        drawings.append(Drawing("superclass-tasks", _tasks(evidence, front, run.tasks), _TASK_CAPTION))
+    heading = f"CIFAR-100, 20 superclasses: mean of tasks. {shared}"
+    by_task = f"CIFAR-100, 20 superclasses: task by task (%). {shared}"
     return Section(
-        claim=CLAIM, ran=_ran(run, groups), found=_found(scores, size, groups), drawings=drawings,
+        claim=CLAIM, ran=_ran(run, groups), found=_found(evidence, groups), drawings=drawings,
         sheets=[
-            Sheet(
-                "superclass-methods", f"CIFAR-100, 20 superclasses: mean of tasks. {shared}",
-                _table(scores, order, evidence),
-            ),
-            Sheet(
-                "superclass-tasks", f"CIFAR-100, 20 superclasses: task by task (%). {shared}",
-                _by_task(scores, run.tasks),
-            ),
+            Sheet("superclass-methods", heading, _table(evidence, order, groups)),
+            Sheet("superclass-tasks", by_task, _by_task(evidence, sorted(groups), run.tasks)),
         ],
     )  # fmt: skip
 
@@ -66,26 +60,18 @@ _TASK_CAPTION = (
 )
 
 
-def _scores(group: Sequence[Run], evidence: Evidence) -> Scores:
-    rule = evidence.metrics[group[0].experiment]["selection"]
-    rows = {run.seed: select(run, rule) for run in group}
-    return {s: 100 * np.array([row[f"{task}.accuracy"] for task in group[0].tasks]) for s, row in rows.items()}
+def _level(evidence: Evidence, method: str, metric: str) -> Summary:
+    found = summary_of(evidence.metrics[f"{PROBLEM}-{method}"][metric])
+    assert found is not None
+    return found
 
 
-def _means(scores: Scores) -> list[float]:
-    return [float(row.mean()) for row in scores.values()]
+def _values(evidence: Evidence, method: str, metric: str) -> list[float]:
+    return [100 * value for value in evidence.measured.by_seed[f"{PROBLEM}-{method}"][metric]]
 
 
-def _difference(scores: Mapping[str, Scores], method: str, other: str) -> Summary | None:
-    """Of the means of tasks, paired by seed; None where the two share no seed."""
-    both = sorted(set(scores.get(method, {})) & set(scores.get(other, {})))
-    return summarise([float((scores[method][s] - scores[other][s]).mean()) for s in both]) if both else None
-
-
-def _noise(scores: Mapping[str, Scores], method: str, other: str, size: int) -> float:
-    """What drawing the test pictures alone can move the difference by, in points."""
-    shares = [np.mean(list(scores[m].values()), axis=0) / 100 for m in (method, other)]
-    return 100 * test_noise(list(zip(shares[0].tolist(), shares[1].tolist(), strict=True)), size)
+def _minus(evidence: Evidence, method: str, other: str) -> Contrast | None:
+    return evidence.contrasts.get(FAMILY, PROBLEM, method, other)
 
 
 def _ran(run: Run, groups: Mapping[str, Sequence[Run]]) -> str:
@@ -101,17 +87,15 @@ def _ran(run: Run, groups: Mapping[str, Sequence[Run]]) -> str:
     )
 
 
-def _found(scores: Mapping[str, Scores], size: int, groups: Mapping[str, Sequence[Run]]) -> str:
+def _found(evidence: Evidence, groups: Mapping[str, Sequence[Run]]) -> str:
     parts = []
     for method, other, remark in (
         (METHOD, ALONE, "the paper's comparison"), (METHOD, PLAIN, "the control that its table lacks"),
         (PLAIN, ALONE, "sharing without surgery"),
     ):  # fmt: skip
-        summary = _difference(scores, method, other)
-        if summary is not None:
-            said = spread(summary.as_record(), signed=True)
-            verdict = direction(summary, "higher", _noise(scores, method, other, size))
-            parts.append(f"{label(method)} minus {label(other)} ({remark}): {said}, n = {summary.n}: {verdict}")
+        if (c := _minus(evidence, method, other)) is not None:
+            said = f"{gain(c)}, n = {c.difference.n}: {direction(c.verdict)}"
+            parts.append(f"{label(method)} minus {label(other)} ({remark}): {said}")
     steps = [row["conflict_share"] for run in groups.get(PLAIN, ()) for row in run.diagnostics]
     conflict = f" On the sum's way {100 * np.mean(steps):.0f} % of the pairs of tasks conflict." if steps else ""
     if not parts:
@@ -119,55 +103,58 @@ def _found(scores: Mapping[str, Scores], size: int, groups: Mapping[str, Sequenc
     return f"In points of accuracy, mean of tasks, 95 % intervals over seeds: {'; '.join(parts)}.{conflict}"
 
 
-def _table(scores: Mapping[str, Scores], order: Sequence[str], evidence: Evidence) -> pd.DataFrame:
+def _table(evidence: Evidence, order: Sequence[str], groups: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
     rows: list[dict[str, object]] = []
+    tasks = [f"{task}.accuracy" for task in groups[order[0]][0].tasks]
     for method in order:
-        mean = np.mean(list(scores[method].values()), axis=0)
         row: dict[str, object] = {"method": source(f"{PROBLEM}-{method}", label(method))}
-        row |= {"mean of tasks (%)": spread(summarise(_means(scores[method])).as_record())}
+        row |= {"mean of tasks (%)": measure(MEAN).say(_level(evidence, method, MEAN))}
         for other in (PLAIN, ALONE):
-            summary = _difference(scores, method, other) if method != other else None
-            row[f"minus {label(other)}"] = spread(summary.as_record() if summary else None, signed=True)
+            c = _minus(evidence, method, other)
+            row[f"minus {label(other)}"] = gain(c) if c else "-"
         row["tasks above independent"] = "-"
-        if ALONE in scores and method != ALONE:
-            row["tasks above independent"] = int((mean > np.mean(list(scores[ALONE].values()), axis=0)).sum())
+        if ALONE in order and method != ALONE:
+            above = [_level(evidence, method, t).mean > _level(evidence, ALONE, t).mean for t in tasks]
+            row["tasks above independent"] = sum(above)
         seeds = evidence.costs.get(f"{PROBLEM}-{method}", {}).get("seeds", {}).values()
         row["step (ms)"] = f"{np.median([s['step_ms'] for s in seeds]):.1f}" if seeds else "-"
-        rows.append(row | {"n": len(scores[method])})
+        rows.append(row | {"n": len(groups[method])})
     return pd.DataFrame(rows)
 
 
-def _by_task(scores: Mapping[str, Scores], tasks: Sequence[str]) -> pd.DataFrame:
+def _by_task(evidence: Evidence, methods: Sequence[str], tasks: Sequence[str]) -> pd.DataFrame:
     columns = {
-        label(method): [
-            source(f"{PROBLEM}-{method}", spread(summarise(column).as_record(), 1))
-            for column in np.array(list(rows.values())).T.tolist()
+        label(m): [
+            source(f"{PROBLEM}-{m}", measure(MEAN).say(_level(evidence, m, f"{task}.accuracy"), digits=1))
+            for task in tasks
         ]
-        for method, rows in sorted(scores.items())
+        for m in methods
     }
     return pd.DataFrame({"task": [task.replace("_", " ") for task in tasks], **columns})
 
 
-def _methods(scores: Mapping[str, Scores], order: Sequence[str]) -> Figure:
+def _methods(evidence: Evidence, order: Sequence[str]) -> Figure:
     with look():
         figure = canvas(7.6, 0.6 + 0.32 * len(order))
         axes = figure.subplots()
         for place, method in enumerate(order):
-            means = _means(scores[method])
-            summary = summarise(means)
+            means = _values(evidence, method, MEAN)
+            summary = _level(evidence, method, MEAN)
             if summary.low is not None and summary.high is not None:
-                axes.hlines(place, summary.low, summary.high, color=colour(method), linewidth=2.2, alpha=0.45)
+                axes.hlines(
+                    place, 100 * summary.low, 100 * summary.high, color=colour(method), linewidth=2.2, alpha=0.45
+                )
             axes.plot(means, [place] * len(means), "o", color=colour(method), markersize=3.5, alpha=0.7)
-            axes.plot(summary.mean, place, "D", color=colour(method), markersize=5.5)
-        if PLAIN in scores:
-            axes.axvline(float(np.mean(_means(scores[PLAIN]))), color=colour(PLAIN), linewidth=0.9, linestyle=":")
+            axes.plot(100 * summary.mean, place, "D", color=colour(method), markersize=5.5)
+        if PLAIN in order:
+            axes.axvline(100 * _level(evidence, PLAIN, MEAN).mean, color=colour(PLAIN), linewidth=0.9, linestyle=":")
         _label_rows(axes, [label(method) for method in order])
         axes.set_xlabel("test accuracy, mean of 20 tasks (%)")
     return figure
 
 
-def _tasks(scores: Mapping[str, Scores], front: Sequence[str], tasks: Sequence[str]) -> Figure:
-    values = {method: np.array(list(scores[method].values())) for method in front}
+def _tasks(evidence: Evidence, front: Sequence[str], tasks: Sequence[str]) -> Figure:
+    values = {m: np.array([_values(evidence, m, f"{task}.accuracy") for task in tasks]).T for m in front}
     order = np.argsort(-values[front[0]].mean(axis=0), kind="stable")
     shapes = {ALONE: "s", PLAIN: "o", METHOD: "D"}
     with look():

@@ -8,8 +8,9 @@ import pandas as pd
 
 from gradsurgery.evidence.contract import REFERENCE
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.measures import by_word, measure, worded
+from gradsurgery.evidence.measures import PLAIN, by_word, measure, worded
 from gradsurgery.evidence.selection import FAIR
+from gradsurgery.evidence.statistics import Summary
 from gradsurgery.report.style import label
 
 MANY = 4  # more metrics than this go into a table of their own
@@ -53,43 +54,17 @@ def to_histories(frame: pd.DataFrame, runs: Mapping[str, Sequence[Run]]) -> pd.D
     return frame.assign(method=frame["method"].map(links))
 
 
-def results(metrics: Metrics) -> pd.DataFrame:
-    """Every summary of metrics.json, one a row: experiment, metric, mean, sd, low, high, n and how it was chosen."""
-    rows = []
-    for experiment in sorted(metrics):
-        record = metrics[experiment]
-        fixed = {"experiment": experiment, **{k: record[k] for k in ("problem", "method", "scale", "track")}}
-        for name, entry in record.items():
-            if isinstance(entry, Mapping) and "mean" in entry:
-                rows.append({**fixed, "selection": record["selection"], "metric": name, **_flat(entry)})
-        for name, entry in record.get("minus_sum", {}).items():
-            rows.append({**fixed, "selection": record["selection"], "metric": f"{name} minus sum", **_flat(entry)})
-    columns = [
-        "experiment", "problem", "method", "scale", "track", "selection", "metric", "mean", "sd", "low", "high", "n"
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = entry["ci95"] or (None, None)
-    return {"mean": entry["mean"], "sd": entry["sd"], "low": low, "high": high, "n": entry["n"]}
-
-
-def task_metrics(record: Mapping[str, Any]) -> list[str]:
-    """Names of the `<task>.<metric>` entries of one experiment, in the order of its selection-rule block."""
-    return list(record["rules"]["last"])
-
-
-def spread(entry: Mapping[str, Any] | None, digits: int = 2, factor: float = 1.0, signed: bool = False) -> str:
-    """`90.12 [89.80, 90.44]`, or the bare mean when there is one repeat only, or a dash when there is none."""
+def summary_of(entry: Mapping[str, Any] | None) -> Summary | None:
+    """An entry of metrics.json."""
     if entry is None:
-        return "-"
-    sign = "+" if signed else ""
-    text = f"{entry['mean'] * factor:{sign}.{digits}f}"
-    if entry["ci95"] is None:
-        return text
-    low, high = (value * factor for value in entry["ci95"])
-    return f"{text} [{low:{sign}.{digits}f}, {high:{sign}.{digits}f}]"
+        return None
+    low, high = entry["ci95"] or (None, None)
+    return Summary(entry["n"], entry["mean"], entry["sd"], low, high)
+
+
+def level_of(metrics: Metrics, run: Run, metric: str) -> str:
+    """What metrics.json says of one metric of an experiment, with its interval."""
+    return measured(metrics[run.experiment].get(metric), metric)
 
 
 def named(problem: str, metrics: Metrics) -> dict[str, Mapping[str, Any]]:
@@ -99,9 +74,13 @@ def named(problem: str, metrics: Metrics) -> dict[str, Mapping[str, Any]]:
 
 
 def measured(value: Mapping[str, Any] | None, metric: str, signed: bool = False) -> str:
-    """A value or a difference with its interval, in the digits of its metric."""
-    how = measure(metric)
-    return spread(value, how.digits, how.factor, signed)
+    """A value or a difference of metrics.json with its interval, in the digits of its metric."""
+    return measure(metric).say(summary_of(value), signed)
+
+
+def plainly(value: Mapping[str, Any] | None, signed: bool = False) -> str:
+    """The same of a number without a unit of its own, such as a mean rank or a Delta-m in per cent."""
+    return PLAIN.say(summary_of(value), signed)
 
 
 def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) -> pd.DataFrame:
@@ -122,16 +101,18 @@ def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]
         for name in directions if len(directions) <= MANY else ():
             row[_titled(name, directions[name])] = measured(record.get(name), name)
         for word in by_word(directions):
-            unit = f" ({measure(word).step})" if measure(word).step else ""
+            unit = measure(word).of_step
             mean = ", mean of tasks" if word in words else ""
             minus = record.get("minus_sum", {}).get(f"all.{word}")
             row[f"{measure(word).name} minus sum{mean}{unit}"] = measured(minus, word, signed=True)
-            row[f"{measure(word).name}, the test set alone explains{unit}"] = _noise(minus, word)
+            row[f"{measure(word).name}, the test set alone explains{unit}"] = measure(word).plain(
+                (minus or {}).get("test_noise")
+            )
         if several:
-            row["Delta-m against the sum (%)"] = spread(record.get("delta_m_sum"), signed=True)
-        row["Delta-m, metrics (%)"] = spread(record.get("delta_m_metric"), signed=True)
-        row["Delta-m, tasks (%)"] = spread(record.get("delta_m_task"), signed=True)
-        row["mean rank"] = spread(record.get("mean_rank"))
+            row["Delta-m against the sum (%)"] = plainly(record.get("delta_m_sum"), signed=True)
+        row["Delta-m, metrics (%)"] = plainly(record.get("delta_m_metric"), signed=True)
+        row["Delta-m, tasks (%)"] = plainly(record.get("delta_m_task"), signed=True)
+        row["mean rank"] = plainly(record.get("mean_rank"))
         row["n"] = record["n"]
         row["in the controlled table"] = _standing(record)
         rows.append(row)
@@ -139,13 +120,6 @@ def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]
     if (frame["in the controlled table"] == "yes").all():
         frame = frame.drop(columns="in the controlled table")
     return frame[[name for name in frame.columns if not (frame[name] == "-").all()]]
-
-
-def _noise(minus: Mapping[str, Any] | None, word: str) -> str:
-    if minus is None or "test_noise" not in minus:
-        return "-"
-    how = measure(word)
-    return f"{how.factor * minus['test_noise']:.{how.digits}f}"
 
 
 def _standing(record: Mapping[str, Any]) -> str:
@@ -184,7 +158,7 @@ def rules_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]) 
             gains = {r: sign * (means[r] - means["best-val"]) for r in means if r not in FAIR}
             rows.append({
                 "method": source(experiment, label(record["method"])),
-                "metric": f"{how.name}{f' ({how.unit})' if how.unit else ''}",
+                "metric": f"{how.name}{how.of_unit}",
                 **{rule: f"{mean:.{how.digits}f}" for rule, mean in means.items()},
                 **{f"optimism of {rule}": f"{gain:+.{how.digits}f}" for rule, gain in gains.items()},
                 "n": record["n"],

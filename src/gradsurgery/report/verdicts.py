@@ -1,53 +1,16 @@
-"""The whole ledger judged at once: `reports/verdict.json`, a table per paper, counts of records by verdict."""
+"""The ledger in tables: one per paper, and counts of records by verdict."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from gradsurgery.ledger.judging import WORDS, Finding, Groups, Metrics, is_cell, judge, published_value
-from gradsurgery.ledger.records import Paper, Record
+from gradsurgery.ledger.judging import Finding, is_cell, published_value
+from gradsurgery.ledger.words import WORDS
 from gradsurgery.report.style import NAMES
 from gradsurgery.report.tables import Linked, source
 
 Findings = Mapping[str, Sequence[Finding]]
-
-
-def find(
-    papers: Sequence[Paper], groups: Groups, metrics: Metrics, gone: Groups | None = None
-) -> dict[str, list[Finding]]:
-    """Every record of every paper beside our evidence, by paper; arguments as for `findings.judge`.
-
-    Raises:
-        ValueError: a record names a metric or a pair of experiments that its histories cannot answer.
-    """
-    return {paper.key: [_judge(record, groups, metrics, gone or {}) for record in paper.records] for paper in papers}
-
-
-def _judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups) -> Finding:
-    try:
-        return judge(record, groups, metrics, gone)
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{record.id}: {error}") from None
-
-
-def verdicts(findings: Findings) -> dict[str, dict[str, Any]]:
-    """The content of `verdict.json`: by record id the verdict, both numbers and what ties them together."""
-    return {finding.record.id: _entry(finding) for group in findings.values() for finding in group}
-
-
-def _entry(finding: Finding) -> dict[str, Any]:
-    """Whatever says nothing is left out: most of the records are cells that nobody here can run."""
-    record, answer = finding.record, finding.record.answered_by
-    entry: dict[str, Any] = {"verdict": finding.verdict, "published": published_value(record), "cell": record.cell}
-    if record.doubtful:
-        entry["doubtful"] = True
-    if answer is None:
-        return entry
-    entry |= {"kind": record.kind, "origin": record.origin, "experiment": answer.experiment, "metric": answer.metric}
-    entry |= {"ours": finding.ours, "where": finding.where, "why": finding.why}
-    optional = {"minus": answer.minus, "twin": record.twin}
-    return entry | {name: value for name, value in optional.items() if value}
 
 
 def counts(findings: Findings) -> pd.DataFrame:

@@ -1,9 +1,8 @@
 """CAGrad (Liu et al., 2021): the direction near the mean gradient that is best for the worst task."""
 
 from gradsurgery.evidence.history import Run
-from gradsurgery.report.descents import section_of
+from gradsurgery.report.descents import aggregated_by, section_of
 from gradsurgery.report.section import Evidence, Section
-from gradsurgery.report.style import family
 
 CLAIM = (
     "A direction within a ball around the mean gradient that improves the worst-off task most reaches an optimum of "
@@ -17,4 +16,4 @@ def section(evidence: Evidence) -> Section | None:
 
 
 def _own(run: Run) -> bool:
-    return family(run.method) == "cagrad"
+    return aggregated_by(run) == "cagrad"

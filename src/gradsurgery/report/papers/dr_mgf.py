@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from gradsurgery.evidence.contract import watching
+from gradsurgery.evidence.contrasts import BETTER, SAME, WORSE, Contrast
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.selection import select
-from gradsurgery.evidence.statistics import Summary, summarise, test_noise
-from gradsurgery.ledger.judging import direction
-from gradsurgery.report.exits import by_exit_and_pass, level, named, passes
+from gradsurgery.evidence.measures import PLAIN, measure
+from gradsurgery.evidence.roles import COPIES
+from gradsurgery.evidence.statistics import summarise
+from gradsurgery.ledger.words import direction
+from gradsurgery.report.exits import by_exit_and_pass, named, passes
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.report.tables import source
+from gradsurgery.report.tables import measured, source
 
 CLAIM = (
     "Letting every task train the network by itself for an epoch, and fusing what the tasks changed kernel by kernel "
@@ -20,8 +21,8 @@ CLAIM = (
     "at every step, or a plain average of the changes (DR-avgF), and costs nothing at inference."
 )
 _NETWORKS = {"cifar100_exits": "SDN-ResNet", "cifar100_exits_msdnet": "MSDNet"}
-_OWN = "dr_mgf"
-_WORDS = {"direction only": "ahead of", "not reproduced": "behind", "no difference detected": "not told apart from"}
+_OWN, _MEAN = "dr_mgf", "all.accuracy"
+_WORDS = {BETTER: "ahead of", WORSE: "behind", SAME: "not told apart from"}
 _SHOWN = (
     "sum", "sum-equal_passes", "pcgrad", "pcgrad-equal_passes", "cagrad-c0_5", "cagrad-c0_5-equal_passes",
     "dr_mgf-average", "dr_mgf",
@@ -40,7 +41,7 @@ def section(evidence: Evidence) -> Section | None:
         network, stem = _NETWORKS[problem], _OWN + problem.removeprefix("cifar100_exits").replace("_", "-")
         setting = _setting(groups[_OWN])
         drawings.append(Drawing(
-            f"{stem}-exits", by_exit_and_pass(_shown(groups), _rule(groups[_OWN], evidence), _OWN),
+            f"{stem}-exits", by_exit_and_pass(_shown(groups), evidence.metrics, _OWN),
             f"{network}. Left: test accuracy at each exit, with 95 % intervals over seeds. Right: validation accuracy, "
             f"mean of the exits, after so many passes over the training pictures; bands are 95 % intervals. {setting}",
         ))  # fmt: skip
@@ -60,33 +61,11 @@ def section(evidence: Evidence) -> Section | None:
     )
 
 
-def gap(runs: Sequence[Run], others: Sequence[Run], metrics: Sequence[str], rule: str) -> tuple[Summary, float]:
-    """`runs` minus `others` in points, mean of some metrics, paired by seed; and what chance can do to it.
-
-    Args:
-        runs: of one method.
-        others: of another method on the same problem, with at least one seed in common.
-        metrics: names `<task>.accuracy`.
-        rule: which epoch counts.
-
-    Returns:
-        The paired difference, and how far the size of the test set alone can move it (95 %). The exits see the same
-        test pictures, so that averaging over exits takes nothing off.
-    """
-    mine, theirs = ({run.seed: select(run, rule) for run in group} for group in (runs, others))
-    seeds = sorted(mine.keys() & theirs.keys())
-    differences = [100 * float(np.mean([mine[s][n] - theirs[s][n] for n in metrics])) for s in seeds]
-    if (size := runs[0].test_size) is None:
-        return summarise(differences), 0.0
-    pairs = [(np.mean([mine[s][n] for s in seeds]), np.mean([theirs[s][n] for s in seeds])) for n in metrics]
-    noises = [test_noise([(float(a), float(b))], size) for a, b in pairs]
-    return summarise(differences), 100 * float(np.mean(noises))
-
-
 def _of(evidence: Evidence, problem: str) -> dict[str, Sequence[Run]]:
     found = {runs[0].method: runs for _, runs in sorted(evidence.groups.items()) if runs[0].problem == problem}
     order = [m for m in _SHOWN if m in found]
-    return {m: found[m] for m in [*order, *(m for m in found if m not in order and not watching(m))]}
+    others = [m for m, runs in found.items() if m not in order and runs[0].role.kind not in COPIES]
+    return {m: found[m] for m in (*order, *others)}
 
 
 def _shown(groups: Groups) -> Groups:
@@ -104,27 +83,17 @@ def _setting(runs: Sequence[Run]) -> str:
     )
 
 
-def _rule(runs: Sequence[Run], evidence: Evidence) -> str:
-    return str(evidence.metrics[runs[0].experiment]["selection"])
-
-
-def _say(summary: Summary, signed: bool = False) -> str:
-    text = f"{summary.mean:{'+' if signed else ''}.2f}"
-    if summary.low is None:
-        return f"{text} (n = {summary.n}, no interval)"
-    return f"{text} [{summary.low:{'+' if signed else ''}.2f}, {summary.high:{'+' if signed else ''}.2f}]"
-
-
 def _levels(groups: Groups, evidence: Evidence) -> pd.DataFrame:
     rows = []
-    for method, runs in groups.items():
-        rule, costs = _rule(runs, evidence), evidence.costs.get(runs[0].experiment, {}).get("seeds", {})
+    for runs in groups.values():
+        record = evidence.metrics[runs[0].experiment]
+        costs = evidence.costs.get(runs[0].experiment, {}).get("seeds", {})
         seconds = [entry["seconds"] for entry in costs.values()]
         rows.append({
-            "method": source(runs[0].experiment, named(method)), "epochs": len(runs[0].epochs),
+            "method": source(runs[0].experiment, named(runs[0])), "epochs": len(runs[0].epochs),
             "passes over the data": passes(runs[0]) * len(runs[0].epochs),
-            **{f"{metric.split('.')[0]} (%)": _say(level(runs, metric, rule)) for metric in runs[0].metrics},
-            "mean of exits (%)": _say(level(runs, None, rule)),
+            **{f"{metric.split('.')[0]} (%)": measured(record[metric], metric) for metric in runs[0].metrics},
+            "mean of exits (%)": measured(record[_MEAN], _MEAN),
             "seconds per seed": f"{float(np.median(seconds)):.0f}" if seconds else "-", "n": len(runs),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -132,22 +101,26 @@ def _levels(groups: Groups, evidence: Evidence) -> pd.DataFrame:
 
 def _gaps(groups: Groups, evidence: Evidence) -> pd.DataFrame:
     rows, own = [], groups[_OWN]
-    for method, runs in _others(groups).items():
-        metrics, rule = list(own[0].metrics), _rule(own, evidence)
-        mean, noise = gap(own, runs, metrics, rule)
+    for c in _against(groups, evidence):
+        each = [evidence.contrasts.get("dr_mgf", c.problem, _OWN, c.minus, m) for m in own[0].metrics]
         rows.append({
-            "DR-MGF minus": source(runs[0].experiment, named(method)), "at equal": _equal(own, runs),
-            **{f"{m.split('.')[0]} (points)": _say(gap(own, runs, [m], rule)[0], True) for m in metrics},
-            "mean of exits (points)": _say(mean, True), "chance in the test set (points)": f"{noise:.2f}",
-            "verdict": direction(mean, "higher", noise), "n": mean.n,
+            "DR-MGF minus": source(groups[c.minus][0].experiment, named(groups[c.minus][0])),
+            "at equal": _equal(own, groups[c.minus]),
+            **{f"{one.metric.split('.')[0]} (points)": _said(one) for one in each if one},
+            "mean of exits (points)": _said(c), "chance in the test set (points)": measure(_MEAN).plain(c.noise or 0.0),
+            "verdict": direction(c.verdict), "n": c.difference.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _others(groups: Groups) -> Groups:
-    """The other methods, where they have a seed in common with DR-MGF."""
-    seeds = {run.seed for run in groups[_OWN]}
-    return {m: runs for m, runs in groups.items() if m != _OWN and seeds & {run.seed for run in runs}}
+def _against(groups: Groups, evidence: Evidence) -> list[Contrast]:
+    """DR-MGF minus the others, mean of the exits, where they have a seed in common with it."""
+    found = {c.minus: c for c in evidence.contrasts.of("dr_mgf", groups[_OWN][0].problem, _MEAN)}
+    return [found[m] for m in groups if m in found]
+
+
+def _said(found: Contrast) -> str:
+    return measure(_MEAN).say(found.difference, signed=True)
 
 
 def _equal(own: Sequence[Run], other: Sequence[Run]) -> str:
@@ -159,18 +132,18 @@ def _equal(own: Sequence[Run], other: Sequence[Run]) -> str:
 
 def _importance(groups: Groups) -> pd.DataFrame | None:
     rows = []
-    for method, runs in groups.items():
+    for runs in groups.values():
         logged = [run.diagnostics for run in runs if run.diagnostics and "method.entropy" in run.diagnostics[-1]]
         if not logged:
             continue
-        row: dict[str, object] = {"method": source(runs[0].experiment, named(method))}
+        row: dict[str, object] = {"method": source(runs[0].experiment, named(runs[0]))}
         for name, when in (("after the first epoch", 0), ("at the end", -1)):
             spreads = [rows[when]["method.importance_spread"] for rows in logged]
-            row[f"spread of importance {name} (%)"] = _say(summarise([100 * spread for spread in spreads]))
-        row["entropy of the shares"] = _say(summarise([rows[-1]["method.entropy"] for rows in logged]))
+            row[f"spread of importance {name} (%)"] = PLAIN.say(summarise([100 * spread for spread in spreads]))
+        row["entropy of the shares"] = PLAIN.say(summarise([rows[-1]["method.entropy"] for rows in logged]))
         for task in runs[0].tasks:
             shares = [100 * rows[-1][f"method.dominated.{task}"] for rows in logged]
-            row[f"units where {task} has more than half (%)"] = _say(summarise(shares))
+            row[f"units where {task} has more than half (%)"] = PLAIN.say(summarise(shares))
         rows.append(row | {"n": str(len(logged))})
     return pd.DataFrame(rows) if rows else None
 
@@ -179,13 +152,13 @@ def _sentence(network: str, groups: Groups, evidence: Evidence) -> str:
     """Against joint training first, then DR-MGF minus each of the others that the paper names."""
     own = groups[_OWN]
     plain, details, seeds = [], [], set[int]()
-    for method, runs in _shown(_others(groups)).items():
-        summary, noise = gap(own, runs, list(own[0].metrics), _rule(own, evidence))
-        verdict, name = direction(summary, "higher", noise), named(method.removesuffix("-equal_passes"))
-        if method.startswith("sum"):
-            plain.append(f"{_WORDS.get(verdict, 'not compared with')} it at equal {_equal(own, runs)}")
-        seeds.add(summary.n)
-        details.append(f"minus {name} at equal {_equal(own, runs)} {_say(summary, True)} ({verdict})")
+    for c in _against(_shown(groups), evidence):
+        runs = groups[c.minus]
+        if "sum" in (c.minus, runs[0].role.base):
+            plain.append(f"{_WORDS.get(c.verdict, 'not compared with')} it at equal {_equal(own, runs)}")
+        seeds.add(c.difference.n)
+        name = named(runs[0], whole=True)
+        details.append(f"minus {name} at equal {_equal(own, runs)} {_said(c)} ({direction(c.verdict)})")
     if not details:
         return f"{network}: DR-MGF ran alone, so that nothing can be compared with it."
     if len(own) == 1:

@@ -54,7 +54,7 @@ def census_sentence(found: Standing) -> str:
     for metric in found.metrics:
         networks = {m: c for m, c in found.compared[metric].items() if not is_classical(found.lines[m])}
         apart = {m: c for m, c in found.apart(metric).items() if m in networks}
-        chance = max((found.noise[metric][m] for m in networks), default=0.0)
+        chance = max((c.noise or 0.0 for c in networks.values()), default=0.0)
         beyond = (
             "seed noise" if not chance else f"seed noise and the {chance / UNIT:.0f}e-4 that the test set may explain"
         )
@@ -107,7 +107,7 @@ def made_up_sentence(standings: Sequence[Standing]) -> str:
                 apart.append(
                     f"{name(method)} on {found.problem.replace('_', ' ')}, {task(metric)} task ({gain(comparison)})"
                 )
-    known = all(all(by_method.values()) for found in standings for by_method in found.noise.values())
+    known = all(c.noise for found in standings for own in found.compared.values() for c in own.values())
     beyond = "the noise of seeds and test set" if known else "seed noise"
     said = f"{len(apart)} separate beyond {beyond}: {'; '.join(apart)}" if apart else f"none separates beyond {beyond}"
     text = f"Made-up tasks: of {tested} comparisons with MMoE, Holm within each table and task, {said}."

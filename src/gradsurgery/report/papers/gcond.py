@@ -14,13 +14,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gradsurgery.evidence.contrasts import BETTER, SAME, WORSE, Contrast, Contrasts
+from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.selection import select
-from gradsurgery.evidence.statistics import Summary, summarise
-from gradsurgery.ledger.judging import direction
+from gradsurgery.ledger.words import direction
+from gradsurgery.report.format import shown
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import canvas, colour, family, label, look
-from gradsurgery.report.tables import source
+from gradsurgery.report.tables import measured, source
 from gradsurgery.report.titles import title, where
 
 _PROBLEM = "cifar100_reconstruction"
@@ -30,23 +31,16 @@ _NAMES = {
     "gcond": "GCond", "gcond-raw": "GCond (not smoothed)", "gcond-stochastic": "GCond (stochastic)",
     "gcond-frozen_norm": "GCond (frozen norm)", "single_task-l1": "L1 error alone", "single_task-ssim": "SSIM alone",
 }  # fmt: skip
-_ROUNDING = 0.5e-4  # differences that four digits do not show: orders of summation alone make them, and seeds may agree
-_METRICS = {"l1.mae": ("L1 error", "lower", 4), "ssim.ssim": ("SSIM", "higher", 4)}
+_METRICS = {"l1.mae": ("L1 error", "lower"), "ssim.ssim": ("SSIM", "higher")}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """One method on one problem: its chosen test metrics by seed, its diagnosed steps, and what a step costs.
-
-    `noise` is what the test set's size alone can move the difference of its mean accuracy to the sum's by, 0 where that
-    is not known.
-    """
+    """One method on one problem: its runs, its diagnosed steps, and what a step costs."""
 
     runs: Sequence[Run]
-    chosen: Mapping[int, Mapping[str, float]]
     step_ms: Sequence[float]
     passes: float | None
-    noise: float
 
     @property
     def conflicts(self) -> float | None:
@@ -77,28 +71,41 @@ def section(evidence: Evidence) -> Section | None:
         lines = {}
     if not lines and not elsewhere:
         return None
-    drawings, sheets = [], []
+    drawings, sheets, ran, found = list[Drawing](), list[Sheet](), list[str](), list[str]()
     if lines:
+        ran.append(_ran(lines))
+        found.append(_found(lines, evidence.contrasts))
         caption = (
             "Test error and similarity against the weighted sum (paired by seed, 95 % t intervals over seeds that share"
             " the test pictures), and time per training step in multiples of the weighted sum's; dots are seeds."
         )
-        drawings.append(Drawing("gcond-reconstruction", _figure(lines), caption))
-        cost, shared = "Reconstruction: what a step costs, and whether there was a conflict", where(_runs(lines))
+        drawings.append(Drawing("gcond-reconstruction", _figure(lines, evidence.contrasts), caption))
+        cost, shared = (
+            "Reconstruction: what a step costs, and whether there was a conflict",
+            where({method: line.runs for method, line in lines.items()}),
+        )
         sheets = [
-            Sheet("gcond-reconstruction", "Reconstruction: quality", _quality(lines)),
+            Sheet("gcond-reconstruction", "Reconstruction: quality", _quality(lines, evidence)),
             Sheet("gcond-cost", f"{cost}. {shared}", _costs(lines)),
         ]
     if elsewhere:
-        sheets.append(Sheet("gcond-elsewhere", "GCond without smoothing on other problems", _other_table(elsewhere)))
+        ran.append(_ran_elsewhere(elsewhere))
+        found.append(_found_elsewhere(elsewhere, evidence.contrasts))
+        sheets.append(
+            Sheet(
+                "gcond-elsewhere",
+                "GCond without smoothing on other problems",
+                _other_table(elsewhere, evidence.contrasts),
+            )
+        )
     return Section(
         claim=(
             "Accumulating many micro-batches, resolving opposed gradients pair by pair in favour of the steadier task"
             " and smoothing the result gives lower L1 and SSIM losses than the weighted sum, PCGrad and CAGrad, at the"
             " weighted sum's cost per step when every micro-batch serves one task only (stochastic accumulation)."
         ),
-        ran=" ".join([*([_ran(lines)] if lines else []), *([_ran_elsewhere(elsewhere)] if elsewhere else [])]),
-        found=" ".join([*([_found(lines)] if lines else []), *([_found_elsewhere(elsewhere)] if elsewhere else [])]),
+        ran=" ".join(ran),
+        found=" ".join(found),
         drawings=drawings,
         sheets=sheets,
     )
@@ -106,57 +113,32 @@ def section(evidence: Evidence) -> Section | None:
 
 def _lines(evidence: Evidence, problem: str) -> dict[str, _Line]:
     lines = {}
-    for name in sorted(evidence.groups):
-        runs = evidence.groups[name]
-        if runs[0].problem != problem or name not in evidence.metrics:
-            continue
-        rule = evidence.metrics[name]["selection"]
-        seeds = list(evidence.costs[name]["seeds"].values()) if name in evidence.costs else []
-        lines[runs[0].method] = _Line(
-            runs,
-            {run.seed: select(run, rule) for run in runs},
-            [seed["step_ms"] for seed in seeds],
-            float(seeds[0]["backward_passes_per_step"]) if seeds else None,
-            float(evidence.metrics[name].get("minus_sum", {}).get("all", {}).get("test_noise", 0.0)),
-        )
+    for method, runs in of(evidence.groups, problem).items():
+        seeds = list(evidence.costs.get(runs[0].experiment, {}).get("seeds", {}).values())
+        passes = float(seeds[0]["backward_passes_per_step"]) if seeds else None
+        lines[method] = _Line(runs, [seed["step_ms"] for seed in seeds], passes)
     return lines
 
 
 def _elsewhere(evidence: Evidence) -> dict[str, dict[str, _Line]]:
     """Problems other than reconstruction with a GCond line and a sum, whose tasks are all scored by accuracy."""
-    problems = sorted({runs[0].problem for runs in evidence.groups.values()} - {_PROBLEM})
     found = {}
-    for problem in problems:
+    for problem in sorted({runs[0].problem for runs in evidence.groups.values()} - {_PROBLEM}):
         lines = _lines(evidence, problem)
-        scored = lines and all(m.endswith(".accuracy") for m in next(iter(lines.values())).runs[0].metrics)
+        scored = all(m.endswith(".accuracy") for m in next(iter(lines.values())).runs[0].metrics)
         if scored and _SUM in lines and any(family(m) == "gcond" for m in lines):
             found[problem] = lines
     return found
-
-
-def _runs(lines: Mapping[str, _Line]) -> dict[str, Sequence[Run]]:
-    return {method: line.runs for method, line in lines.items()}
 
 
 def _name(method: str) -> str:
     return _NAMES.get(method, label(method))
 
 
-def _difference(line: _Line, base: _Line, metric: str | None) -> Summary:
-    """`line` minus `base`, paired by seed; without a metric of the mean over tasks."""
-    seeds = sorted(set(line.chosen) & set(base.chosen))
-    pairs = [(line.chosen[s], base.chosen[s]) for s in seeds]
-    if metric is None:
-        return summarise([float(np.mean(list(a.values())) - np.mean(list(b.values()))) for a, b in pairs])
-    return summarise([a[metric] - b[metric] for a, b in pairs])
-
-
-def _say(summary: Summary, digits: int, signed: bool = True, factor: float = 1.0) -> str:
-    form = f"{'+' if signed else ''}.{digits}f"
-    text = format(summary.mean * factor, form)
-    if summary.low is None or summary.high is None:
-        return f"{text} (n = 1)"
-    return f"{text} [{summary.low * factor:{form}}, {summary.high * factor:{form}}]"
+def _minus(contrasts: Contrasts, method: str, other: str, metric: str) -> Contrast:
+    found = contrasts.get("gcond", _PROBLEM, method, other, metric)
+    assert found is not None
+    return found
 
 
 def _complete(lines: Mapping[str, _Line]) -> dict[str, _Line]:
@@ -166,28 +148,29 @@ def _complete(lines: Mapping[str, _Line]) -> dict[str, _Line]:
     return {m: lines[m] for m in sorted(whole, key=lambda m: (rank.get(family(m), 1), m))}
 
 
-def _quality(lines: Mapping[str, _Line]) -> pd.DataFrame:
-    rows = []
+def _quality(lines: Mapping[str, _Line], evidence: Evidence) -> pd.DataFrame:
+    rows, whole = [], _complete(lines)
     for method, line in lines.items():
+        run = line.runs[0]
         row: dict[str, object] = {
-            "method": source(line.runs[0].experiment, _name(method)),
-            "track": line.runs[0].track,
-            "scale": line.runs[0].scale,
+            "method": source(run.experiment, _name(method)), "track": run.track, "scale": run.scale,
             "n": len(line.runs),
-        }
-        for metric, (name, _, digits) in _METRICS.items():
-            own = [values[metric] for values in line.chosen.values() if metric in values]
-            row[f"{name} (test)"] = _say(summarise(own), digits, signed=False) if own else "-"
-        whole = all(set(_METRICS) <= set(values) for values in line.chosen.values())
-        for metric, (name, _, digits) in _METRICS.items():
-            against = _difference(line, lines[_SUM], metric) if whole and method != _SUM else None
-            row[f"{name} minus the weighted sum's"] = "-" if against is None else _say(against, digits)
-        for metric, (name, better, digits) in _METRICS.items():
-            ours = _difference(lines["gcond"], line, metric) if whole and method != "gcond" else None
-            row[f"GCond's {name} minus this one's"] = "-" if ours is None else _say(ours, digits)
-            row[f"GCond has the {better} {name}"] = "-" if ours is None else direction(ours, better, _ROUNDING)
+        }  # fmt: skip
+        for metric, (name, _) in _METRICS.items():
+            row[f"{name} (test)"] = measured(evidence.metrics[run.experiment].get(metric), metric)
+        for metric, (name, _) in _METRICS.items():
+            found = evidence.contrasts.get("gcond", _PROBLEM, method, _SUM, metric) if method in whole else None
+            row[f"{name} minus the weighted sum's"] = _difference(found)
+        for metric, (name, better) in _METRICS.items():
+            found = evidence.contrasts.get("gcond", _PROBLEM, "gcond", method, metric) if method in whole else None
+            row[f"GCond's {name} minus this one's"] = _difference(found)
+            row[f"GCond has the {better} {name}"] = direction(found.verdict) if found else "-"
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _difference(found: Contrast | None) -> str:
+    return "-" if found is None else shown(found).say(found.difference, signed=True)
 
 
 def _costs(lines: Mapping[str, _Line]) -> pd.DataFrame:
@@ -214,17 +197,17 @@ def _ratio(line: _Line, base: _Line) -> str:
     return f"{np.median(ratios):.2f} ({ratios.min():.2f} to {ratios.max():.2f})"
 
 
-def _figure(lines: Mapping[str, _Line]) -> Figure:
+def _figure(lines: Mapping[str, _Line], contrasts: Contrasts) -> Figure:
     whole = _complete(lines)
     order = [m for m in whole if m != _SUM][::-1]
     timed = [m for m in [*order, _SUM] if lines[m].step_ms and lines[_SUM].step_ms]
     with look():
         figure = canvas(9.6, 1.3 + 0.3 * len(order))
         panels = figure.subplots(1, 3, sharey=True, width_ratios=[1.2, 1.2, 1.0])
-        for axes, (metric, (name, better, _)) in zip(panels, _METRICS.items(), strict=False):
+        for axes, (metric, (name, better)) in zip(panels, _METRICS.items(), strict=False):
             axes.axvline(0.0, color=colour(_SUM), linewidth=1.0)
             for height, method in enumerate(order):
-                summary = _difference(lines[method], lines[_SUM], metric)
+                summary = _minus(contrasts, method, _SUM, metric).difference
                 if summary.low is not None and summary.high is not None:
                     axes.plot([summary.low, summary.high], [height, height], "-", color=_shade(method), linewidth=2.2)
                 axes.plot(summary.mean, height, "o", color=_shade(method), markersize=5)
@@ -272,20 +255,21 @@ def _ran(lines: Mapping[str, _Line]) -> str:
     )
 
 
-def _found(lines: Mapping[str, _Line]) -> str:
+def _found(lines: Mapping[str, _Line], contrasts: Contrasts) -> str:
     """For or against the claim, from the paired differences; a control that was not run is said to be missing."""
-    base, ours = lines[_SUM], lines["gcond"]
-    said = f"GCond against the weighted sum: {_both(ours, base)}"
+    ours = lines["gcond"]
+    said = f"GCond against the weighted sum: {_both(contrasts, 'gcond', _SUM)}"
     if _CONTROL in lines:
-        control = lines[_CONTROL]
-        said += f"; against the weighted sum smoothed and stepped in the same way: {_both(ours, control)}"
-        helped, alike = _verdicts(ours, base), _verdicts(ours, control)
-        if set(alike) == {"no difference detected"} and "direction only" in helped:
+        said += (
+            f"; against the weighted sum smoothed and stepped in the same way: {_both(contrasts, 'gcond', _CONTROL)}"
+        )
+        helped, alike = (_verdicts(contrasts, "gcond", other) for other in (_SUM, _CONTROL))
+        if set(alike) == {SAME} and BETTER in helped:
             said += (
                 ", so that its gain is not shown to come from resolving conflicts: smoothing under an optimiser without"
                 " momentum does as well"
             )
-        elif "direction only" in alike and "not reproduced" not in alike:
+        elif BETTER in alike and WORSE not in alike:
             said += ", so that the resolution of conflicts adds to what the smoothing does"
     else:
         said += "; the control that smooths the weighted sum was not run, so that the cause cannot be told"
@@ -294,9 +278,10 @@ def _found(lines: Mapping[str, _Line]) -> str:
         said += f"; {many} of its diagnosed steps had a conflict to resolve (mean cosine {ours.cosine or 0.0:+.2f})"
     said += "."
     if {"gcond-frozen_norm", "sum-frozen_norm"} <= set(lines):
-        said += f" With BatchNorm frozen for both: {_both(lines['gcond-frozen_norm'], lines['sum-frozen_norm'])}."
+        said += f" With BatchNorm frozen for both: {_both(contrasts, 'gcond-frozen_norm', 'sum-frozen_norm')}."
     if "gcond-stochastic" in lines:
-        said += f" Stochastic against exact accumulation: {_both(lines['gcond-stochastic'], ours)}{_times(lines)}."
+        told = _both(contrasts, "gcond-stochastic", "gcond")
+        said += f" Stochastic against exact accumulation: {told}{_times(lines)}."
     return said
 
 
@@ -311,35 +296,38 @@ def _times(lines: Mapping[str, _Line]) -> str:
     )
 
 
-def _both(line: _Line, base: _Line) -> str:
-    said = []
-    for metric, (name, better, digits) in _METRICS.items():
-        summary = _difference(line, base, metric)
-        word = direction(summary, better, _ROUNDING)
-        word = {"direction only": "better", "not reproduced": "worse"}.get(word, word)
-        said.append(f"{name} {_say(summary, digits)}, {word}")
-    return f"{'; '.join(said)} (n = {_difference(line, base, next(iter(_METRICS))).n})"
+def _both(contrasts: Contrasts, method: str, other: str) -> str:
+    found = [(name, _minus(contrasts, method, other, metric)) for metric, (name, _) in _METRICS.items()]
+    said = "; ".join(f"{name} {_difference(c)}, {_word(c)}" for name, c in found)
+    return f"{said} (n = {found[0][1].difference.n})"
 
 
-def _verdicts(line: _Line, base: _Line) -> list[str]:
-    return [
-        direction(_difference(line, base, metric), better, _ROUNDING) for metric, (_, better, _) in _METRICS.items()
-    ]
+def _word(found: Contrast) -> str:
+    return found.verdict if found.verdict in (BETTER, WORSE) else direction(found.verdict)
 
 
-def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]]) -> pd.DataFrame:
+def _verdicts(contrasts: Contrasts, method: str, other: str) -> list[str]:
+    return [_minus(contrasts, method, other, metric).verdict for metric in _METRICS]
+
+
+def _against_sum(contrasts: Contrasts, problem: str, method: str) -> Contrast:
+    found = contrasts.get("sum", problem, method, _SUM)
+    assert found is not None
+    return found
+
+
+def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]], contrasts: Contrasts) -> pd.DataFrame:
     rows = []
     for problem, lines in elsewhere.items():
         for method in [m for m in _complete(lines) if family(m) in ("pcgrad", "cagrad", "sam_gs", "gcond")]:
-            line, base = lines[method], lines[_SUM]
-            summary = _difference(line, base, None)
+            line, found = lines[method], _against_sum(contrasts, problem, method)
             rows.append({
                 "problem": title(problem),
                 "method": source(line.runs[0].experiment, _name(method) if "raw" not in method else label(method)),
-                "track": line.runs[0].track, "scale": line.runs[0].scale, "n": summary.n,
-                "accuracy minus the sum's (points, mean of tasks)": _say(summary, 2, factor=100.0),
-                "what the test set's size can explain (points)": f"{100 * line.noise:.2f}" if line.noise else "-",
-                "verdict": direction(summary, "higher", line.noise),
+                "track": line.runs[0].track, "scale": line.runs[0].scale, "n": found.difference.n,
+                "accuracy minus the sum's (points, mean of tasks)": _difference(found),
+                "what the test set's size can explain (points)": shown(found).plain(found.noise),
+                "verdict": direction(found.verdict),
                 "diagnosed steps with a conflict (%)": "-" if line.conflicts is None else f"{100 * line.conflicts:.0f}",
                 "step (ms)": f"{np.median(line.step_ms):.1f}" if line.step_ms else "-",
             })  # fmt: skip
@@ -356,17 +344,15 @@ def _ran_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
     )
 
 
-def _found_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
+def _found_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]], contrasts: Contrasts) -> str:
+    words = {BETTER: "more accurate", WORSE: "less accurate"}
     said: dict[str, list[str]] = {}
     for problem, lines in elsewhere.items():
         for method in [m for m in lines if family(m) == "gcond"]:
-            line, base = lines[method], lines[_SUM]
-            summary = _difference(line, base, None)
-            word = direction(summary, "higher", line.noise)
-            word = {"direction only": "more accurate", "not reproduced": "less accurate"}.get(word, word)
-            share = "" if line.resolved is None else f", resolving on {100 * line.resolved:.0f} % of diagnosed steps"
-            said.setdefault(word, []).append(
-                f"{title(problem)}, {label(method)} ({_say(summary, 2, factor=100.0)} points, n = {summary.n}{share})"
+            resolved, found = lines[method].resolved, _against_sum(contrasts, problem, method)
+            share = "" if resolved is None else f", resolving on {100 * resolved:.0f} % of diagnosed steps"
+            said.setdefault(words.get(found.verdict, direction(found.verdict)), []).append(
+                f"{title(problem)}, {label(method)} ({_difference(found)} points, n = {found.difference.n}{share})"
             )
     parts = [f"{word}: {'; '.join(where)}" for word, where in sorted(said.items())]
     return f"Single mini-batches, not smoothed, against the sum. {'. '.join(p[0].upper() + p[1:] for p in parts)}."

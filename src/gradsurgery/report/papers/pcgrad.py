@@ -23,4 +23,4 @@ def section(evidence: Evidence) -> Section | None:
 
 
 def _own(run: Run) -> bool:
-    return run.method == "pcgrad"
+    return (run.family, run.role.kind) == ("pcgrad", "study")

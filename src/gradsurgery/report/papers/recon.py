@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from gradsurgery.evidence.contrasts import BETTER, WORSE, Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.layer_conflict import Comparison, compare, scored
-from gradsurgery.evidence.selection import select
-from gradsurgery.evidence.statistics import Summary, summarise, test_noise
+from gradsurgery.evidence.statistics import Summary
 from gradsurgery.report import layer_figures
 from gradsurgery.report.layer_figures import Pairs
 from gradsurgery.report.layer_tables import (
     accuracy_table,
-    against,
     conflict_table,
     control_table,
     layer_table,
@@ -33,7 +30,7 @@ _CLAIM = (
 )
 
 Groups = Mapping[str, Sequence[Run]]
-Gains = Mapping[str, tuple[Summary, float | None]]
+Gains = Mapping[str, Contrast]
 
 
 def section(evidence: Evidence) -> Section | None:
@@ -51,11 +48,13 @@ def section(evidence: Evidence) -> Section | None:
         return None
     first = next(iter(pairs.values()))[1][0]
     S = layer_figures.common_threshold(pairs, float(first.declaration["transform"].get("threshold", 0.0)))
-    rows = _comparisons(bases, recon, S)
-    gains = {m: _gain(g, bases[against(m, bases)], evidence) for m, g in (bases | recon).items() if m != BASELINE}
-    whole_recon = recon[f"recon-{BASELINE}"] if BASELINE in pairs else None
-    others = {m: g for m, g in recon.items() if m.startswith(f"recon-{BASELINE}-")}
-    controls = {m: _gain(whole_recon, g, evidence) for m, g in others.items()} if whole_recon else {}
+    found = evidence.contrasts.of("recon", PROBLEM)
+    gains = {c.method: c for c in sorted(found, key=lambda c: c.minus == BASELINE, reverse=True) if c.minus in bases
+             and (c.minus == BASELINE or c.method != f"recon-{BASELINE}")}  # fmt: skip
+    against = {m: c.minus for m, c in gains.items()}
+    rows = _comparisons(bases, recon, against, S)
+    ours = {c.minus: c for c in found if c.method == f"recon-{BASELINE}"}
+    controls = [ours[m] for m, g in recon.items() if m in ours and g[0].role.of == f"recon-{BASELINE}"]
     search = [g for g in evidence.groups.values() if g[0].experiment in sources]
     shared = where(bases | recon)
     return Section(
@@ -86,7 +85,7 @@ def section(evidence: Evidence) -> Section | None:
             ),
             Sheet(
                 "recon-conflict", f"Share of steps in conflict (cosine below {S:g}): differences. {shared}",
-                conflict_table(rows, bases, bases | recon),
+                conflict_table(rows, against, bases | recon),
             ),
             Sheet(
                 "recon-controls",
@@ -102,24 +101,9 @@ def section(evidence: Evidence) -> Section | None:
     )  # fmt: skip
 
 
-def _comparisons(bases: Groups, recon: Groups, S: float) -> dict[str, Comparison]:
-    lines = [(m, g) for m, g in (*bases.items(), *recon.items()) if m != BASELINE and scored(g[0])]
-    return {m: compare(g, bases[against(m, bases)], S) for m, g in lines if scored(bases[against(m, bases)][0])}
-
-
-def _gain(runs: Sequence[Run], base: Sequence[Run], evidence: Evidence) -> tuple[Summary, float | None]:
-    """Accuracy minus the baseline's, mean of tasks, paired by seed; and what the test set's size alone can explain."""
-    mine, theirs = ({r.seed: _selected(r, evidence) for r in side} for side in (runs, base))
-    seeds = [seed for seed in mine if seed in theirs]
-    gain = summarise([float(np.mean([mine[s][m] - theirs[s][m] for m in mine[s]])) for s in seeds])
-    if runs[0].test_size is None:
-        return gain, None
-    means = [[float(np.mean([side[s][m] for s in seeds])) for side in (mine, theirs)] for m in runs[0].metrics]
-    return gain, test_noise([(a, b) for a, b in means], runs[0].test_size)
-
-
-def _selected(run: Run, evidence: Evidence) -> dict[str, float]:
-    return select(run, evidence.metrics[run.experiment]["selection"])
+def _comparisons(bases: Groups, recon: Groups, against: Mapping[str, str], S: float) -> dict[str, Comparison]:
+    lines = {m: g for m, g in (*bases.items(), *recon.items()) if m != BASELINE and scored(g[0])}
+    return {m: compare(g, bases[against[m]], S) for m, g in lines.items() if scored(bases[against[m]][0])}
 
 
 def _ran(run: Run, pairs: Pairs, search: Sequence[Sequence[Run]]) -> str:
@@ -152,16 +136,17 @@ def _conflict(rows: Mapping[str, Comparison], pairs: Pairs, S: float) -> str:
     )
 
 
-def _accuracy(gains: Gains, pairs: Pairs, controls: Gains) -> str:
+def _accuracy(gains: Gains, pairs: Pairs, controls: Sequence[Contrast]) -> str:
     split = [gains[f"recon-{m}"] for m in pairs]
+    beyond = sum(c.verdict in (BETTER, WORSE) for c in split)
     text = (
-        f"Accuracy, in points, mean of tasks, changes with Recon by {_range([g for g, _ in split])}, beyond the noise "
-        f"of seeds and test set for {_beyond(split)} of {len(split)} methods"
+        f"Accuracy, in points, mean of tasks, changes with Recon by {_range([c.difference for c in split])}, beyond "
+        f"the noise of seeds and test set for {beyond} of {len(split)} methods"
     )
     if controls:
-        against_controls = ", ".join(f"{name(m)} {points(g)}" for m, (g, _) in controls.items())
-        text += f"; Recon on the sum minus its controls: {against_controls}"
-    return f"{text} (n = {split[0][0].n}, paired, uncorrected)."
+        told = ", ".join(f"{name(c.minus)} {points(c.difference)}" for c in controls)
+        text += f"; Recon on the sum minus its controls: {told}"
+    return f"{text} (n = {split[0].difference.n}, paired, uncorrected)."
 
 
 def _range(summaries: Sequence[Summary | None]) -> str:
@@ -183,10 +168,6 @@ def _below(summary: Summary) -> bool:
 
 def _above(summary: Summary) -> bool:
     return summary.low is not None and summary.low > 0
-
-
-def _beyond(gains: Sequence[tuple[Summary, float | None]]) -> int:
-    return sum((_below(g) or _above(g)) and abs(g.mean) > (noise or 0.0) for g, noise in gains)
 
 
 def _place(group: Sequence[Run]) -> tuple[bool, bool, str]:

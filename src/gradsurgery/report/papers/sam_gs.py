@@ -1,9 +1,8 @@
 """SAM-GS (Borsani et al., 2025): surgery that depends on how similar the gradients' magnitudes are."""
 
 from gradsurgery.evidence.history import Run
-from gradsurgery.report.descents import section_of
+from gradsurgery.report.descents import aggregated_by, section_of
 from gradsurgery.report.section import Evidence, Section
-from gradsurgery.report.style import family
 
 CLAIM = (
     "What matters is not the angle between task gradients but how alike their lengths are. Giving unlike ones equal "
@@ -17,4 +16,4 @@ def section(evidence: Evidence) -> Section | None:
 
 
 def _own(run: Run) -> bool:
-    return family(run.method) == "sam_gs"
+    return aggregated_by(run) == "sam_gs"

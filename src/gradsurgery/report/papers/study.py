@@ -1,18 +1,22 @@
 """The studies' section: what is left of the methods when the plain baselines were tuned as often."""
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
-from gradsurgery.evidence.contract import TRACK, watching
+from gradsurgery.evidence.contrasts import BETTER, SAME, WORSE
 from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.study import STATIC, Trial, searched
-from gradsurgery.report import fronts, study_fronts, study_tables
-from gradsurgery.report.controls import noise_of
+from gradsurgery.evidence.measures import Measure, measure
+from gradsurgery.evidence.searches import Searched
+from gradsurgery.evidence.study import STATIC, SUM, Trial, searched
+from gradsurgery.report import clouds, fronts
+from gradsurgery.report.format import first_sentence, gain, level, p_holm
+from gradsurgery.report.search_figure import best_of_n
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
-from gradsurgery.report.study_figures import best_of_n
-from gradsurgery.report.style import family
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import to_histories, trials_of
 from gradsurgery.report.titles import title
 
@@ -25,18 +29,15 @@ CLAIM = (
 
 def section(evidence: Evidence) -> Section | None:
     """Every problem that was studied; None where none was. They have kept their own terms (`evidence.study.check`)."""
-    ran: list[str] = []
-    found: list[str] = []
-    briefs: list[str] = []
-    drawings: list[Drawing] = []
-    sheets: list[Sheet] = []
+    ran, found, briefs = list[str](), list[str](), list[str]()
+    drawings, sheets = list[Drawing](), list[Sheet]()
     for problem in sorted(evidence.studies):
         trials = evidence.studies[problem]
-        rule = next((r["selection"] for r in evidence.metrics.values() if r["problem"] == problem), "best-val")
-        told = _search(problem, trials, rule, drawings, sheets)
-        told += _front(problem, trials, of(evidence.groups, problem), rule, drawings, sheets)
+        told = _search(problem, evidence, drawings, sheets)
+        told += _front(problem, evidence, of(evidence.groups, problem), drawings, sheets)
         found += [f"{title(problem)}: {text}" for text in told]
-        briefs.append(f"{title(problem)}: {told[0].split('. ')[0].rstrip('.')}.")
+        briefs.append(f"{title(problem)}: {first_sentence(told[0])}")
+        rule = next((r["selection"] for r in evidence.metrics.values() if r["problem"] == problem), "best-val")
         ran.append(_ran(problem, trials, rule))
     if not ran:
         return None
@@ -51,93 +52,148 @@ def _ran(problem: str, trials: Sequence[Trial], rule: str) -> str:
         fresh = sorted({t.seed for t in trials if t.kind == "winner"})
         parts.append(f"{len(tried)} methods with {len(own)} trials each on seed {own[0].seed}")
         parts.append(f"winners on seeds {', '.join(map(str, fresh))}")
-    if weights := _weighted(trials):
-        parts.append(f"{len(weights)} static weightings on {max(map(len, weights.values()))} seeds")
+    if weights := _weightings(trials):
+        parts.append(f"{len(weights)} static weightings on {max(weights.values())} seeds")
     failed = sum(t.run is None for t in trials)
     return f"{title(problem)} ({', '.join(parts)}; {len(trials)} runs, {failed} failed)"
 
 
-def _search(
-    problem: str, trials: Sequence[Trial], rule: str, drawings: list[Drawing], sheets: list[Sheet]
-) -> list[str]:
-    tried = searched(trials)
-    if not tried:
+def _weightings(trials: Sequence[Trial]) -> dict[str, int]:
+    """Seeds of every weighting of the front that failed on none."""
+    front = [t for t in trials if t.kind == "front"]
+    failed = {t.method for t in front if t.run is None}
+    return {m: sum(t.method == m for t in front) for m in sorted({t.method for t in front} - failed)}
+
+
+def _search(problem: str, evidence: Evidence, drawings: list[Drawing], sheets: list[Sheet]) -> list[str]:
+    found, trials = evidence.measured.searches.get(problem, {}), evidence.studies[problem]
+    if not found:
         return []
-    count = len(next(iter(tried.values())))
+    count = next(iter(found.values())).trials
     caption = (
         f"{title(problem)}: left, the best validation to be expected of n random trials of a method, drawn from its "
         f"{count}; right, the test metric of every method's best trial on fresh seeds minus that of tuned static "
         "weights, paired by seed, 95 % intervals."
     )
-    drawings.append(Drawing(f"study-{problem}-search", best_of_n(trials, rule), caption))
+    shown, compared = how(trials), evidence.contrasts.of(f"search, {STATIC}", problem)
+    drawings.append(Drawing(f"study-{problem}-search", best_of_n(found, compared, shown), caption))
     heading = f"{title(problem)}: {count} random trials for every method"
-    sheets.append(Sheet(f"study-{problem}-search", heading, _linked(study_tables.table(trials, rule), problem)))
+    sheets.append(Sheet(f"study-{problem}-search", heading, _linked(table(problem, evidence, shown), problem)))
     heading = f"{title(problem)}: expected best validation, 95 % bootstrap intervals over the trials"
-    sheets.append(
-        Sheet(f"study-{problem}-best-of-n", heading, _linked(study_tables.curve_table(trials, rule), problem))
-    )
-    return [study_tables.sentence(trials, rule), study_tables.order_sentence(trials, rule)]
+    sheets.append(Sheet(f"study-{problem}-best-of-n", heading, _linked(curve_table(found, shown), problem)))
+    return [sentence(problem, evidence, shown), order_sentence(found)]
+
+
+def how(trials: Sequence[Trial]) -> Measure:
+    """How the first kind of metric of the problem is printed."""
+    return measure(next(iter(next(t.run for t in trials if t.run is not None).metrics)))
+
+
+def table(problem: str, evidence: Evidence, shown: Measure) -> pd.DataFrame:
+    """One row a method: trials, what was chosen, validation before and after, test on fresh seeds, differences."""
+    rows = []
+    for method, one in evidence.measured.searches[problem].items():
+        row: dict[str, Any] = {
+            "method": label(method), "trials": f"{one.trials} ({one.failed} failed)" if one.failed else one.trials,
+            "chosen": "every trial failed" if one.chosen is None else changes(one),
+        }  # fmt: skip
+        for when, value in (("default", one.default), ("best", one.best)):
+            row[f"validation, {when}{shown.of_unit}"] = "failed" if value is None else shown.plain(abs(value))
+        row[f"test of the best{shown.of_unit}"] = shown.say(level(one.test)) if one.test else "failed"
+        for base in (STATIC, SUM):
+            entry = evidence.contrasts.get(f"search, {base}", problem, method, base)
+            row[f"minus tuned {label(base)}{shown.of_step}"] = gain(entry) if entry else "-"
+            row[f"p after Holm ({label(base)})"] = p_holm(entry.comparison if entry else None)
+        n = one.test.n if one.test else 0
+        row["n"] = f"{n}, failed on {one.missing}" if one.missing else n
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def changes(one: Searched) -> str:
+    """What the chosen trial set otherwise than the default, or that it is the default."""
+    return ", ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in one.changed) or "the default"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"({', '.join(_short(v) for v in value)})"
+    return f"{value:.2g}" if isinstance(value, float) else str(value)
+
+
+def sentence(problem: str, evidence: Evidence, shown: Measure) -> str:
+    """Whether any method beats tuned static weights beyond the noise when all were tuned as often."""
+    compared = evidence.contrasts.of(f"search, {STATIC}", problem)
+    if not compared:
+        return "Tuned static weights have no finished winner to be held against."
+    names = {
+        side: [label(c.method) + (f" ({gain(c)})" if side != SAME else "") for c in compared if c.verdict == side]
+        for side in (BETTER, WORSE, SAME)
+    }
+    count = next(iter(evidence.measured.searches[problem].values())).trials
+    seeds = max(c.difference.n for c in compared)
+    terms = f"{count} trials each, n = {seeds} fresh seeds, Holm over {len(compared)}"
+    if compared[0].noise is None:
+        terms += "; what the test set's size can explain is not in it"
+    start = "No method is better than tuned static weights beyond the noise"
+    if names[BETTER]:
+        start = f"Better than tuned static weights beyond the noise: {'; '.join(names[BETTER])}"
+    parts = [start] + ([f"Worse: {'; '.join(names[WORSE])}"] if names[WORSE] else [])
+    parts += [f"No difference detected: {'; '.join(names[SAME])}"] if names[SAME] else []
+    return f"{'. '.join(parts)} ({terms})."
+
+
+def curve_table(found: Mapping[str, Searched], shown: Measure) -> pd.DataFrame:
+    """The curves at a few n, with the interval that the trials drawn leave."""
+    return pd.DataFrame([
+        {
+            "method": label(method),
+            **{f"expected best of {n}{shown.of_unit}": shown.say(level(own)) for n, own in one.expected.items()},
+            "trials": one.trials,
+        }
+        for method, one in found.items()
+    ])  # fmt: skip
+
+
+def order_sentence(found: Mapping[str, Searched]) -> str:
+    """Who leads at which number of trials, and where the order of all methods changes."""
+    count = next(iter(found.values())).trials
+    orders = [sorted(found, key=lambda m: (-found[m].curve[n], m)) for n in range(count)]
+    leaders = [
+        (m, [n + 1 for n, _ in group])
+        for m, group in itertools.groupby(enumerate(o[0] for o in orders), lambda e: e[1])
+    ]
+    led = "; ".join(f"{label(m)} for n = {ns[0]}{f' to {ns[-1]}' if len(ns) > 1 else ''}" for m, ns in leaders)
+    moved = [str(n + 1) for n in range(1, count) if orders[n] != orders[n - 1]]
+    tail = f"the order of the methods changes at n = {', '.join(moved)}" if moved else "the order never changes"
+    return f"Expected best validation of n trials: first is {led}; {tail}."
 
 
 def _front(
-    problem: str, trials: Sequence[Trial], runs: Mapping[str, Sequence[Run]], rule: str, drawings: list[Drawing],
-    sheets: list[Sheet],
+    problem: str, evidence: Evidence, runs: Mapping[str, Sequence[Run]], drawings: list[Drawing], sheets: list[Sheet]
 ) -> list[str]:  # fmt: skip
-    weighted = _weighted(trials)
-    if not weighted:
-        return []
-    others = _comparable(runs, next(iter(weighted.values()))[0])
-    if not others:
-        return ["no line of the table ran on the terms of the front of static weights."]
-    count, tasks = len(weighted), len(next(iter(weighted.values()))[0].metrics)
+    count = len(_weightings(evidence.studies[problem]))
     name, heading = f"study-{problem}-front", f"{title(problem)}: methods against the front of static weights"
-    if tasks == 2:
-        line = fronts.front({**others, **weighted}, rule)
-        if line is None:
-            return []
+    if (line := evidence.measured.study_fronts.get(problem)) is not None:
+        compared = evidence.contrasts.of("study front", problem)
         caption = (
-            f"{title(problem)}: the front of {count} static weights with its 95 % band over {len(line.seeds)} seeds, "
+            f"{title(problem)}: the front of {count} static weights with its 95 % band over {line.seeds} seeds, "
             "and each method of the table against it; right, the distance to the front of the same seed."
         )
-        drawings.append(Drawing(name, fronts.figure(line), caption))
-        sheets.append(Sheet(name, heading, to_histories(fronts.table(line), others)))
-        noise = noise_of({**others, **weighted}, [*line.weights, *line.others], rule)
-        return [f"against the front of static weights: {fronts.sentence(line, noise)}"]
-    cloud = study_fronts.cloud(weighted, others, rule)
-    if cloud is None:
-        return []
-    caption = (
-        f"{title(problem)}: {count} static weights (grey, means over {len(cloud.seeds)} seeds) and each method of the "
-        "table, two tasks at a time, 95 % intervals."
-    )
-    drawings.append(Drawing(name, study_fronts.figure(cloud), caption))
-    sheets.append(Sheet(name, heading, to_histories(study_fronts.table(cloud), others)))
-    return [study_fronts.sentence(cloud)]
+        drawings.append(Drawing(name, fronts.figure(line, compared), caption))
+        sheets.append(Sheet(name, heading, to_histories(fronts.table(line, compared), runs)))
+        return [f"against the front of static weights: {fronts.sentence(line, compared)}"]
+    if (cloud := evidence.measured.clouds.get(problem)) is not None:
+        caption = (
+            f"{title(problem)}: {count} static weights (grey, means over {cloud.seeds} seeds) and each method of the "
+            "table, two tasks at a time, 95 % intervals."
+        )
+        drawings.append(Drawing(name, clouds.figure(cloud), caption))
+        sheets.append(Sheet(name, heading, to_histories(clouds.table(cloud), runs)))
+        return [clouds.sentence(cloud)]
+    return ["no line of the table ran on the terms of the front of static weights."] if count else []
 
 
 def _linked(frame: pd.DataFrame, problem: str) -> pd.DataFrame:
     links = [trials_of(problem, text) for text in frame["method"]]
     return frame.assign(method=pd.Series(links, index=frame.index, dtype=object))
-
-
-def _weighted(trials: Sequence[Trial]) -> dict[str, list[Run]]:
-    """The front's runs; a weighting that failed on some seed is left out, as it has no point there."""
-    names = sorted({t.method for t in trials if t.kind == "front"})
-    groups = {name: [t.run for t in trials if t.kind == "front" and t.method == name] for name in names}
-    return {name: [r for r in group if r is not None] for name, group in groups.items() if None not in group}
-
-
-def _comparable(runs: Mapping[str, Sequence[Run]], like: Run) -> dict[str, Sequence[Run]]:
-    """Controlled lines of the table that ran on the front's terms and answer for every task."""
-    found = {}
-    for method, group in runs.items():
-        run = group[0]
-        same = (run.scale, run.data_sha256, _settings(run)) == (like.scale, like.data_sha256, _settings(like))
-        plain = family(method) not in (STATIC, "single_task", "floor") and not watching(method)
-        if same and plain and run.track == TRACK:
-            found[method] = group
-    return found
-
-
-def _settings(run: Run) -> dict[str, object]:
-    return {k: v for k, v in run.declaration.get("settings", {}).items() if k != "network"}

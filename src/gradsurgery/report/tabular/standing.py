@@ -3,17 +3,18 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from gradsurgery.evidence.contrasts import BETTER, WORSE, Contrast
+from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.noise import metric_noise
-from gradsurgery.evidence.selection import select
-from gradsurgery.evidence.statistics import Comparison, Summary, compare, summarise
+from gradsurgery.evidence.measures import Measure, measure
+from gradsurgery.evidence.statistics import Summary
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import label
+from gradsurgery.report.tables import summary_of
 
 BASE = "sum"  # MMoE with the summed loss
 UNIT = 1e-4  # of differences of AUCs
+GAIN = Measure("AUC", 1.0 / UNIT, 1, "1e-4", "1e-4")
 
 _NAMES = {
     "sum": "MMoE (summed loss)", "shared_bottom": "shared bottom", "omoe": "OMoE", "ple": "PLE", "split": "Split-MMoE",
@@ -42,15 +43,13 @@ class Standing:
         lines: runs by method.
         levels: by metric and method, over seeds, under the problem's selection rule; single-task lines have one metric.
         compared: by metric and method, against MMoE. Networks are corrected for together, so are classical models.
-        noise: likewise, what the test set's size alone can move that difference by; 0 where it is not known.
         printed: rows of the published table; none where there is none or the records were not handed in.
     """
 
     problem: str
     lines: Mapping[str, Sequence[Run]]
     levels: Mapping[str, Mapping[str, Summary]]
-    compared: Mapping[str, Mapping[str, Comparison]]
-    noise: Mapping[str, Mapping[str, float]]
+    compared: Mapping[str, Mapping[str, Contrast]]
     printed: Mapping[str, Mapping[str, float]]
 
     @property
@@ -62,10 +61,9 @@ class Standing:
         """Of the labels of a made-up table, as realised."""
         return float(self.lines[BASE][0].epochs[-1]["test.labels.correlation"])
 
-    def apart(self, metric: str) -> dict[str, Comparison]:
+    def apart(self, metric: str) -> dict[str, Contrast]:
         """Lines that differ from MMoE beyond seeds and test set."""
-        compared = self.compared[metric]
-        return {m: found for m, found in compared.items() if found.separates(self.noise[metric][m])}
+        return {m: found for m, found in self.compared[metric].items() if found.verdict in (BETTER, WORSE)}
 
     def best_first(self) -> list[str]:
         """Lines that answer for the first metric, then the others."""
@@ -77,48 +75,26 @@ class Standing:
         """What the paper prints for the line."""
         return self.printed.get(PUBLISHED.get(method, ""), {}).get(metric)
 
-    def coarse(self, evidence: Evidence, method: str, metric: str) -> float | None:
-        """Mean AUC at 200 thresholds, as DRGrad's code takes it, in the epochs that were selected."""
-        values = []
-        for run in self.lines[method]:
-            chosen = select(run, evidence.metrics[run.experiment]["selection"]).get(metric)
-            rows = [e for e in run.epochs if e[f"test.{metric}"] == chosen and f"test.{metric}_200" in e]
-            values += [float(row[f"test.{metric}_200"]) for row in rows[:1]]
-        return float(np.mean(values)) if values else None
-
 
 def standing(evidence: Evidence, problem: str) -> Standing | None:
     """None where MMoE was not run on the problem."""
-    lines = {runs[0].method: runs for _, runs in sorted(evidence.groups.items()) if runs[0].problem == problem}
+    lines = of(evidence.groups, problem)
     if BASE not in lines:
         return None
     levels: dict[str, dict[str, Summary]] = {}
-    compared: dict[str, dict[str, Comparison]] = {}
-    noise: dict[str, dict[str, float]] = {}
+    compared = {}
     for metric in lines[BASE][0].metrics:
-        values = {m: _values(evidence, runs, metric) for m, runs in lines.items() if metric in runs[0].own_metrics}
-        levels[metric] = {method: summarise(list(by_seed.values())) for method, by_seed in values.items()}
-        compared[metric] = {}
-        for classical in (False, True):
-            rivals = [m for m in values if m != BASE and is_classical(lines[m]) == classical]
-            shared = {m: sorted(set(values[m]) & set(values[BASE])) for m in rivals}
-            differences = {m: [values[m][s] - values[BASE][s] for s in seeds] for m, seeds in shared.items() if seeds}
-            compared[metric] |= compare(differences)
-        run, means = lines[BASE][0], {method: summary.mean for method, summary in levels[metric].items()}
-        noise[metric] = {m: metric_noise(run, metric, means[m], means[BASE]) or 0.0 for m in compared[metric]}
+        found = {m: summary_of(evidence.metrics[runs[0].experiment].get(metric)) for m, runs in lines.items()}
+        levels[metric] = {m: level for m, level in found.items() if level is not None}
+        compared[metric] = {c.method: c for c in evidence.contrasts.of("tables", problem, metric)}
     tables = evidence.papers["drgrad"].tables if "drgrad" in evidence.papers else ()
     printed = {table.id: table.rows for table in tables}.get(_TABLES.get(problem, ""), {})
-    return Standing(problem, lines, levels, compared, noise, printed)
-
-
-def _values(evidence: Evidence, runs: Sequence[Run], metric: str) -> dict[int, float]:
-    rule = evidence.metrics[runs[0].experiment]["selection"]
-    return {run.seed: select(run, rule)[metric] for run in runs}
+    return Standing(problem, lines, levels, compared, printed)
 
 
 def is_classical(runs: Sequence[Run]) -> bool:
     """Whether the line is a model of the floor and no network."""
-    return bool(runs[0].declaration["rule"]["name"] == "floor")
+    return runs[0].role.kind == "floor"
 
 
 def name(method: str) -> str:
@@ -130,27 +106,16 @@ def task(metric: str) -> str:
     return metric.split(".")[0].replace("_", " ")
 
 
-def say(summary: Summary | None, digits: int = 4) -> str:
-    """Mean and interval, or the bare mean of a single repeat."""
-    if summary is None:
-        return "-"
-    text = f"{summary.mean:.{digits}f}"
-    if summary.low is None or summary.high is None:
-        return text
-    return f"{text} [{summary.low:.{digits}f}, {summary.high:.{digits}f}]"
+def say(summary: Summary | None) -> str:
+    """An AUC and its interval."""
+    return measure("auc").say(summary)
 
 
-def gain(comparison: Comparison | None) -> str:
+def gain(found: Contrast | None) -> str:
     """A difference of AUCs and its interval, in units of 1e-4."""
-    if comparison is None:
-        return "-"
-    found = comparison.difference
-    text = f"{found.mean / UNIT:+.1f}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} [{found.low / UNIT:+.1f}, {found.high / UNIT:+.1f}]"
+    return GAIN.say(found.difference if found else None, signed=True)
 
 
-def chance(noise: float | None) -> str:
+def chance(found: Contrast | None) -> str:
     """What the test set alone explains of a difference, in units of 1e-4."""
-    return f"{noise / UNIT:.1f}" if noise else "-"
+    return GAIN.plain(found.noise if found else None)

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.statistics import summarise
+from gradsurgery.evidence.measures import measure
+from gradsurgery.evidence.statistics import significant, summarise
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.tables import source
 from gradsurgery.report.tabular.standing import PUBLISHED, Standing, chance, gain, name, say, task
@@ -24,14 +25,28 @@ def census(evidence: Evidence, found: Standing) -> pd.DataFrame:
         for metric in found.metrics:
             row[f"{task(metric)}, exact AUC"] = say(found.levels[metric].get(method))
             row[f"{task(metric)}, minus MMoE (1e-4)"] = gain(found.compared[metric].get(method))
-            row[f"{task(metric)}, the test set alone explains (1e-4)"] = chance(found.noise[metric].get(method))
+            row[f"{task(metric)}, the test set alone explains (1e-4)"] = chance(found.compared[metric].get(method))
             row[f"{task(metric)}, published"] = _plain(found.theirs(method, metric))
-            row[f"{task(metric)}, AUC at 200 thresholds"] = _plain(found.coarse(evidence, method, metric))
+            row[f"{task(metric)}, AUC at 200 thresholds"] = _plain(_coarse(evidence, runs, metric))
         rows.append({**row, "n": len(runs), "scale, track": f"{runs[0].scale}, {runs[0].track}"})
     for theirs in (row for row in found.printed if row not in PUBLISHED.values()):
         cells = {f"{task(metric)}, published": _plain(found.printed[theirs].get(metric)) for metric in found.metrics}
         rows.append({"method": f"{theirs}, published only", **cells, "n": 0, "scale, track": "not run"})
     return pd.DataFrame(rows).fillna("-")
+
+
+def _coarse(evidence: Evidence, runs: Sequence[Run], metric: str) -> float | None:
+    """Mean AUC at 200 thresholds, as DRGrad's code takes it, in the epochs that were selected."""
+    chosen = evidence.measured.by_seed[runs[0].experiment].get(metric, [])
+    values = []
+    for run, value in zip(runs, chosen, strict=False):
+        rows = [
+            e
+            for e in run.epochs
+            if significant(e[f"test.{metric}"]) == significant(value) and f"test.{metric}_200" in e
+        ]
+        values += [float(row[f"test.{metric}_200"]) for row in rows[:1]]
+    return float(np.mean(values)) if values else None
 
 
 def router(routed: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
@@ -44,7 +59,7 @@ def router(routed: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
         row["mu' at the end"] = _range(at(runs, "mu", None))
         for key, text in (("conflict_a", "own and lent tower"), ("conflict_b", "own and other task's tower")):
             shares = [float(np.mean([epoch[f"train.router.{key}"] for epoch in run.epochs])) for run in runs]
-            row[f"share of steps in conflict, {text}"] = say(summarise(shares), 3)
+            row[f"share of steps in conflict, {text}"] = measure("auc").say(summarise(shares), digits=3)
         rows.append({**row, "n": len(runs)})
     return pd.DataFrame(rows)
 

@@ -5,13 +5,12 @@ the sum by more than the region, favour neither, or favour the method: what a te
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-import pandas as pd
+import numpy as np
 
-from gradsurgery.evidence.measures import measure
+from gradsurgery.evidence.measures import TOLERANCE, measure
 from gradsurgery.evidence.statistics import DRAWS, significant
-from gradsurgery.ledger.judging import TOLERANCE
 
 SURE = 0.95  # a posterior probability that makes a word
 RELATIVE = 0.01  # of the sum's level: half-width for an error, which has no range to take half a point of
@@ -53,26 +52,27 @@ def region(metric: str, level: float) -> float:
     return _POINT if last == "ssim" else RELATIVE * abs(level)
 
 
-def posteriors(levels: pd.DataFrame, baseline: str) -> dict[str, Posterior]:
+def posteriors(levels: Mapping[str, Sequence[float]], baseline: str) -> dict[str, Posterior]:
     """Every method against the baseline.
 
     Args:
-        levels: a row per block, a column per method, in units of the region; more is better.
-        baseline: one of the columns.
+        levels: by method, a number a block, in units of the region; more is better.
+        baseline: one of the methods.
 
     Raises:
         ValueError: for fewer than three blocks, of which nothing can be said.
     """
-    from baycomp import SignedRankTest  # only the report needs it
+    from baycomp import SignedRankTest  # takes long to import, and only this needs it
 
-    if len(levels) < 3:
-        raise ValueError(f"`levels` must hold at least three blocks, found {len(levels)}.")
-    base = levels[baseline].to_numpy()
+    base = np.array(levels[baseline])
+    if len(base) < 3:
+        raise ValueError(f"`levels` must hold at least three blocks, found {len(base)}.")
     found = {}
-    for method in levels.columns.drop(baseline):
-        drawn = SignedRankTest(base, levels[method].to_numpy(), rope=1.0, nsamples=DRAWS, random_state=_SEED)
-        worse, equal, better = (significant(float(p), 3) for p in drawn.probs())
-        found[str(method)] = Posterior(worse, equal, better, len(levels))
+    for method, own in levels.items():
+        if method != baseline:
+            drawn = SignedRankTest(base, np.array(own), rope=1.0, nsamples=DRAWS, random_state=_SEED)
+            worse, equal, better = (significant(float(p), 3) for p in drawn.probs())
+            found[method] = Posterior(worse, equal, better, len(base))
     return found
 
 

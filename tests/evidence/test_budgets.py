@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from gradsurgery.evidence.budgets import Budget, begins_alike, budgets, contrasts, long_run
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.scores import evaluate
-from gradsurgery.report.compute import begins_alike, long_run, paid
+from gradsurgery.evidence.lines import Line
 from gradsurgery.report.papers.compute import section
-from gradsurgery.report.section import Evidence
-from tests.histories import as_run, image_run
+from tests.histories import as_run, evidence_of, image_run, role_of
 
 OWN, LONG = 2, 4
 
@@ -25,7 +25,7 @@ def runs(
         for seed in range(seeds):
             long = method.startswith("sum-")
             record = image_run("p", "sum" if long else method, seed, shift, LONG if long else OWN)
-            record["experiment"] = f"p-{method}"
+            record |= {"experiment": f"p-{method}", "role": role_of(method)}
             record["declaration"]["settings"]["epochs"] = LONG if long else OWN
             record["track"] = "reference" if long else "controlled"
             edit(record)
@@ -40,6 +40,20 @@ def costs(seconds: Mapping[str, float], passes: float = 2) -> dict[str, Any]:
     }
 
 
+def lines(made: Mapping[str, list[Run]], rule: str) -> dict[str, Line]:
+    return {method: Line(group, rule) for method, group in made.items()}
+
+
+def paid(made: Mapping[str, list[Run]], costs: dict[str, Any], rule: str) -> dict[str, Budget]:
+    return budgets(lines(made, rule), costs)
+
+
+def compared(made: Mapping[str, list[Run]], costs: dict[str, Any], rule: str) -> dict[tuple[str, str], Contrast]:
+    """By budget and method."""
+    own = lines(made, rule)
+    return {(c.family.removeprefix("equal "), c.method): c for c in contrasts(own, budgets(own, costs))}
+
+
 SHIFTS = {"sum": 0.0, "sum-long": 0.0, "pcgrad": 0.0, "cagrad-c0_5": 0.2}
 SECONDS = {"sum": 10.0, "sum-long": 20.0, "pcgrad": 15.0, "cagrad-c0_5": 12.0}
 
@@ -50,15 +64,14 @@ def test_each_budget_is_a_number_of_epochs_of_the_sum() -> None:
     assert found["pcgrad"].epochs == {"epochs": 2, "seconds": 3, "backward passes": 4}
     assert found["cagrad-c0_5"].epochs == {"epochs": 2, "seconds": 2, "backward passes": 4}
     assert (found["pcgrad"].passes, found["pcgrad"].seconds) == (2.0, 1.5)
-    assert {b: one.n for b, one in ((b, c.difference) for b, c in found["pcgrad"].compared.items())} == dict.fromkeys(
-        ("epochs", "seconds", "backward passes"), 3
-    )
-    assert abs(found["pcgrad"].compared["epochs"].difference.mean) < 0.01
+    gaps = compared(runs(SHIFTS), costs(SECONDS), "last")
+    assert {one.difference.n for one in gaps.values()} == {3}
+    assert abs(gaps["epochs", "pcgrad"].difference.mean) < 0.01
     # 0.5 x (0.4^2 - 0.4^3) more after the third epoch, and 0.5 x (0.4^2 - 0.4^4) after the fourth
-    assert found["pcgrad"].compared["seconds"].difference.mean == pytest.approx(-0.048, abs=0.003)
-    assert found["pcgrad"].compared["backward passes"].difference.mean == pytest.approx(-0.0672, abs=0.003)
-    assert found["pcgrad"].word("backward passes") == "worse"
-    assert found["cagrad-c0_5"].word("backward passes") == "better"
+    assert gaps["seconds", "pcgrad"].difference.mean == pytest.approx(-0.048, abs=0.003)
+    assert gaps["backward passes", "pcgrad"].difference.mean == pytest.approx(-0.0672, abs=0.003)
+    assert gaps["backward passes", "pcgrad"].verdict == "worse"
+    assert gaps["backward passes", "cagrad-c0_5"].verdict == "better"
 
 
 def test_a_cheap_method_never_shortens_the_sum_and_a_dear_one_is_said_to_be() -> None:
@@ -76,8 +89,8 @@ def test_the_rule_chooses_within_the_budget() -> None:
                 record["epochs"][0][f"val.{task}.accuracy"] = 0.99  # best-val must take the first epoch everywhere
                 record["epochs"][0][f"test.{task}.accuracy"] = 0.5
 
-    found = paid(runs(SHIFTS, edit=peak), costs(SECONDS), "best-val")["pcgrad"]
-    means = [entry.difference.mean for entry in found.compared.values()]
+    gaps = compared(runs(SHIFTS, edit=peak), costs(SECONDS), "best-val")
+    means = [c.difference.mean for (_, method), c in gaps.items() if method == "pcgrad"]
     assert means == pytest.approx([means[0]] * 3)
     assert means[0] > 0.2
 
@@ -104,9 +117,11 @@ def test_a_long_run_differs_in_its_epochs_alone() -> None:
             record["declaration"]["settings"]["passes"] = 4
 
     old = {"sum": 0.0, "sum-equal_passes": 0.0, "pcgrad": 0.0}
-    assert len(long_run(runs(old))) == 3
-    assert long_run(runs(old, edit=passes)) == ()
-    assert long_run(runs({"sum": 0.0, "pcgrad": 0.0})) == ()
+    long = long_run(lines(runs(old), "last"))
+    assert long is not None
+    assert len(long.runs) == 3
+    assert long_run(lines(runs(old, edit=passes), "last")) is None
+    assert long_run(lines(runs({"sum": 0.0, "pcgrad": 0.0}), "last")) is None
 
 
 def test_a_schedule_forbids_reading_a_budget() -> None:
@@ -115,10 +130,13 @@ def test_a_schedule_forbids_reading_a_budget() -> None:
             record["epochs"][1]["val.left.accuracy"] += 1e-9
 
     made = runs(SHIFTS, edit=schedule)
-    assert not begins_alike(made)
+    own = lines(made, "last")
+    long = long_run(own)
+    assert long is not None
+    assert not begins_alike(own, long)
     assert paid(made, costs(SECONDS), "last") == {}
     groups = {f"p-{m}": group for m, group in made.items()}
-    told = section(Evidence(groups, evaluate(groups, {}), costs(SECONDS)))
+    told = section(evidence_of(groups, costs(SECONDS)))
     assert told is not None
     assert told.found == "p: the long run does not begin as the sum, so that no budget is read from it."
     assert list(told.sheets) == []
@@ -126,7 +144,7 @@ def test_a_schedule_forbids_reading_a_budget() -> None:
 
 def test_the_section_says_whether_the_cost_pays() -> None:
     groups = {f"p-{m}": group for m, group in runs(SHIFTS).items()}
-    found = section(Evidence(groups, evaluate(groups, {}), costs(SECONDS)))
+    found = section(evidence_of(groups, costs(SECONDS)))
     assert found is not None
     assert found.found.startswith("p: the extra cost pays for (CAGrad, c = 0.5). At equal epochs, ")
     assert re.search(r"At equal backward passes, better: \(CAGrad, c = 0\.5\) \+13.*; worse: PCGrad -6\.", found.found)
@@ -135,8 +153,8 @@ def test_the_section_says_whether_the_cost_pays() -> None:
     assert table["epochs of the sum, equal seconds"].tolist() == ["2", "3"]
     assert table["n"].tolist() == [3, 3]
     alone = {name: group for name, group in groups.items() if name != "p-cagrad-c0_5"}
-    poor = section(Evidence(alone, evaluate(alone, {}), costs(SECONDS)))
+    poor = section(evidence_of(alone, costs(SECONDS)))
     assert poor is not None
     assert "no method is shown to pay its cost" in poor.found
     del alone["p-sum-long"]
-    assert section(Evidence(alone, evaluate(alone, {}), costs(SECONDS))) is None
+    assert section(evidence_of(alone, costs(SECONDS))) is None

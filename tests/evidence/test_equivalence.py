@@ -1,10 +1,9 @@
 """Practically equal: the regions, and what the posterior says where the answer is known."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from gradsurgery.report.equivalence import posteriors, region, words
+from gradsurgery.evidence.equivalence import posteriors, region, words
 
 
 @pytest.mark.parametrize(
@@ -16,13 +15,14 @@ def test_the_region_of_every_kind(metric: str, level: float, expected: float) ->
     assert region(metric, level) == pytest.approx(expected)
 
 
-def blocks(n: int = 20) -> pd.DataFrame:
+def blocks(n: int = 20) -> dict[str, list[float]]:
     rng = np.random.default_rng(0)
     base = 50 * rng.normal(size=n)
-    return pd.DataFrame({
+    found = {
         "sum": base, "up": base + 3 + 0.2 * rng.normal(size=n), "down": base - 3 + 0.2 * rng.normal(size=n),
         "same": base + 0.2 * rng.normal(size=n), "wild": base + 3 * rng.choice([-1, 1], size=n),
-    })  # fmt: skip
+    }  # fmt: skip
+    return {method: own.tolist() for method, own in found.items()}
 
 
 def test_each_word_where_it_belongs() -> None:

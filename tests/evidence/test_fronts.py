@@ -9,18 +9,38 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from gradsurgery.evidence.history import Run, parse
+from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.fronts import Front, _areas, _band, _distances, _Seeds, distance
+from gradsurgery.evidence.fronts import front as front_of
+from gradsurgery.evidence.history import Role, Run, parse
+from gradsurgery.evidence.lines import Line
 from gradsurgery.report import fronts
-from gradsurgery.report.fronts import Front, band, distance, distances, front, hypervolumes
 from gradsurgery.report.style import svg
+from tests.histories import role_of
 
 METRICS = {"left.accuracy": True, "right.accuracy": True}
 LINE = np.array([[0.9, 0.5], [0.8, 0.7], [0.7, 0.8], [0.5, 0.9]])  # concave, as fronts are
 
 
-def of(points: np.ndarray, **others: np.ndarray) -> Front:
-    names = tuple(f"static-{i}" for i in range(points.shape[1]))
-    return Front(METRICS, tuple(range(len(points))), names, points, others)
+def of(points: np.ndarray, **others: np.ndarray) -> _Seeds:
+    return _Seeds(tuple(range(len(points))), points, others)
+
+
+def distances(found: _Seeds, noise: float | None = None) -> dict[str, Contrast]:
+    pairs = [Pair(m, "static weights", _distances(found, own), noise) for m, own in found.others.items()]
+    return {c.method: c for c in held("front", "p", "all.accuracy", True, pairs, corrected=True)}
+
+
+def shown(found: _Seeds) -> Front:
+    grid, band = _band(found)
+    names = [f"static-{i}" for i in range(found.points.shape[1])]
+    others = {m: own.mean(axis=0).tolist() for m, own in found.others.items()}
+    middle = found.points.mean(axis=0).tolist()
+    return Front(METRICS, len(found.seeds), names, middle, grid.tolist(), band.tolist(), others, _areas(found))
+
+
+def front(made: dict[str, list[Run]], rule: str) -> tuple[Front, list[Contrast]] | None:
+    return front_of({method: Line(group, rule) for method, group in made.items()}, "front")
 
 
 @pytest.mark.parametrize(
@@ -39,12 +59,12 @@ def test_beyond_the_ends_there_is_no_distance() -> None:
     assert np.isnan(distance(LINE, np.array([0.95, 0.4])))
     found = of(np.stack([LINE] * 3), far=np.array([[0.95, 0.4]] * 3), near=np.array([[0.8, 0.8]] * 3))
     assert list(distances(found)) == ["near"]
-    assert "beyond the weights' ends" in fronts.table(found).to_string()
+    assert "beyond the weights' ends" in fronts.table(shown(found), list(distances(found).values())).to_string()
     once = of(np.stack([LINE] * 3), astray=np.array([[0.8, 0.8], [0.8, 0.8], [0.95, 0.4]]))
     assert distances(once) == {}, "one seed beyond the ends is enough"
 
 
-def simulated(seeds: int, shift: float, rng: np.random.Generator) -> Front:
+def simulated(seeds: int, shift: float, rng: np.random.Generator) -> _Seeds:
     shared = 0.02 * rng.standard_normal((seeds, 1, 2))
     noise = 0.003 * rng.standard_normal((seeds, len(LINE), 2))
     own = np.array([0.75, 0.75]) + shift + shared[:, 0] + 0.003 * rng.standard_normal((seeds, 2))
@@ -75,7 +95,7 @@ def test_the_band_is_as_wide_as_students_interval_at_a_weight(seeds: int, slack:
     ratios = []
     for _ in range(12):
         points = LINE + 0.01 * rng.standard_normal((seeds, 1, 1))  # moves along v only, so that u stays
-        grid, (low, middle, high) = band(of(points))
+        grid, (low, middle, high) = _band(of(points))
         v = points.sum(axis=2) / 2**0.5
         at = np.interp((LINE[1, 0] - LINE[1, 1]) / 2**0.5, grid, high - low)
         ratios.append(at / (2 * factor * v[:, 1].std(ddof=1) / seeds**0.5))
@@ -86,19 +106,19 @@ def test_the_band_is_as_wide_as_students_interval_at_a_weight(seeds: int, slack:
 
 def test_the_band_repeats() -> None:
     found = of(LINE + 0.01 * np.random.default_rng(1).standard_normal((7, 4, 2)))
-    for first, again in zip(band(found), band(found), strict=True):
+    for first, again in zip(_band(found), _band(found), strict=True):
         assert np.array_equal(first, again)
 
 
 def test_hypervolume_by_hand() -> None:
     """Reference (0.5, 0.5): two of the points hold 0.3 x 0.2 + 0.2 x 0.1 = 0.08, the ends nothing; (0.8, 0.8) 0.09."""
     found = of(np.stack([LINE] * 2), inner=np.array([[0.7, 0.7]] * 2), outer=np.array([[0.8, 0.8]] * 2))
-    gains = hypervolumes(found)
+    gains = _areas(found)
     assert gains["inner"].mean == 0.0
     assert gains["outer"].mean == pytest.approx(100 * (0.09 / 0.08 - 1))
     # Another seed whose worst value is 0.4 moves the reference of both to (0.4, 0.4).
     lower = np.stack([LINE, np.where(LINE == 0.5, 0.4, LINE)])
-    joined = hypervolumes(of(lower, outer=np.array([[0.8, 0.8]] * 2)))["outer"]
+    joined = _areas(of(lower, outer=np.array([[0.8, 0.8]] * 2)))["outer"]
     assert joined.mean == pytest.approx(100 * ((0.18 / 0.17 - 1) + (0.16 / 0.15 - 1)) / 2)
 
 
@@ -108,12 +128,13 @@ def test_a_sentence_says_beyond_only_when_it_stands() -> None:
     middle, low = np.array([0.75, 0.75]) + noise, LINE[1] - 0.05 + noise
     loose = middle + 0.01 * np.array([[1.0], [-1.0], [0.5], [-0.5], [0.1]])
     found = of(points, pcgrad=middle + 0.03, sum=loose, mgda=low)
-    text = fronts.sentence(found)
+    text = fronts.sentence(shown(found), list(distances(found).values()))
     assert text.startswith("Beyond the front of static weights: PCGrad (+3.")
     assert "Inside it: MGDA (-" in text
     assert "Not told from it: sum" in text
     assert text.endswith("(4 weights, n = 5 seeds, Holm over 3 methods).")
-    assert fronts.sentence(found, noise=0.2).startswith("Not told from it: PCGrad; sum; MGDA")
+    noisy = fronts.sentence(shown(found), list(distances(found, 0.2).values()))
+    assert noisy.startswith("Not told from it: PCGrad; sum; MGDA")
 
 
 @pytest.fixture
@@ -126,7 +147,7 @@ def runs(made_up: Callable[..., dict]) -> Callable[..., dict[str, list[Run]]]:
                 if method.startswith("static"):
                     record["declaration"]["aggregator"] = {"name": "sum"}
                     _trade(record, int(method.split("-")[1]) / 100 - 0.5)
-                record.update(changes)
+                record.update({"role": role_of(method), **changes})
             made[method] = parse([json.dumps(record) for record in records], method)
         return made
 
@@ -143,13 +164,14 @@ def _trade(record: dict[str, Any], slope: float) -> None:
 def test_a_front_is_read_from_the_runs(runs: Callable[..., dict[str, list[Run]]]) -> None:
     found = front(runs(), "last")
     assert found is not None
-    assert found.weights == ("static-10", "static-30", "static-50", "static-70", "static-90")
-    assert set(found.others) == {"sum", "pcgrad"}
-    assert found.points.shape == (3, 5, 2)
-    table = fronts.table(found)
+    record, gaps = found
+    assert record.weights == ["static-10", "static-30", "static-50", "static-70", "static-90"]
+    assert set(record.others) == {"sum", "pcgrad"}
+    assert (record.seeds, np.shape(record.points)) == (3, (5, 2))
+    table = fronts.table(record, gaps)
     assert len(table) == 2
     assert table["n"].tolist() == [3, 3]
-    assert b"<svg" in svg(fronts.figure(found))
+    assert b"<svg" in svg(fronts.figure(record, gaps))
 
 
 def test_what_makes_no_front(runs: Callable[..., dict[str, list[Run]]]) -> None:
@@ -163,13 +185,14 @@ def test_who_belongs_to_a_front(runs: Callable[..., dict[str, list[Run]]]) -> No
     made = runs()
     declaration = made["static-30"][0].declaration | {"aggregator": {"name": "pcgrad"}}
     made["pcgrad-static-30"] = [dataclasses.replace(run, declaration=declaration) for run in made["static-30"]]
-    made |= {"sum-half_batches": made["sum"], "short": made["sum"][1:]}
+    watching = [dataclasses.replace(run, role=Role("null", "sum")) for run in made["sum"]]
+    made |= {"sum-half_batches": watching, "short": made["sum"][1:]}
     made["static-50"] = made["static-50"][:2]
     found = front(made, "last")
     assert found is not None
-    assert found.weights == ("static-10", "static-30", "static-50", "static-70", "static-90")
-    assert found.seeds == (0, 1), "those that every weight has"
-    assert set(found.others) == {"sum", "pcgrad", "pcgrad-static-30"}
+    assert found[0].weights == ["static-10", "static-30", "static-50", "static-70", "static-90"]
+    assert found[0].seeds == 2, "those that every weight has"
+    assert set(found[0].others) == {"sum", "pcgrad", "pcgrad-static-30"}
 
 
 def test_points_are_those_of_the_rule_turned_so_that_more_is_better(runs: Callable[..., dict[str, list[Run]]]) -> None:
@@ -179,11 +202,12 @@ def test_points_are_those_of_the_rule_turned_so_that_more_is_better(runs: Callab
         assert found is not None
         rows = [run.epochs[index:] if index else run.epochs[-2:] for run in made["pcgrad"]]
         expected = [[np.mean([row[f"test.{name}"] for row in each]) for name in METRICS] for each in rows]
-        assert found.others["pcgrad"] == pytest.approx(np.array(expected))
+        assert found[0].others["pcgrad"] == pytest.approx(np.mean(expected, axis=0))
     lower = front(runs(metrics=dict.fromkeys(METRICS, False)), "last")
     assert lower is not None
-    assert lower.others["pcgrad"] == pytest.approx(-np.array([list(_last(run).values()) for run in made["pcgrad"]]))
-    assert (lower.points < 0).all()
+    expected = -np.mean([list(_last(run).values()) for run in made["pcgrad"]], axis=0)
+    assert lower[0].others["pcgrad"] == pytest.approx(expected)
+    assert (np.array(lower[0].points) < 0).all()
 
 
 def _last(run: Run) -> dict[str, float]:

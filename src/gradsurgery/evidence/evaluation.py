@@ -1,0 +1,166 @@
+"""Every number that the report prints, computed once: scores, contrasts and what is neither, from the histories."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradsurgery.evidence import budgets, clouds, controls, diverged, fronts, pairs, ranks, scores, searches
+from gradsurgery.evidence.budgets import Budget, Costs
+from gradsurgery.evidence.clouds import Cloud
+from gradsurgery.evidence.contract import TRACK
+from gradsurgery.evidence.contrasts import Contrast
+from gradsurgery.evidence.controls import Null, Repeat, Tuned
+from gradsurgery.evidence.fronts import Front
+from gradsurgery.evidence.groups import Groups
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.lines import Line, lines_of
+from gradsurgery.evidence.measures import by_word
+from gradsurgery.evidence.pairs import Planned
+from gradsurgery.evidence.ranks import Ranking
+from gradsurgery.evidence.roles import COPIES
+from gradsurgery.evidence.searches import Searched
+from gradsurgery.evidence.statistics import Summary
+from gradsurgery.evidence.study import Trial
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What is no contrast of two lines, by problem: `reports/measured.json`.
+
+    Attributes:
+        by_seed: by experiment (not by problem), every test metric, single and mean of tasks, in the order of seeds.
+        budgets: what surgery methods cost; only where the sum was run longer.
+        fronts: of static weights among the lines of the table.
+        tuned, repeats, nulls, half_batches: see `controls`.
+        searches: what the studies' searches found.
+        study_fronts, clouds: of the studies' static weights, for two tasks and for more.
+        ranking: of the methods that most problems ran; None where too few did.
+    """
+
+    by_seed: Mapping[str, Mapping[str, Sequence[float]]] = dataclasses.field(default_factory=dict)
+    budgets: Mapping[str, Mapping[str, Budget]] = dataclasses.field(default_factory=dict)
+    fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
+    tuned: Mapping[str, Tuned] = dataclasses.field(default_factory=dict)
+    repeats: Mapping[str, Sequence[Repeat]] = dataclasses.field(default_factory=dict)
+    nulls: Mapping[str, Sequence[Null]] = dataclasses.field(default_factory=dict)
+    half_batches: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
+    searches: Mapping[str, Mapping[str, Searched]] = dataclasses.field(default_factory=dict)
+    study_fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
+    clouds: Mapping[str, Cloud] = dataclasses.field(default_factory=dict)
+    ranking: Ranking | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """All of it.
+
+    Attributes:
+        scores: by experiment, the content of metrics.json.
+        contrasts: every difference between two lines.
+        measured: the rest.
+    """
+
+    scores: Mapping[str, Mapping[str, Any]]
+    contrasts: Sequence[Contrast]
+    measured: Measured
+
+
+def evaluate(
+    groups: Groups, selections: Mapping[str, str], costs: Costs, studies: Mapping[str, Sequence[Trial]],
+    plans: Sequence[Planned],
+) -> Evaluation:  # fmt: skip
+    """Lines that diverged have an entry in the scores and no number anywhere.
+
+    Args:
+        groups: the runs of every experiment, by name.
+        selections: selection rule per problem.
+        costs: by experiment.
+        studies: the trials, by problem.
+        plans: the papers' own comparisons.
+    """
+    records, contrasts = scores.evaluate(groups, selections)
+    made: dict[str, Any] = {field.name: {} for field in dataclasses.fields(Measured)}
+    problems = dict[str, dict[str, Line]]()
+    whole, _ = diverged.split(groups)
+    for problem in sorted({group[0].problem for group in whole.values()}):
+        members = {name: group for name, group in whole.items() if group[0].problem == problem}
+        rule = scores.rule_of(members, selections)
+        problems[problem] = lines = lines_of(members, rule)
+        if next(iter(lines.values())).run.trajectory is None:
+            made["by_seed"] |= {line.run.experiment: _by_seed(line) for line in lines.values()}
+            contrasts += _problem(problem, lines, costs, made)
+        contrasts += pairs.contrasts(plans, problem, lines)
+    for problem, trials in studies.items():
+        rule = selections.get(problem, scores.DEFAULT_RULE)
+        made["searches"][problem] = searches.search(trials, rule)
+        contrasts += searches.contrasts(trials, rule)
+        members = {name: group for name, group in whole.items() if group[0].problem == problem}
+        contrasts += _study_front(problem, weighted(trials, rule), lines_of(members, rule), made)
+    blocks = ranks.levels(problems, records)
+    made["ranking"] = ranks.rank(blocks) if blocks else None
+    return Evaluation(records, contrasts, Measured(**made))
+
+
+def _problem(
+    problem: str, lines: Mapping[str, Line], costs: Costs, made: Mapping[str, dict[str, Any]]
+) -> list[Contrast]:  # fmt: skip
+    found = controls.placebos(lines)
+    if paid := budgets.budgets(lines, costs):
+        made["budgets"][problem] = paid
+        found += budgets.contrasts(lines, paid)
+    for name, pair in (("fronts", fronts.front(lines, "front")), ("tuned", controls.tuned(lines))):
+        if pair is not None:
+            made[name][problem] = pair[0]
+            found += pair[1]
+    for name, value in (
+        ("repeats", controls.repeats(lines)), ("nulls", controls.nulls(lines)),
+        ("half_batches", controls.half_batches(lines)),
+    ):  # fmt: skip
+        if value:
+            made[name][problem] = value
+    return found
+
+
+def _by_seed(line: Line) -> dict[str, list[float]]:
+    means = [f"all.{word}" for word in by_word(line.run.metrics)] if line.whole else []
+    return {metric: list(line.values(metric).values()) for metric in (*line.run.own_metrics, *means)}
+
+
+def weighted(trials: Sequence[Trial], rule: str) -> dict[str, Line]:
+    """A study's static weights; a weighting that failed on some seed is left out, as it has no point there."""
+    names = sorted({t.method for t in trials if t.kind == "front"})
+    groups = {name: [t.run for t in trials if t.kind == "front" and t.method == name] for name in names}
+    return {name: Line([r for r in runs if r is not None], rule) for name, runs in groups.items() if None not in runs}
+
+
+def _study_front(
+    problem: str, weights: Mapping[str, Line], lines: Mapping[str, Line], made: Mapping[str, dict[str, Any]]
+) -> list[Contrast]:
+    if not weights:
+        return []
+    others = _comparable(lines, next(iter(weights.values())).run)
+    if len(next(iter(weights.values())).run.metrics) > 2:
+        if others and (cloud := clouds.cloud(weights, others)) is not None:
+            made["clouds"][problem] = cloud
+        return []
+    front = fronts.front({**others, **weights}, "study front") if others else None
+    if front is None:
+        return []
+    made["study_fronts"][problem] = front[0]
+    return front[1]
+
+
+def _comparable(lines: Mapping[str, Line], like: Run) -> dict[str, Line]:
+    """Controlled lines of the table that ran on the front's terms and answer for every task."""
+    found = {}
+    for method, line in lines.items():
+        run = line.run
+        same = (run.scale, run.data_sha256, _settings(run)) == (like.scale, like.data_sha256, _settings(like))
+        plain = not fronts.is_static(line) and line.whole and run.role.kind not in (*COPIES, "floor")
+        if same and plain and run.track == TRACK:
+            found[method] = line
+    return found
+
+
+def _settings(run: Run) -> dict[str, object]:
+    return {k: v for k, v in run.declaration.get("settings", {}).items() if k != "network"}

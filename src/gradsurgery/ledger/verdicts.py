@@ -1,0 +1,66 @@
+"""The whole ledger judged at once: every record of every paper beside our evidence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradsurgery.evidence.contrasts import Contrast
+from gradsurgery.evidence.documents import decode, encode
+from gradsurgery.evidence.groups import Groups, Metrics
+from gradsurgery.evidence.statistics import Summary
+from gradsurgery.ledger.judging import Finding, judge, published_value
+from gradsurgery.ledger.records import Paper, Record
+
+Findings = Mapping[str, Sequence[Finding]]
+
+
+def find(
+    papers: Sequence[Paper], groups: Groups, metrics: Metrics, gone: Groups | None = None
+) -> dict[str, list[Finding]]:
+    """Every record of every paper beside our evidence, by paper; arguments as for `judging.judge`.
+
+    Raises:
+        ValueError: a record names a metric or a pair of experiments that its histories cannot answer.
+    """
+    return {paper.key: [_judge(record, groups, metrics, gone or {}) for record in paper.records] for paper in papers}
+
+
+def _judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups) -> Finding:
+    try:
+        return judge(record, groups, metrics, gone)
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{record.id}: {error}") from None
+
+
+def verdicts(findings: Findings) -> dict[str, dict[str, Any]]:
+    """The content of `verdict.json`: by record id the verdict, both numbers and what ties them together; beside ours in
+    words its level (a `Summary` in the metric's own unit) and its difference (a `Contrast`)."""
+    return {finding.record.id: _entry(finding) for group in findings.values() for finding in group}
+
+
+def _entry(finding: Finding) -> dict[str, Any]:
+    """Whatever says nothing is left out: most of the records are cells that nobody here can run."""
+    record, answer = finding.record, finding.record.answered_by
+    entry: dict[str, Any] = {"verdict": finding.verdict, "published": published_value(record), "cell": record.cell}
+    if record.doubtful:
+        entry["doubtful"] = True
+    if answer is None:
+        return entry
+    entry |= {"kind": record.kind, "origin": record.origin, "experiment": answer.experiment, "metric": answer.metric}
+    entry |= {"ours": finding.ours, "where": finding.where, "why": finding.why}
+    optional = {
+        "minus": answer.minus, "twin": record.twin, "level": encode(finding.level),
+        "difference": finding.contrast.as_record() if finding.contrast else None,
+    }  # fmt: skip
+    return entry | {name: value for name, value in optional.items() if value}
+
+
+def parse(document: Mapping[str, Mapping[str, Any]], papers: Sequence[Paper]) -> dict[str, list[Finding]]:
+    """What `verdicts` wrote, beside the records. Raises KeyError for a record that has no entry."""
+    return {paper.key: [_finding(record, document[record.id]) for record in paper.records] for paper in papers}
+
+
+def _finding(record: Record, entry: Mapping[str, Any]) -> Finding:
+    level = decode(Summary, entry["level"]) if "level" in entry else None
+    difference = Contrast.of_record(entry["difference"]) if "difference" in entry else None
+    ours, where = (entry.get(name, "-") for name in ("ours", "where"))
+    return Finding(record, ours, where, entry["verdict"], entry.get("why", ""), level, difference)

@@ -1,0 +1,38 @@
+"""An equal-budget search as a picture: what n trials can be expected to reach, and the winners on fresh seeds."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+
+from gradsurgery.evidence.contrasts import Contrast
+from gradsurgery.evidence.measures import Measure
+from gradsurgery.evidence.searches import Searched
+from gradsurgery.evidence.study import STATIC
+from gradsurgery.report.style import canvas, colour, label, line, look, studied
+
+
+def best_of_n(found: Mapping[str, Searched], compared: Sequence[Contrast], shown: Measure) -> Figure:
+    """Left, the expected best validation of n trials; right, every winner minus tuned static weights on fresh seeds."""
+    names = list(found)
+    with look():
+        drawn = canvas(9.4, max(3.6, 1.2 + 0.3 * len(names)))
+        left, right = drawn.subplots(1, 2, width_ratios=[1.2, 1.0])
+        for method, one in found.items():
+            left.plot(
+                range(1, len(one.curve) + 1), [shown.factor * abs(v) for v in one.curve], line(method, names),
+                color=colour(method), linewidth=1.8 if studied(method) else 1.2, label=label(method),
+            )  # fmt: skip
+        left.locator_params(axis="x", integer=True)
+        left.set_xlabel("trials")
+        left.set_ylabel(f"expected best validation, {shown.name}{shown.of_unit}")
+        left.legend(frameon=False, ncols=2)
+        right.axvline(0.0, color=colour(STATIC), linewidth=1.2)
+        order = sorted(compared, key=lambda c: c.gain.mean)
+        for height, c in enumerate(order):
+            if c.gain.low is not None and c.gain.high is not None:
+                reach = [shown.factor * c.gain.low, shown.factor * c.gain.high]
+                right.plot(reach, [height] * 2, "-", color=colour(c.method), linewidth=2.0)
+            right.plot(shown.factor * c.gain.mean, height, "o", color=colour(c.method), markersize=5)
+        right.set_yticks(range(len(order)), [label(c.method) for c in order])
+        right.set_xlabel(f"test, minus tuned static weights{shown.of_step}")
+    return drawn
