@@ -116,9 +116,10 @@ def evidence_of(groups: dict[str, list[Run]], costs: Any = None, papers: Any = N
     from gradsurgery.evidence.evaluation import evaluate
     from gradsurgery.report.section import Evidence
 
-    found = evaluate(groups, {}, costs or {}, studies or {}, plans())
+    papers = {paper.key: paper for paper in published()} if papers is None else papers
+    found = evaluate(groups, {}, costs or {}, studies or {}, [plan for own in published() for plan in own.contrasts])
     contrasts, whole = Contrasts(found.contrasts), {name: found.scores[name] for name in groups}
-    return Evidence(groups, whole, costs or {}, papers or {}, studies or {}, contrasts, found.measured)
+    return Evidence(groups, whole, costs or {}, papers, studies or {}, contrasts, found.measured)
 
 
 def scores_of(groups: Any, selections: Any = None) -> dict[str, dict[str, Any]]:
@@ -127,11 +128,10 @@ def scores_of(groups: Any, selections: Any = None) -> dict[str, dict[str, Any]]:
 
 
 @functools.cache
-def plans() -> list[Any]:
-    """The comparisons that the committed papers declare."""
+def published() -> list[Any]:
+    """The committed papers."""
     folder = Path(__file__).parents[1] / "data/published"
-    papers = [read(read_yaml(path, "restore it")) for path in sorted(folder.glob("*.yaml"))]
-    return [plan for paper in papers for plan in paper.contrasts]
+    return [read(read_yaml(path, "restore it")) for path in sorted(folder.glob("*.yaml"))]
 
 
 def as_run(record: Record) -> Run:

@@ -11,6 +11,7 @@ from gradsurgery.core.discovery import require
 from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
 from gradsurgery.ledger.records import Answer, Paper, Record
+from gradsurgery.ledger.sections import Declared, read_section
 
 _OPTIONAL = {
     "origin": "paper", "spread": None, "spread_kind": None, "margin": None, "twin": None, "classes": None,
@@ -32,7 +33,17 @@ def read(document: Mapping[str, Any]) -> Paper:
     repeated = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
     if repeated:
         raise ValueError(f"`id` must be unique within a paper, found {repeated[0]} twice.")
-    return Paper(**source, records=tuple(records), tables=tuple(tables), contrasts=_contrasts(document))
+    return Paper(
+        **source,
+        records=tuple(records),
+        tables=tuple(tables),
+        contrasts=_contrasts(document),
+        section=_section(document),
+    )
+
+
+def _section(document: Mapping[str, Any]) -> Declared | None:
+    return read_section(document["section"]) if "section" in document else None
 
 
 def _contrasts(document: Mapping[str, Any]) -> tuple[Planned, ...]:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from gradsurgery.core.discovery import require
 from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
+from gradsurgery.ledger.sections import Declared
 
 KINDS = ("count", "at_least", "at_most", "difference", "no_difference", "level")
 
@@ -100,7 +101,7 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class Paper:
-    """One paper with all its records, and the comparisons that our lines are put to for it."""
+    """One paper with all its records, the comparisons that our lines are put to for it, and its section."""
 
     key: str
     title: str
@@ -111,6 +112,7 @@ class Paper:
     records: tuple[Record, ...]
     tables: tuple[Table, ...]
     contrasts: tuple[Planned, ...] = ()
+    section: Declared | None = None
 
     def __post_init__(self) -> None:
         _check_kinds(self, " of `paper`")

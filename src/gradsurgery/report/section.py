@@ -12,6 +12,7 @@ from gradsurgery.evidence.evaluation import Measured
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.study import Trial
 from gradsurgery.ledger.records import Paper
+from gradsurgery.ledger.sections import Declared
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,14 @@ class Evidence:
     studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
     contrasts: Contrasts = dataclasses.field(default_factory=Contrasts)
     measured: Measured = dataclasses.field(default_factory=Measured)
+
+
+def declared(evidence: Evidence, key: str) -> Declared:
+    """What a paper declares of its section. Raises ValueError where it declares none."""
+    paper = evidence.papers.get(key)
+    if paper is None or paper.section is None:
+        raise ValueError(f"`section` of {key} must be given in its published record, found none.")
+    return paper.section
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from gradsurgery.ledger.judging import Finding
 from gradsurgery.report import (
     cards,
     costing,
+    declared,
     deviations,
     diverged,
     landscapes,
@@ -89,8 +90,12 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
 
 
 def sections(evidence: Evidence) -> dict[str, Section]:
-    """The section of every paper that has evidence, by key: one module a paper, found by file name."""
-    made = {}
+    """The section of every paper that has evidence, by key: as it declares it, or by a module found by file name."""
+    made = {
+        key: section
+        for key, paper in evidence.papers.items()
+        if paper.section is not None and (section := declared.section(key, paper.section, evidence)) is not None
+    }
     for module in sorted(pkgutil.iter_modules(papers.__path__), key=lambda m: m.name):
         section = importlib.import_module(f"{papers.__name__}.{module.name}").section(evidence)
         if section is not None:

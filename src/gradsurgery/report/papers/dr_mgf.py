@@ -5,24 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from gradsurgery.evidence.contrasts import BETTER, SAME, WORSE, Contrast
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import PLAIN, measure
 from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import summarise
 from gradsurgery.ledger.words import direction
 from gradsurgery.report.exits import by_exit_and_pass, named, passes
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
 from gradsurgery.report.tables import measured, source
 
-CLAIM = (
-    "Letting every task train the network by itself for an epoch, and fusing what the tasks changed kernel by kernel "
-    "with learned importance, gives better accuracy at the exits of one network than joint training, gradient surgery "
-    "at every step, or a plain average of the changes (DR-avgF), and costs nothing at inference."
-)
 _NETWORKS = {"cifar100_exits": "SDN-ResNet", "cifar100_exits_msdnet": "MSDNet"}
 _OWN, _MEAN = "dr_mgf", "all.accuracy"
-_WORDS = {BETTER: "ahead of", WORSE: "behind", SAME: "not told apart from"}
 _SHOWN = (
     "sum", "sum-equal_passes", "pcgrad", "pcgrad-equal_passes", "cagrad-c0_5", "cagrad-c0_5-equal_passes",
     "dr_mgf-average", "dr_mgf",
@@ -53,7 +47,7 @@ def section(evidence: Evidence) -> Section | None:
             title = f"{network}: what DR-MGF's importance and fusion learned. {setting}"
             sheets.append(Sheet(f"{stem}-importance", title, learned))
     return Section(
-        claim=CLAIM,
+        claim=declared(evidence, "dr_mgf").claim,
         ran=" ".join(f"{_NETWORKS[p]}: {_setting(groups[_OWN])}" for p, groups in problems.items()),
         found=" ".join(_sentence(_NETWORKS[p], groups, evidence) for p, groups in problems.items()),
         drawings=drawings,
@@ -155,7 +149,8 @@ def _sentence(network: str, groups: Groups, evidence: Evidence) -> str:
     for c in _against(_shown(groups), evidence):
         runs = groups[c.minus]
         if "sum" in (c.minus, runs[0].role.base):
-            plain.append(f"{_WORDS.get(c.verdict, 'not compared with')} it at equal {_equal(own, runs)}")
+            word = declared(evidence, "dr_mgf").reading({"sum": [c.verdict]})
+            plain.append(f"{word} it at equal {_equal(own, runs)}")
         seeds.add(c.difference.n)
         name = named(runs[0], whole=True)
         details.append(f"minus {name} at equal {_equal(own, runs)} {_said(c)} ({direction(c.verdict)})")

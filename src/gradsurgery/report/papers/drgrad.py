@@ -5,15 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gradsurgery.evidence.history import Run
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
 from gradsurgery.report.tabular import figures, tables
 from gradsurgery.report.tabular.standing import BASE, UNIT, Standing, gain, is_classical, name, say, standing, task
-
-_CLAIM = (
-    "Routing parts of the auxiliary tower's gradient into the primary task's two towers, which an updater weighs, "
-    "serves the primary task and does not cost the auxiliary one: best AUC of eleven methods on both tasks of "
-    "Census-Income, and ahead of MMoE on made-up tasks, whether they cooperate or conflict."
-)
 
 
 def section(evidence: Evidence) -> Section | None:
@@ -44,7 +38,7 @@ def section(evidence: Evidence) -> Section | None:
         sheets.append(Sheet("drgrad-made-up", "Made-up tasks", tables.made_up(made_up)))
         found.append(made_up_sentence(made_up))
     shown = [s for s in (census, *made_up) if s is not None]
-    return Section(_CLAIM, _ran(shown), " ".join(found), drawings, sheets)
+    return Section(declared(evidence, "drgrad").claim, _ran(shown), " ".join(found), drawings, sheets)
 
 
 def census_sentence(found: Standing) -> str:

@@ -16,18 +16,12 @@ from gradsurgery.report.layer_tables import (
     name,
     points,
 )
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
 from gradsurgery.report.style import label
 from gradsurgery.report.titles import where
 
 PROBLEM = "multi_fashion_mnist_resnet"
 BASELINE = "sum"
-
-_CLAIM = (
-    "Gradient surgery (PCGrad, CAGrad and others) hardly changes how often the tasks' gradients conflict; giving every "
-    "task its own copy of the layers that conflict most does, and improves any of these methods for a small number of "
-    "added parameters. Random layers or the last ones do not do as well."
-)
 
 Groups = Mapping[str, Sequence[Run]]
 Gains = Mapping[str, Contrast]
@@ -58,7 +52,7 @@ def section(evidence: Evidence) -> Section | None:
     search = [g for g in evidence.groups.values() if g[0].experiment in sources]
     shared = where(bases | recon)
     return Section(
-        claim=_CLAIM,
+        claim=declared(evidence, "recon").claim,
         ran=_ran(first, pairs, search),
         found=f"{_conflict(rows, pairs, S)} {_accuracy(gains, pairs, controls)}",
         drawings=[

@@ -1,6 +1,6 @@
-"""One method against the sum on every problem with data: the figure, the table and the sentence that papers share."""
+"""One method against the sum on every problem with data: figure, table and sentence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,8 +12,8 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import capital, measure, word
 from gradsurgery.ledger.words import direction
 from gradsurgery.report.format import shown
-from gradsurgery.report.section import Evidence
-from gradsurgery.report.style import canvas, colour, label, line, look
+from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.style import NAMES, canvas, colour, label, line, look
 from gradsurgery.report.tables import measured, plainly, source
 from gradsurgery.report.titles import title
 
@@ -22,15 +22,44 @@ _MARKS = "osD^v"
 Metrics = Mapping[str, Mapping[str, Any]]
 
 
-def against_sum(evidence: Evidence, chosen: Callable[[Run], bool]) -> list[Contrast]:
-    """Every line with data that `chosen` takes and that has the sum beside it; one contrast per kind of metric."""
+def part(key: str, evidence: Evidence, aggregator: str = "", family: str = "") -> Section | None:
+    """None where no problem with data has the method beside the sum.
+
+    Args:
+        key: the paper's.
+        evidence: everything that was run.
+        aggregator: which combines the gradients of the lines that are meant, in a network that is otherwise as it was.
+        family: of the lines under study that are meant, where it is not the aggregator that tells them.
+    """
+    found = contrasts(evidence, aggregator, family)
+    if not found:
+        return None
+    name, places = NAMES[key], len({c.problem for c in found})
+    drawings = []
+    if any(_record(c, evidence.metrics).get("delta_m_sum") for c in found):
+        caption = f"{name} against the sum on every problem with data; the intervals are over seeds."
+        drawings.append(Drawing(f"{key}-across", forest(found, evidence.metrics), caption))
+    sheets = [Sheet(f"{key}-across", f"{name} against the sum", sheet(found, evidence))]
+    ran = f"{name} and the sum under one protocol on {places} problems with data."
+    return Section("", ran, sentence(found), drawings, sheets)
+
+
+def contrasts(evidence: Evidence, aggregator: str, family: str) -> list[Contrast]:
+    """Every line with data that is meant and has the sum beside it; one contrast per kind of metric."""
     found = []
     for problem in problems(evidence.groups):
         for method, group in of(evidence.groups, problem).items():
-            if group[0].trajectory is None and chosen(group[0]):
+            if group[0].trajectory is None and _meant(group[0], aggregator, family):
                 own = [c for c in evidence.contrasts.of("sum", problem) if c.method == method]
                 found += [c for c in own if c.metric.startswith("all.")]
     return found
+
+
+def _meant(run: Run, aggregator: str, family: str) -> bool:
+    if family:
+        return (run.family, run.role.kind) == (family, "study")
+    transform, own = (run.declaration.get(slot, {}).get("name") for slot in ("transform", "aggregator"))
+    return own == aggregator and transform in (None, "identity")
 
 
 def _record(c: Contrast, metrics: Metrics) -> Mapping[str, Any]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradsurgery.evidence.history import parse
+from gradsurgery.report.blocks.superclasses import part
 from gradsurgery.report.style import png
-from gradsurgery.report.superclass import CLAIM, superclasses
 from tests.histories import evidence_of
 
 TASKS = [f"task_{k}" for k in range(20)]
@@ -43,11 +43,11 @@ def _evidence(levels, seeds=(0, 1, 2), problem="cifar100_superclass", **changes)
 
 
 def test_nothing_without_its_histories():
-    assert superclasses(_evidence({"sum": 0.4}, problem="multi_mnist")) is None
+    assert part("pcgrad", _evidence({"sum": 0.4}, problem="multi_mnist")) is None
 
 
 def test_means_differences_and_counts():
-    section = superclasses(_evidence({"sum": 0.40, "pcgrad": 0.45, "independent": 0.30}))
+    section = part("pcgrad", _evidence({"sum": 0.40, "pcgrad": 0.45, "independent": 0.30}))
     table = section.sheets[0].frame.set_index("method")
     assert list(table.index) == ["PCGrad", "sum", "independent networks"]
     levels = {"sum": 0.40, "PCGrad": 0.45, "independent networks": 0.30}
@@ -66,7 +66,6 @@ def test_means_differences_and_counts():
     assert len(tasks) == 20
     assert set(tasks.columns) == {"task", "sum", "PCGrad", "independent networks"}
     assert tasks["task"][3] == "task 3"
-    assert section.claim == CLAIM
     assert "PCGrad minus sum (the control that its table lacks): +5.03 [" in section.found
     assert "sum minus independent networks (sharing without surgery): +9.93 [" in section.found
     for text in ("20 tasks", "1000 training and 500 test pictures", "Scale laptop, track controlled, n = 3"):
@@ -78,7 +77,7 @@ def test_means_differences_and_counts():
     [(0.45, "direction only"), (0.35, "not reproduced"), (0.4002, "no difference detected")],
 )
 def test_the_sentence_says_what_the_numbers_say(pcgrad, words):
-    found = superclasses(_evidence({"independent": 0.40, "pcgrad": pcgrad})).found
+    found = part("pcgrad", _evidence({"independent": 0.40, "pcgrad": pcgrad})).found
     assert f"n = 3: {words}." in found
     assert "PCGrad minus independent networks (the paper's comparison)" in found
     assert "the control" not in found  # the sum was not run
@@ -86,25 +85,25 @@ def test_the_sentence_says_what_the_numbers_say(pcgrad, words):
 
 def test_a_difference_that_the_test_pictures_alone_explain_is_none():
     levels = {"independent": 0.40, "pcgrad": 0.42}
-    assert "no difference detected" in superclasses(_evidence(levels, test_size=20)).found
-    assert "direction only" in superclasses(_evidence(levels, test_size=500)).found
+    assert "no difference detected" in part("pcgrad", _evidence(levels, test_size=20)).found
+    assert "direction only" in part("pcgrad", _evidence(levels, test_size=500)).found
 
 
 def test_one_seed_has_no_interval_and_one_line_no_comparison():
-    found = superclasses(_evidence({"sum": 0.4, "pcgrad": 0.5, "independent": 0.3}, seeds=(0,))).found
+    found = part("pcgrad", _evidence({"sum": 0.4, "pcgrad": 0.5, "independent": 0.3}, seeds=(0,))).found
     assert found.count("not run (one repeat has no interval)") == 3
-    alone = superclasses(_evidence({"sum": 0.4}))
+    alone = part("pcgrad", _evidence({"sum": 0.4}))
     assert (
         alone.found
         == "No two of the lines that the claim compares were run. On the sum's way 25 % of the pairs of tasks conflict."
     )
     assert alone.sheets[0].frame["tasks above independent"].tolist() == ["-"]
-    assert "conflict" not in superclasses(_evidence({"cagrad-c0_5": 0.4})).found
+    assert "conflict" not in part("pcgrad", _evidence({"cagrad-c0_5": 0.4})).found
 
 
 def test_figures_are_drawn_and_repeat():
     levels = {"sum": 0.4, "pcgrad": 0.42, "independent": 0.3, "cagrad-c0_5": 0.39}
-    first, again = (superclasses(_evidence(levels)) for _ in range(2))
+    first, again = (part("pcgrad", _evidence(levels)) for _ in range(2))
     assert [d.name for d in first.drawings] == ["superclass-methods", "superclass-tasks"]
     for one, other in zip(first.drawings, again.drawings, strict=True):
         assert png(one.figure) == png(other.figure)

@@ -22,14 +22,9 @@ from gradsurgery.report.titles import where
 PROBLEM, FAMILY, MEAN = "cifar100_superclass", "superclasses", "all.accuracy"
 ALONE, PLAIN, METHOD = "independent", "sum", "pcgrad"
 
-CLAIM = (
-    "One network that learns the 20 superclasses of CIFAR-100 as 20 tasks with PCGrad is more accurate than 20 "
-    "networks trained on their own (Table 2, where joint training of that network without surgery is not listed)."
-)
 
-
-def superclasses(evidence: Evidence) -> Section | None:
-    """What was found on the 20 tasks, in the form of a section so that a paper's section can take it in."""
+def part(key: str, evidence: Evidence) -> Section | None:
+    """What was found on the 20 tasks; None where none of it was run."""
     groups = of(evidence.groups, PROBLEM)
     if not groups:
         return None
@@ -42,7 +37,7 @@ def superclasses(evidence: Evidence) -> Section | None:
     heading = f"CIFAR-100, 20 superclasses: mean of tasks. {shared}"
     by_task = f"CIFAR-100, 20 superclasses: task by task (%). {shared}"
     return Section(
-        claim=CLAIM, ran=_ran(run, groups), found=_found(evidence, groups), drawings=drawings,
+        claim="", ran=_ran(run, groups), found=_found(evidence, groups), drawings=drawings,
         sheets=[
             Sheet("superclass-methods", heading, _table(evidence, order, groups)),
             Sheet("superclass-tasks", by_task, _by_task(evidence, sorted(groups), run.tasks)),

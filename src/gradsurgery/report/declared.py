@@ -1,0 +1,37 @@
+"""A section as its paper declares it: the claim, and one part a block, in the order of the blocks."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any
+
+from gradsurgery.ledger.sections import Declared
+from gradsurgery.report import blocks
+from gradsurgery.report.section import Evidence, Section
+
+KINDS = sorted(module.name for module in pkgutil.iter_modules(blocks.__path__))
+
+
+def section(key: str, declared: Declared, evidence: Evidence) -> Section | None:
+    """None where no block has anything to show. The first figure of every block stands before all others."""
+    made = [_part(key, dict(block), evidence) for block in declared.blocks]
+    parts = [part for part in made if part is not None]
+    if not parts:
+        return None
+    firsts = [drawing for part in parts for drawing in part.drawings[:1]]
+    return Section(
+        claim=declared.claim,
+        ran=" ".join(part.ran for part in parts),
+        found=" ".join(part.found for part in parts),
+        drawings=[*firsts, *(drawing for part in parts for drawing in part.drawings[1:])],
+        sheets=[sheet for part in parts for sheet in part.sheets],
+    )
+
+
+def _part(key: str, block: Mapping[str, Any], evidence: Evidence) -> Section | None:
+    kind = block["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"`kind` of a block of {key} must be one of {', '.join(KINDS)}, found {kind!r}.")
+    settings = {name: value for name, value in block.items() if name != "kind"}
+    found: Section | None = importlib.import_module(f"{blocks.__name__}.{kind}").part(key, evidence, **settings)
+    return found
