@@ -8,7 +8,7 @@ from gradsurgery.core.declaration import problem_of
 from gradsurgery.core.discovery import did_you_mean, require
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.selection import FAIR
-from gradsurgery.simplex import spread
+from gradsurgery.front_weights import front_weights
 from pipelines._blocks import fields, known, mapping, seed_list, whole
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _front(where: str, problem: str, block: Any, experiments: Mapping[str, "Expe
         raise ValueError(f"`{where}` must hold `{wanted}` and not the other for {count} tasks, found {sorted(block)}.")
     if count > 2:
         points = whole(f"{where}.points", block["points"], 2, MOST_POINTS)
-        drawn = spread(points, count, whole(f"{where}.seed", block.get("seed", 0), 0))
+        drawn = front_weights(points, count, whole(f"{where}.seed", block.get("seed", 0), 0))
         weights = {f"{STATIC}-point{i:02d}": tuple(row.tolist()) for i, row in enumerate(drawn)}
     else:
         shares = block["shares"]

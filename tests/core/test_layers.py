@@ -16,7 +16,6 @@ from gradsurgery.core.layers import (
     layer_grams,
     pair_cosines,
     ranked,
-    ranking_distance,
     shared_layers,
 )  # fmt: skip
 
@@ -158,16 +157,6 @@ def test_evidence_survives_json():
 def test_ties_keep_the_order_of_registration_whatever_the_order_of_the_scores():
     assert ranked({"c": 1, "b": 5, "a": 1}, ["a", "b", "c"]) == ["b", "a", "c"]
     assert ranked({"a": 1, "b": 5, "c": 1}, ["c", "b", "a"]) == ["b", "c", "a"]
-
-
-def test_distance_of_rankings():
-    names = ["a", "b", "c", "d", "e"]
-    assert ranking_distance(names, names) == 0.0
-    assert ranking_distance(names, ["b", "a", "c", "d", "e"]) == 2 / 5
-    assert ranking_distance(names, names[::-1]) == (4 + 2 + 0 + 2 + 4) / 5
-    for other in (names[:4], ["a", "b", "c", "d", "f"], ["a", "a", "c", "d", "e"]):
-        with pytest.raises(ValueError, match="must rank the same layers"):
-            ranking_distance(names, other)
 
 
 @pytest.mark.parametrize("S", [-1.0, 0.1, float("nan")])

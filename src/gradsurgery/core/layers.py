@@ -113,14 +113,6 @@ def ranked(scores: Mapping[str, int], order: Sequence[str]) -> list[str]:
     return sorted(order, key=lambda name: -scores[name])
 
 
-def ranking_distance(first: Sequence[str], second: Sequence[str]) -> float:
-    """Mean over the layers of how many places they differ by between two rankings; 0 for equal ones."""
-    if not first or len(set(first)) != len(first) or sorted(first) != sorted(second):
-        raise ValueError("`second` must rank the same layers as `first`, each once, found another set.")
-    place = {name: i for i, name in enumerate(second)}
-    return sum(abs(i - place[name]) for i, name in enumerate(first)) / len(first)
-
-
 def check_thresholds(thresholds: Sequence[float], name: str = "thresholds") -> None:
     """Refuses an S outside (-1, 0]; `name` is what they are called in the sentence."""
     for S in thresholds:
