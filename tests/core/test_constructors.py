@@ -1,6 +1,6 @@
 """Every field of every class that params.yaml can name x every wrong value: one line that names it, or right."""
 
-import inspect
+import dataclasses
 import itertools
 import math
 import types
@@ -10,7 +10,7 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 import pytest
 import torch
 
-from gradsurgery.core.discovery import KINDS, available, build, find
+from gradsurgery.core.discovery import KINDS, available, build, fields_of, find
 
 # The least that each class needs; `arrays` and `starts` are no plain values.
 NETWORK = {"overlay": "lenet", "census": "recommender", "synthetic": "recommender", "multi_exit": "sdn_resnet",
@@ -32,11 +32,9 @@ VALUES = NUMBERS | OTHERS | LISTS | {"fraction": 1.5, "empty list": [], "empty m
 def _fields():
     for kind in KINDS:
         for name in available(kind):
-            cls = find(kind, name)
-            hints = get_type_hints(cls.__init__)
-            for field in inspect.signature(cls).parameters:
+            for field, hint in fields_of(find(kind, name)).items():
                 if field not in NO_PLAIN_VALUES and name != "point":
-                    yield kind, name, field, hints[field]
+                    yield kind, name, field, hint
 
 
 FIELDS = list(_fields())
@@ -106,18 +104,27 @@ def _numeric():
             yield pytest.param(kind, name, field, hint, id=f"{name}.{field}")
 
 
+def _called(cls, fields):
+    """`cls` and the dataclass that it takes, if any, called without a look at the values."""
+    for parameter, hint in get_type_hints(cls.__init__).items():
+        if dataclasses.is_dataclass(hint):
+            own = {f.name: fields.pop(f.name) for f in dataclasses.fields(hint) if f.name in fields}
+            fields[parameter] = hint(**own)
+    return cls(**fields)
+
+
 @pytest.mark.parametrize(("kind", "name", "field", "hint"), list(_numeric()))
 def test_a_constructor_called_directly_refuses_numbers_out_of_its_range(kind, name, field, hint):
     needs = {key: tuple(value) if isinstance(value, list) else value for key, value in NEEDS.get(name, {}).items()}
     endless = (math.nan, math.inf) if float in _kinds(hint) else ()
     for value in (*endless, *(() if field in MAY_BE_NEGATIVE else (type(endless[0])(-3) if endless else -3,))):
         with pytest.raises(ValueError, match=rf"`{field}` must ") as refused:
-            find(kind, name)(**{**needs, field: value})
+            _called(find(kind, name), {**needs, field: value})
         assert "\n" not in str(refused.value)
 
 
 def test_every_class_is_tried():
     assert {(kind, name) for kind, name, _, _ in FIELDS} >= {
-        (kind, name) for kind in KINDS for name in available(kind) if inspect.signature(find(kind, name)).parameters
+        (kind, name) for kind in KINDS for name in available(kind) if fields_of(find(kind, name))
     } - {("networks", "point")}
     assert len(FIELDS) > 150

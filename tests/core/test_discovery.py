@@ -79,3 +79,13 @@ def test_an_unknown_kind_is_refused():
 def test_a_missing_field_is_named():
     with pytest.raises(ValueError, match=r"`static.weights` must be given, found nothing\."):
         discovery.build("balancers", "static")
+
+
+def test_fields_of_a_dataclass_that_a_class_takes_stand_beside_its_own():
+    fields = {"arrays": {}, "network": {"name": "lenet"}, "epochs": 2, "milestones": [1]}
+    assert discovery.build("problems", "overlay", **fields).epochs == 2
+    assert {"network", "epochs", "milestones"} <= discovery.fields_of(discovery.find("problems", "overlay")).keys()
+    with pytest.raises(ValueError, match=r"`overlay\.epochs` must be given, found nothing"):
+        discovery.build("problems", "overlay", arrays={}, network={"name": "lenet"})
+    with pytest.raises(ValueError, match=r"`overlay\.training` is no field of overlay"):
+        discovery.build("problems", "overlay", **fields, training={})

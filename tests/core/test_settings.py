@@ -3,23 +3,19 @@
 import pytest
 import torch
 
-from gradsurgery.core.settings import OneSet, check, check_rows, check_schedule, check_sizes, network_of
+from gradsurgery.core.settings import OneSet, check, check_rows, check_sizes, network_of
 
 FIELDS = {"name": "recommender", "width": 8, "tower": 4, "embedding": 2}
 OWN = {"num_tasks": 2, "num_continuous": 2, "cardinalities": (3, 5)}
 
 
-def test_settings():
-    sizes = {"train_size": (64, 0), "batch_size": (32, 1)}
-    check(sizes, {"lr": 0.1, "clip": None})
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1, found batch_size = 0"):
-        check(sizes | {"batch_size": (0, 1)}, {})
-    with pytest.raises(ValueError, match="`batch_size` must be at most train_size = 64, found batch_size = 65"):
-        check(sizes | {"batch_size": (65, 1)}, {})
-    check(sizes | {"train_size": (0, 0), "batch_size": (65, 1)}, {})  # 0 means all
+def test_numbers_have_a_least_value_and_rates_are_positive():
+    check({"hidden": (1, 1)}, {"lr": 0.1, "clip": None})
+    with pytest.raises(ValueError, match="`hidden` must be at least 1, found hidden = 0"):
+        check({"hidden": (0, 1)}, {})
     for rate in (0.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="`lr` must be positive, found lr ="):
-            check(sizes, {"lr": rate})
+            check({}, {"lr": rate})
 
 
 def test_sizes_of_a_network_have_a_least_and_a_largest_value():
@@ -28,18 +24,6 @@ def test_sizes_of_a_network_have_a_least_and_a_largest_value():
         check_sizes({"width": (0, 1)}, " for a test")
     with pytest.raises(ValueError, match=r"`depth` must be at most 10000, found depth = 10001\."):
         check_sizes({"depth": (10_001, 0)})
-
-
-def test_a_schedule_rises_and_momentum_fades():
-    check_schedule("sgd", 0.9, (1, 4))
-    check_schedule("adam", 0.0, ())
-    for milestones in ((4, 2), (2, 2), (0,), (-1, 3)):
-        with pytest.raises(ValueError, match="`milestones` must be epochs from 1 on that rise, found milestones = "):
-            check_schedule("adam", 0.0, milestones)
-    with pytest.raises(ValueError, match=r"`momentum` must be less than 1, found momentum = 1\.0\."):
-        check_schedule("sgd", 1.0, ())
-    with pytest.raises(ValueError, match=r"`momentum` must be 0 unless optimizer = 'sgd', found momentum = 0\.5"):
-        check_schedule("adam", 0.5, ())
 
 
 def test_a_batch_fits_into_the_data_and_no_split_is_empty():

@@ -80,8 +80,11 @@ def preparation(problem: str) -> type:
 
 
 def make(cls: type, name: str, fields: Mapping[str, Any]) -> Any:
-    """Calls `cls`, named `name` in errors, on plain values. Raises ValueError as `build` does."""
-    hints, parameters = _signature(cls)
+    """Calls `cls`, named `name` in errors, on plain values. Raises ValueError as `build` does.
+
+    Where `cls` takes a dataclass, the fields of that one stand beside the others.
+    """
+    hints, parameters, groups = _signature(cls)
     for field, value in fields.items():
         if field not in parameters:
             known = ", ".join(parameters) or "none"
@@ -92,7 +95,16 @@ def make(cls: type, name: str, fields: Mapping[str, Any]) -> Any:
     missing = [p for p, v in parameters.items() if v.default is v.empty and p not in fields]
     if missing:
         raise ValueError(f"`{name}.{missing[0]}` must be given, found nothing.")
-    return cls(**{f: plain(v, hints.get(f)) for f, v in fields.items()})
+    values = {f: plain(v, hints.get(f)) for f, v in fields.items()}
+    for group, kind in groups.items():
+        values[group] = kind(**{f.name: values.pop(f.name) for f in dataclasses.fields(kind) if f.name in values})
+    return cls(**values)
+
+
+def fields_of(cls: type) -> dict[str, Any]:
+    """The type of every field that `make` takes for `cls`."""
+    hints, parameters, _ = _signature(cls)
+    return {field: hints.get(field, Any) for field in parameters}
 
 
 def require(where: str, value: Any, kind: Any) -> None:
@@ -102,9 +114,16 @@ def require(where: str, value: Any, kind: Any) -> None:
 
 
 @functools.cache
-def _signature(cls: type) -> tuple[Mapping[str, Any], Mapping[str, inspect.Parameter]]:
+def _signature(cls: type) -> tuple[Mapping[str, Any], Mapping[str, inspect.Parameter], Mapping[str, Any]]:
+    """Types and parameters by field, and the dataclasses that `cls` takes, whose fields are among them."""
     hints = get_type_hints(cls if dataclasses.is_dataclass(cls) else vars(cls)["__init__"])
-    return hints, inspect.signature(cls).parameters
+    parameters = dict(inspect.signature(cls).parameters)
+    groups = {field: hints[field] for field in parameters if dataclasses.is_dataclass(hints.get(field))}
+    for field, kind in groups.items():
+        del parameters[field]
+        hints |= get_type_hints(kind)
+        parameters |= inspect.signature(kind).parameters
+    return hints, parameters, groups
 
 
 def plain(value: Any, hint: Any) -> Any:

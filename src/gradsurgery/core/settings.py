@@ -1,15 +1,13 @@
-"""What problems do alike with their settings: check them, draw a network from them, make optimiser and schedule."""
+"""What problems do alike with their settings: check them, and draw a network from them."""
 
 import functools
-import itertools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Network
@@ -20,7 +18,7 @@ MOST = 10_000  # of a width, a depth or a number of parts: more is a slip, and b
 def check(least: Mapping[str, tuple[int | float, int]], positive: Mapping[str, int | float | None]) -> None:
     """Refuses settings below their least value, given beside them, and rates that are not positive; None passes.
 
-    `least` must hold `train_size`, of which 0 means all, and `batch_size`. All must be finite.
+    All must be finite.
     """
     for name, (value, bound) in least.items():
         if not bound <= value < math.inf:
@@ -28,9 +26,6 @@ def check(least: Mapping[str, tuple[int | float, int]], positive: Mapping[str, i
     for name, rate in positive.items():
         if rate is not None and not 0 < rate < math.inf:
             raise ValueError(f"`{name}` must be positive, found {name} = {rate}.")
-    train_size, batch_size = least["train_size"][0], least["batch_size"][0]
-    if 0 < train_size < batch_size:
-        raise ValueError(f"`batch_size` must be at most train_size = {train_size}, found batch_size = {batch_size}.")
 
 
 def check_sizes(least: Mapping[str, tuple[int, int]], given: str = "") -> None:
@@ -120,29 +115,3 @@ def _sketch(name: str, fields: str) -> Network:
             reason = str(error).partition("\n")[0]
             raise ValueError(f"`network` must be one that can be built, found {name} of {fields}: {reason}") from None
     return network
-
-
-def check_schedule(optimizer: str, momentum: float, milestones: Sequence[int]) -> None:
-    """Refuses a momentum that the optimiser would not read or that never fades, and milestones that do not rise."""
-    if momentum and optimizer != "sgd":
-        raise ValueError(f"`momentum` must be 0 unless optimizer = 'sgd', found momentum = {momentum}.")
-    if not momentum < 1:
-        raise ValueError(f"`momentum` must be less than 1, found momentum = {momentum}.")
-    if any(later <= earlier for earlier, later in itertools.pairwise((0, *milestones))):
-        raise ValueError(f"`milestones` must be epochs from 1 on that rise, found milestones = {list(milestones)}.")
-
-
-def optimizer_of(
-    name: str, parameters: Sequence[nn.Parameter], lr: float, momentum: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    """Adam ("adam") or SGD ("sgd")."""
-    if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay)
-    return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay)
-
-
-def steps_of(
-    optimizer: torch.optim.Optimizer, milestones: Sequence[int], gamma: float
-) -> torch.optim.lr_scheduler.LRScheduler | None:
-    """The rate times `gamma` after each of the epochs in `milestones`; None without milestones."""
-    return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones, gamma) if milestones else None

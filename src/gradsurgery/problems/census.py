@@ -16,6 +16,7 @@ from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import permutation
 from gradsurgery.core.settings import check, check_rows, check_seed, network_of
 from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
+from gradsurgery.core.training import Training
 
 DATA_CARD = """\
 Census-Income (KDD), UCI Machine Learning Repository 2000, https://doi.org/10.24432/C5N30T: 199,523 + 99,762 people from
@@ -43,6 +44,14 @@ _INCOME = {"- 50000.": 0, "50000+.": 1}
 _PAPER_TEST, _PAPER_VAL = 70_000, 20_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Training(Training):
+    """Of Adam."""
+
+    batch_size: int = 1024
+    lr: float = 1e-3
+
+
 class Census(Problem):
     """Two binary tasks, `income` (above 50,000 dollars: 6 in 100) and `never_married` (43 in 100); metric: exact AUC.
 
@@ -53,17 +62,10 @@ class Census(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields.
+        training: data, rate and schedule, whose fields are settings beside the others.
         sizes: fields of the network that belong to the scale, not to the line, such as `width`; `network` goes first.
-        epochs: passes over the training rows.
-        train_size: number of training rows used, the first ones (they lie in random order); 0 means all.
-        val_size: likewise for validation.
-        test_size: likewise for the test set.
-        batch_size: rows per step; the last, smaller batch of an epoch is left out.
-        lr: learning rate of Adam.
         beta2: of Adam.
-        weight_decay: L2 penalty.
         income_weight: weight of the positives of `income` in the training loss.
-        clip: largest norm of the whole gradient, or None.
 
     Departures:
         1. DRGrad's code compares integer-coded categories with text, so that five columns become constant, and takes
@@ -78,53 +80,41 @@ class Census(Problem):
         self,
         arrays: Mapping[str, np.ndarray],
         network: dict,
-        epochs: int,
+        training: _Training,
         sizes: dict | None = None,
-        train_size: int = 0,
-        val_size: int = 0,
-        test_size: int = 0,
-        batch_size: int = 1024,
-        lr: float = 1e-3,
         beta2: float = 0.999,
-        weight_decay: float = 0.0,
         income_weight: float = 1.0,
-        clip: float | None = None,
     ):
-        check(
-            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
-             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "weight_decay": (weight_decay, 0)},
-            {"lr": lr, "income_weight": income_weight, "clip": clip},
-        )  # fmt: skip
+        check({}, {"income_weight": income_weight})
         if not 0 <= beta2 < 1:
             raise ValueError(f"`beta2` must be at least 0 and less than 1, found beta2 = {beta2}.")
         self.tasks = ("income", "never_married")
         self.metrics = {"income.auc": True, "never_married.auc": True}
-        self.epochs, self.clip = epochs, clip
-        self._network, self._batch_size = {**(sizes or {}), **network}, batch_size
-        self._lr, self._beta2, self._weight_decay = lr, beta2, weight_decay
+        self.epochs, self.clip = training.epochs, training.clip
+        self._network, self._training, self._beta2 = {**(sizes or {}), **network}, training, beta2
         self._positive_weights = torch.tensor([income_weight, 1.0])
         # Without data the number of categories is unknown, and no check of the network's other fields depends on it.
         self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * len(NOMINAL)
         self._own = {"num_tasks": 2, "num_continuous": len(CONTINUOUS), "cardinalities": self._cardinalities}
         network_of(self._network, self._own, None)  # wrong fields are found before any work
-        counts = {"train": train_size, "val": val_size, "test": test_size}
-        self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        self._splits = {split: rows_of(arrays, split, count) for split, count in training.sizes.items() if arrays}
         if arrays:
-            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, batch_size)
+            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, training.batch_size)
         self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, self._lr, (0.9, self._beta2), weight_decay=self._weight_decay, fused=True)
+        lr, decay = self._training.lr, self._training.weight_decay
+        return torch.optim.Adam(parameters, lr, (0.9, self._beta2), weight_decay=decay, fused=True)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
         return None
 
     def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
         """One epoch in a fresh order. Nothing is augmented."""
-        return batches_of(self._splits["train"], self._batch_size, order)
+        return batches_of(self._splits["train"], self._training.batch_size, order)
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
         return binary_losses(network, batch, self._positive_weights)

@@ -1,6 +1,7 @@
 """CIFAR-100 with classifiers along the depth of one network: the tasks are the exits."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,8 @@ from gradsurgery.core.pictures import (
     standardised,
     tenth_of_each,
 )
-from gradsurgery.core.settings import OneSet, check, check_schedule, check_sizes, network_of, optimizer_of, steps_of
+from gradsurgery.core.settings import OneSet, check_sizes, network_of
+from gradsurgery.core.training import Stepped
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour pictures of 32 x 32 in 100 classes, 500 and 100 of
@@ -29,6 +31,16 @@ each. As in the papers on multi-exit networks 5,000 training pictures are kept f
 which ones the papers kept is not published. Training pictures are shifted by up to 4 pixels and mirrored."""
 
 _SHIFT = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Training(Stepped):
+    """SGD, as in the papers."""
+
+    batch_size: int = 64
+    optimizer: Literal["adam", "sgd"] = "sgd"
+    lr: float = 0.1
+    gamma: float = 0.1
 
 
 class MultiExit(Problem):
@@ -39,66 +51,32 @@ class MultiExit(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields, but for the number of exits and classes.
+        training: data, rate and schedule, whose fields are settings beside the others.
         network_fields: more fields of the network, for those that belong to a scale rather than to a line of the table.
         exits: number of exits.
         num_classes: number of classes.
-        train_size: number of training pictures used, the first ones (they lie in random order); 0 means all.
-        val_size: likewise for validation.
-        test_size: likewise for the test set.
-        batch_size: pictures per step; the last, smaller batch of an epoch is left out.
         augment: whether training pictures are shifted and mirrored.
-        epochs: number of epochs.
-        passes: factor on `epochs` and `milestones`: an epoch of DR-MGF passes over the pictures once for every exit and
-            once more, and this gives another method as many passes.
-        optimizer: "adam" or "sgd".
-        lr: learning rate.
-        momentum: of SGD.
-        weight_decay: L2 penalty.
-        milestones: epochs after which the learning rate is multiplied by `gamma`.
-        gamma: see `milestones`.
-        clip: largest norm of the whole gradient, or None.
     """
 
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
         network: dict,
-        epochs: int,
+        training: _Training,
         exits: int = 7,
         num_classes: int = 100,
-        train_size: int = 0,
-        val_size: int = 0,
-        test_size: int = 0,
-        batch_size: int = 64,
         augment: bool = True,
-        optimizer: Literal["adam", "sgd"] = "sgd",
-        lr: float = 0.1,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        milestones: tuple[int, ...] = (),
-        gamma: float = 0.1,
-        clip: float | None = None,
-        passes: int = 1,
         network_fields: dict | None = None,
     ):
-        check(
-            {"epochs": (epochs, 1), "passes": (passes, 1),
-             "train_size": (train_size, 0), "val_size": (val_size, 0), "test_size": (test_size, 0),
-             "batch_size": (batch_size, 1), "momentum": (momentum, 0), "weight_decay": (weight_decay, 0)},
-            {"lr": lr, "gamma": gamma, "clip": clip},
-        )  # fmt: skip
-        check_schedule(optimizer, momentum, milestones)
         check_sizes({"exits": (exits, 2), "num_classes": (num_classes, 2)})
         self.tasks = tuple(f"exit{k + 1}" for k in range(exits))
         self.metrics = {f"{task}.accuracy": True for task in self.tasks}
-        self.epochs, self.clip = passes * epochs, clip
+        self.epochs, self.clip, self._training = training.all_epochs, training.clip, training
         self._network = {**(network_fields or {}), **network}
         self._own = {"num_tasks": exits, "num_classes": num_classes}
-        self._batch_size, self._augment = batch_size, augment
-        self._optimizer, self._lr, self._momentum, self._weight_decay = optimizer, lr, momentum, weight_decay
-        self._milestones, self._gamma = tuple(passes * epoch for epoch in milestones), gamma
+        self._augment = augment
         network_of(self._network, self._own, None)  # wrong fields of the network are found here, before any work
-        self._splits = splits_of(arrays, {"train": train_size, "val": val_size, "test": test_size}, batch_size)
+        self._splits = splits_of(arrays, training.sizes, training.batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
         for split, (_, labels) in self._splits.items():
             if len(labels) and labels.max() >= num_classes:
@@ -108,10 +86,10 @@ class MultiExit(Problem):
         return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return optimizer_of(self._optimizer, parameters, self._lr, self._momentum, self._weight_decay)
+        return self._training.optimizer_of(parameters)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return steps_of(optimizer, self._milestones, self._gamma)
+        return self._training.schedule_of(optimizer)
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
@@ -119,8 +97,9 @@ class MultiExit(Problem):
         """One epoch in a fresh order; pictures stay bytes until the device has them."""
         images, labels = self._splits["train"]
         permutation = order.permutation(len(images))
-        for start in range(0, len(images) - self._batch_size + 1, self._batch_size):
-            chosen = permutation[start : start + self._batch_size]
+        size = self._training.batch_size
+        for start in range(0, len(images) - size + 1, size):
+            chosen = permutation[start : start + size]
             batch = images[chosen]
             if self._augment:
                 n = len(chosen)

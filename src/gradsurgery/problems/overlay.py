@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import judge, permutation, splits_of
-from gradsurgery.core.settings import check, check_schedule, check_seed, network_of, optimizer_of, steps_of
+from gradsurgery.core.settings import check_seed, network_of
+from gradsurgery.core.training import Stepped
 
 DATA_CARD = """\
 Two 28 x 28 pictures on a 36 x 36 canvas, one in the top left corner and one in the bottom right; where they overlap the
@@ -29,6 +30,14 @@ _COPIES = 2  # every source picture appears twice on each side: 60,000 -> 120,00
 _VAL_SHARE = 10  # one source picture in ten is kept for validation: 12,000 of 120,000
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Training(Stepped):
+    """As for `Stepped`."""
+
+    batch_size: int = 256
+    lr: float = 1e-3
+
+
 class Overlay(Problem):
     """Classify the picture in the top left corner (`left`) and the one in the bottom right corner (`right`).
 
@@ -37,63 +46,32 @@ class Overlay(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields.
-        train_size: number of training pictures used, the first ones (they lie in random order); 0 means all.
-        val_size: likewise for validation.
-        test_size: likewise for the test set.
-        batch_size: pictures per step; the last, smaller batch of an epoch is left out.
-        epochs: passes over the training pictures.
-        optimizer: "adam" or "sgd".
-        lr: learning rate.
-        momentum: of SGD.
-        weight_decay: L2 penalty.
-        milestones: epochs after which the learning rate is multiplied by `gamma`.
-        gamma: see `milestones`.
-        clip: largest norm of the whole gradient, or None.
+        training: data, rate and schedule, whose fields are settings beside the others.
     """
 
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
         network: dict,
-        epochs: int,
-        train_size: int = 0,
-        val_size: int = 0,
-        test_size: int = 0,
-        batch_size: int = 256,
-        optimizer: Literal["adam", "sgd"] = "adam",
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        milestones: tuple[int, ...] = (),
-        gamma: float = 0.5,
-        clip: float | None = None,
+        training: _Training,
     ):
-        check(
-            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
-             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "momentum": (momentum, 0),
-             "weight_decay": (weight_decay, 0)},
-            {"lr": lr, "gamma": gamma, "clip": clip},
-        )  # fmt: skip
-        check_schedule(optimizer, momentum, milestones)
         self.tasks = ("left", "right")
         self.metrics = {"left.accuracy": True, "right.accuracy": True}
-        self.epochs, self.clip = epochs, clip
-        self._network, self._batch_size = network, batch_size
-        self._optimizer, self._lr, self._momentum, self._weight_decay = optimizer, lr, momentum, weight_decay
-        self._milestones, self._gamma = milestones, gamma
+        self.epochs, self.clip = training.all_epochs, training.clip
+        self._network, self._training = network, training
         self._own = {"num_tasks": 2, "num_classes": 10}
         network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
-        self._splits = splits_of(arrays, {"train": train_size, "val": val_size, "test": test_size}, batch_size)
+        self._splits = splits_of(arrays, training.sizes, training.batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return optimizer_of(self._optimizer, parameters, self._lr, self._momentum, self._weight_decay)
+        return self._training.optimizer_of(parameters)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return steps_of(optimizer, self._milestones, self._gamma)
+        return self._training.schedule_of(optimizer)
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
@@ -101,8 +79,9 @@ class Overlay(Problem):
         """One epoch in a fresh order; pictures stay bytes until the device has them. Nothing is augmented."""
         images, labels = self._splits["train"]
         permutation = order.permutation(len(images))
-        for start in range(0, len(images) - self._batch_size + 1, self._batch_size):
-            chosen = permutation[start : start + self._batch_size]
+        size = self._training.batch_size
+        for start in range(0, len(images) - size + 1, size):
+            chosen = permutation[start : start + size]
             yield torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen].astype(np.int64))
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, first, permutation, tenth_of_each
 from gradsurgery.core.settings import OneSet, check, check_rows, network_of
+from gradsurgery.core.training import Training
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour pictures of 32 x 32; 5,000 training pictures, 50 of
@@ -30,6 +32,16 @@ _C1, _C2 = 0.01**2, 0.03**2  # SSIM's usual constants, for pictures in [0, 1]
 Holes = Bool[Tensor, "batch 8 8"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Training(Training):
+    """Of AdamW after warm-up; a batch is a micro-batch."""
+
+    batch_size: int = 256
+    lr: float = 2e-4
+    weight_decay: float = 0.05
+    clip: float | None = 50.0
+
+
 class Reconstruction(Problem):
     """Tasks "l1", the mean absolute error of the hidden pixels, and "ssim", 1 - SSIM, at the same pixels.
 
@@ -42,19 +54,12 @@ class Reconstruction(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields, but for `num_tasks`.
-        epochs: passes over the training pictures.
-        train_size: number of training pictures used, the first ones (they lie in random order); 0 means all.
-        val_size: likewise for validation.
-        test_size: likewise for the test set.
-        batch_size: pictures per micro-batch; the last, smaller one of an epoch is left out.
+        training: data, rate and schedule, whose fields are settings beside the others.
         hidden: number of hidden patches, of 64.
-        lr: learning rate of AdamW after warm-up.
         betas: of AdamW.
-        weight_decay: of AdamW.
         warmup: epochs over which the learning rate rises in even steps.
         schedule: what follows: "constant", or "cosine" to `lr_end` in the last epoch.
         lr_end: see `schedule`.
-        clip: largest norm of the whole gradient, or None.
 
     Departures:
         1. The paper states neither how the hidden patches look to a convolutional encoder nor SSIM's window: 0 (the
@@ -70,26 +75,15 @@ class Reconstruction(Problem):
         self,
         arrays: Mapping[str, np.ndarray],
         network: dict,
-        epochs: int,
-        train_size: int = 0,
-        val_size: int = 0,
-        test_size: int = 0,
-        batch_size: int = 256,
+        training: _Training,
         hidden: int = 48,
-        lr: float = 2e-4,
         betas: tuple[float, ...] = (0.9, 0.95),
-        weight_decay: float = 0.05,
         warmup: int = 0,
         schedule: Literal["constant", "cosine"] = "cosine",
         lr_end: float = 1e-6,
-        clip: float | None = 50.0,
     ):
-        check(
-            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
-             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "hidden": (hidden, 1),
-             "weight_decay": (weight_decay, 0), "warmup": (warmup, 0), "lr_end": (lr_end, 0)},
-            {"lr": lr, "clip": clip},
-        )  # fmt: skip
+        epochs, lr = training.epochs, training.lr
+        check({"hidden": (hidden, 1), "warmup": (warmup, 0), "lr_end": (lr_end, 0)}, {})
         for name, value, most in (("hidden", hidden, _GRID**2), ("warmup", warmup, epochs)):
             if value > most:
                 raise ValueError(f"`{name}` must be at most {most}, found {name} = {value}.")
@@ -97,24 +91,24 @@ class Reconstruction(Problem):
             raise ValueError(f"`betas` must be two numbers from 0 to below 1, found betas = {tuple(betas)}.")
         self.tasks: tuple[str, ...] = ("l1", "ssim")
         self.metrics = {"l1.mae": False, "ssim.ssim": True}
-        self.epochs, self.clip = epochs, clip
-        self._network, self._batch_size, self._hidden = network, batch_size, hidden
-        self._lr, self._betas, self._weight_decay = lr, (betas[0], betas[1]), weight_decay
+        self.epochs, self.clip = epochs, training.clip
+        self._network, self._training, self._hidden, self._betas = network, training, hidden, (betas[0], betas[1])
         self._rate = partial(_share, warmup, epochs, lr_end / lr if schedule == "cosine" else 1.0)
         self._own = {"num_tasks": len(self.tasks)}
         network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
-        sizes = {"train": train_size, "val": val_size, "test": test_size}
+        sizes = training.sizes
         self._images = {split: first(arrays, f"{split}_images", sizes[split]) for split in sizes if arrays}
         self._patches = {s: first(arrays, f"{s}_patches", sizes[s]) for s in ("val", "test") if arrays}
         if arrays:
-            check_rows({split: len(images) for split, images in self._images.items()}, batch_size)
+            check_rows({split: len(images) for split, images in self._images.items()}, training.batch_size)
         self.test_rows = len(self._images["test"]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, lr=self._lr, betas=self._betas, weight_decay=self._weight_decay)
+        lr, decay = self._training.lr, self._training.weight_decay
+        return torch.optim.AdamW(parameters, lr=lr, betas=self._betas, weight_decay=decay)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
         return torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
@@ -125,8 +119,9 @@ class Reconstruction(Problem):
         """One epoch in a fresh order, with fresh holes; pictures stay bytes until the device has them."""
         images = self._images["train"]
         permutation = order.permutation(len(images))
-        for start in range(0, len(images) - self._batch_size + 1, self._batch_size):
-            chosen = images[permutation[start : start + self._batch_size]]
+        size = self._training.batch_size
+        for start in range(0, len(images) - size + 1, size):
+            chosen = images[permutation[start : start + size]]
             patches = np.argsort(augmentation.random((len(chosen), _GRID**2)), axis=1, kind="stable")
             yield torch.from_numpy(chosen), _holes(patches, self._hidden)
 

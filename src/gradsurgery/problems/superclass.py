@@ -1,6 +1,7 @@
 """CIFAR-100 as 20 tasks: each tells apart the five classes of one superclass."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch.nn.functional import cross_entropy
 from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Metrics, Network, Problem
 from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, judge, permutation, standardised
-from gradsurgery.core.settings import OneSet, check, check_rows, network_of
+from gradsurgery.core.settings import OneSet, check_rows, network_of
+from gradsurgery.core.training import Training
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009) in the multi-task form of Rosenbaum et al. (2018), taken over by Yu et al. (2020): the 20
@@ -40,52 +42,41 @@ RANK = np.array([np.flatnonzero(task == SUPERCLASS).tolist().index(fine) for fin
 _VAL_SHARE = 10  # one training picture in ten of every class
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Training(Training):
+    """Of Adam."""
+
+    batch_size: int = 8
+    lr: float = 1e-3
+
+
 class Superclass(Problem):
     """Tell apart the five classes of a superclass; every step sees equally many pictures of all 20 superclasses.
 
     Accuracies are per task; the paper prints their mean, the share of test pictures that a network which is told the
-    superclass puts into the right class. Sizes count pictures of one task.
+    superclass puts into the right class. Sizes, that of a batch too, count pictures of one task.
 
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields, but for the number of tasks and classes.
-        train_size: training pictures of each task that are used, the first ones (in random order); 0 means all.
-        val_size: likewise for validation.
-        test_size: likewise for the test set.
-        batch_size: pictures of each task per step; what is left over at the end of an epoch is left out.
-        epochs: passes over the training pictures.
-        lr: learning rate of Adam.
-        weight_decay: L2 penalty.
-        clip: largest norm of the whole gradient, or None.
+        training: data, rate and schedule, whose fields are settings beside the others.
     """
 
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
         network: dict,
-        epochs: int,
-        train_size: int = 0,
-        val_size: int = 0,
-        test_size: int = 0,
-        batch_size: int = 8,
-        lr: float = 1e-3,
-        weight_decay: float = 0.0,
-        clip: float | None = None,
+        training: _Training,
     ):
-        check(
-            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
-             "test_size": (test_size, 0), "batch_size": (batch_size, 1), "weight_decay": (weight_decay, 0)},
-            {"lr": lr, "clip": clip},
-        )  # fmt: skip
         self.tasks, self.metrics = TASKS, {f"{task}.accuracy": True for task in TASKS}
-        self.epochs, self.clip = epochs, clip
-        self._network, self._batch_size, self._lr, self._weight_decay = network, batch_size, lr, weight_decay
+        self.epochs, self.clip = training.epochs, training.clip
+        self._network, self._training = network, training
         self._own = {"num_tasks": len(TASKS), "num_classes": _CLASSES}
         network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
-        sizes = {"train": train_size, "val": val_size, "test": test_size} if arrays else {}
+        sizes = training.sizes if arrays else {}
         self._splits = {split: _by_task(arrays, split, size) for split, size in sizes.items()}
         if arrays:
-            check_rows({split: labels.shape[1] for split, (_, labels) in self._splits.items()}, batch_size)
+            check_rows({split: labels.shape[1] for split, (_, labels) in self._splits.items()}, training.batch_size)
         rows = int(self._splits["test"][1].shape[1]) if arrays else 0
         self.test_rows = dict.fromkeys(TASKS, rows) if arrays else None
 
@@ -93,7 +84,7 @@ class Superclass(Problem):
         return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self._lr, weight_decay=self._weight_decay)
+        return torch.optim.Adam(parameters, lr=self._training.lr, weight_decay=self._training.weight_decay)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> None:
         return None
@@ -104,8 +95,9 @@ class Superclass(Problem):
         """One epoch, each task in a fresh order of its own; row k is task k. Nothing is augmented."""
         images, labels = self._splits["train"]
         orders = order.permuted(np.tile(np.arange(images.shape[1]), (len(TASKS), 1)), axis=1)
-        for start in range(0, images.shape[1] - self._batch_size + 1, self._batch_size):
-            chosen = np.arange(len(TASKS))[:, None], orders[:, start : start + self._batch_size]
+        size = self._training.batch_size
+        for start in range(0, images.shape[1] - size + 1, size):
+            chosen = np.arange(len(TASKS))[:, None], orders[:, start : start + size]
             yield torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen].astype(np.int64))
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from gradsurgery.core.discovery import make
 from gradsurgery.core.extras import need
 from gradsurgery.core.interfaces import Metrics, Network, Problem
-from gradsurgery.core.settings import check, check_rows, check_seed, network_of
+from gradsurgery.core.settings import check_rows, check_seed, network_of
 from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
+from gradsurgery.core.training import Training
 
 DATA_CARD = """\
 `drgrad` (Liu et al. 2025, arXiv 2510.09643, section on synthetic data): six skewed values x_i per row, of which a sum
@@ -35,6 +36,14 @@ _SINES = 10
 _USERS, _GROUPS = 200, 8
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Training(Training):
+    """Of Adam."""
+
+    batch_size: int = 512
+    lr: float = 1e-3
+
+
 class Synthetic(Problem):
     """Two binary tasks, `first` and `second`; metric: exact AUC.
 
@@ -44,14 +53,8 @@ class Synthetic(Problem):
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
         network: `name` of the network and its fields.
+        training: data, rate and schedule, whose fields are settings beside the others.
         sizes: fields of the network that belong to the scale, not to the line, such as `width`; `network` goes first.
-        epochs: passes over the training rows.
-        train_size: number of training rows used, the first ones; 0 means all.
-        val_size: likewise for validation.
-        test_size: likewise for the test set.
-        batch_size: rows per step; the last, smaller batch of an epoch is left out.
-        lr: learning rate of Adam.
-        clip: largest norm of the whole gradient, or None.
 
     Departures:
         1. DRGrad's appendix is not public. Our choices: i = 1..6, `randint` with both ends, new draws for either term,
@@ -65,49 +68,37 @@ class Synthetic(Problem):
         self,
         arrays: Mapping[str, np.ndarray],
         network: dict,
-        epochs: int,
+        training: _Training,
         sizes: dict | None = None,
-        train_size: int = 0,
-        val_size: int = 0,
-        test_size: int = 0,
-        batch_size: int = 512,
-        lr: float = 1e-3,
-        clip: float | None = None,
     ):
-        check(
-            {"epochs": (epochs, 1), "train_size": (train_size, 0), "val_size": (val_size, 0),
-             "test_size": (test_size, 0), "batch_size": (batch_size, 1)},
-            {"lr": lr, "clip": clip},
-        )  # fmt: skip
         self.tasks = ("first", "second")
         self.metrics = {"first.auc": True, "second.auc": True}
-        self.epochs, self.clip = epochs, clip
-        self._network = {**(sizes or {}), **network}
-        self._batch_size, self._lr = batch_size, lr
+        self.epochs, self.clip = training.epochs, training.clip
+        self._network, self._training = {**(sizes or {}), **network}, training
         # Without data it is unknown which of the sets it will be; no check of the network's other fields depends on it.
         self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * _SPARSE
         self._continuous = arrays["train_continuous"].shape[1] if arrays else _DENSE
         self._correlations = arrays["correlations"].tolist() if arrays else [0.0, 0.0]
         self._own = {"num_tasks": 2, "num_continuous": self._continuous, "cardinalities": self._cardinalities}
         network_of(self._network, self._own, None)  # wrong fields are found before any work
-        counts = {"train": train_size, "val": val_size, "test": test_size}
-        self._splits = {split: rows_of(arrays, split, count) for split, count in counts.items() if arrays}
+        self._splits = {split: rows_of(arrays, split, count) for split, count in training.sizes.items() if arrays}
         if arrays:
-            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, batch_size)
+            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, training.batch_size)
         self.test_rows = len(self._splits["test"][1]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
         return network_of(self._network, self._own, generator)
 
     def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, self._lr, fused=True)
+        lr, decay = self._training.lr, self._training.weight_decay
+        return torch.optim.Adam(parameters, lr, weight_decay=decay, fused=True)
 
     def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
         return None
 
     def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
         """One epoch in a fresh order. Nothing is augmented."""
-        return batches_of(self._splits["train"], self._batch_size, order)
+        return batches_of(self._splits["train"], self._training.batch_size, order)
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
         return binary_losses(network, batch, torch.ones(2))
