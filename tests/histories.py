@@ -127,6 +127,14 @@ def scores_of(groups: Any, selections: Any = None) -> dict[str, dict[str, Any]]:
     return scores.evaluate(groups, selections or {})[0]
 
 
+def sources_of(groups: dict[str, list[Run]]) -> Any:
+    """The same as the observatory reads it."""
+    from gradsurgery.report.sources import Sources
+
+    found = evidence_of(groups)
+    return Sources(groups, found.metrics, {}, [], {}, {}, contrasts=found.contrasts, measured=found.measured)
+
+
 @functools.cache
 def published() -> list[Any]:
     """The committed papers."""

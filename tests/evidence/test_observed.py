@@ -23,11 +23,12 @@ from gradsurgery.evidence.observed import (
     trained,
     values,
 )
-from gradsurgery.evidence.observed_methods import against, movement
+from gradsurgery.evidence.observed_methods import against, movement, observe
 from gradsurgery.report import observatory, observed_figures, observed_tables
 from gradsurgery.report.output import Output
 from gradsurgery.report.style import svg
 from pipelines import evaluate, report
+from tests.histories import sources_of
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = [100, 2500, 400]
@@ -137,8 +138,14 @@ def test_methods_are_held_against_the_sum_by_seed(see: See) -> None:
     assert movement(see({"sum": 0.0})["sum"]).mean == pytest.approx(6.0)
 
 
+def said(runs: Runs) -> str:
+    found = observe(runs)
+    assert found is not None
+    return observed_tables.sentence(found, runs)
+
+
 def test_the_sentence_follows_the_numbers(see: See) -> None:
-    told = observed_tables.sentence(see({"sum": -0.3, "pcgrad": -0.1, "sum-half_batches": -0.3}, null=-0.1))
+    told = said(see({"sum": -0.3, "pcgrad": -0.1, "sum-half_batches": -0.3}, null=-0.1))
     assert told.startswith(
         "Scale smoke, track controlled, n = 4, 2 tasks, 3 shared layers. Trained with the sum, two tasks"
     )
@@ -151,7 +158,7 @@ def test_the_sentence_follows_the_numbers(see: See) -> None:
         "Curvature minus the sum's, whole shared vector: PCGrad +0.000 [+0.000, +0.000], no difference detected" in told
     )
     assert "the cosine separates from the sum's with PCGrad in 3 of 3 layers" in told
-    quiet = observed_tables.sentence(see({"sum": 0.3, "pcgrad": 0.3}))
+    quiet = said(see({"sum": 0.3, "pcgrad": 0.3}))
     assert "no layer was found in which the cosine between tasks lies below that of random directions (0)" in quiet
     assert "no difference to the sum's cosine was detected with any method" in quiet
 
@@ -159,20 +166,20 @@ def test_the_sentence_follows_the_numbers(see: See) -> None:
         for row in record["diagnostics"]:
             row["curvature"] = -float(row["step"])
 
-    assert "in the last: it falls" in observed_tables.sentence(see({"sum": 0.0}, edit=flatten))
+    assert "in the last: it falls" in said(see({"sum": 0.0}, edit=flatten))
 
 
 def test_of_many_layers_some_are_named_and_all_are_counted(see: See) -> None:
-    told = observed_tables.sentence(see({"sum": -0.3, "pcgrad": 0.0}, sizes=[50] * 9))
+    told = said(see({"sum": -0.3, "pcgrad": 0.0}, sizes=[50] * 9))
     assert "in 9 of 9 layers (layer0 -0." in told
     assert "with PCGrad in 9 of 9 layers (layer0, layer1, layer2, layer3 and 5 more)." in told
 
 
 def test_one_seed_has_no_interval_and_breaks_nothing(see: See) -> None:
     runs = see({"sum": -0.3, "pcgrad": -0.1, "sum-half_batches": -0.3}, seeds=1, null=-0.1)
-    assert "one seed has no interval" in observed_tables.sentence(runs)
+    assert "one seed has no interval" in said(runs)
     groups = {f"p-{method}": group for method, group in runs.items()}
-    assert len(observed_tables.layer_table(groups, ["p"])) == 3
+    assert len(observed_tables.layer_table(sources_of(groups))) == 3
     for drawn in (observed_figures.over_layers, observed_figures.by_layer, observed_figures.by_method):
         assert svg(drawn(runs["sum-half_batches"] if drawn is observed_figures.over_layers else runs))
 
@@ -180,13 +187,13 @@ def test_one_seed_has_no_interval_and_breaks_nothing(see: See) -> None:
 def test_tables_name_their_histories_and_shares_stay_shares(see: See) -> None:
     runs = see({"sum": -0.19, "pcgrad": 0.0})
     groups = {f"p-{method}": group for method, group in runs.items()}
-    by_layer = observed_tables.layer_table(groups, ["p", "another"])
+    by_layer = observed_tables.layer_table(sources_of(groups))
     assert [cell.target for cell in by_layer["trained with"]] == ["history/p-sum.jsonl"] * 3
     share = by_layer["steps below -2 sd of random directions (%)"][0]
     low, high = (float(number) for number in share.split("[")[1].rstrip("]").split(", "))
     assert 0.0 <= low < high <= 100.0
     assert by_layer["curvature, first third"][0] == "0.333 [0.333, 0.333]"
-    by_method = observed_tables.method_table(groups, ["p"])
+    by_method = observed_tables.method_table(sources_of(groups))
     assert [cell.target for cell in by_method["method"]] == ["history/p-pcgrad.jsonl", "history/p-sum.jsonl"]
     assert by_method["cosine minus sum"][0].startswith("+0.190 [")
     assert list(by_method["n"]) == [4, 4]
@@ -217,15 +224,15 @@ def test_a_groups_curvature_is_the_sum_and_its_cosine_the_mean_of_its_layers(see
 def test_the_observatory_is_silent_where_nothing_was_recorded(see: See, made_up: Callable[..., dict]) -> None:
     plain = {"p-sum": parse([json.dumps(made_up("p", "sum", 0, 0.0))], "sum")}
     out = Output()
-    assert observatory.conflict(plain, ["p"], out)[0]["layers"] is None
-    assert [sheet["title"][:6] for sheet in observatory.sheets(plain, ["p"], out)] == ["PCGrad"]
+    assert observatory.conflict(sources_of(plain), out)[0]["layers"] is None
+    assert [sheet["title"][:6] for sheet in observatory.sheets(sources_of(plain), out)] == ["PCGrad"]
     watched = see({"sum": 0.0, "sum-half_batches": 0.0}, seeds=2)
     groups = {f"p-{method}": group for method, group in watched.items()}
     out = Output()
-    entry = observatory.conflict(groups, ["p"], out)[0]["layers"]
+    entry = observatory.conflict(sources_of(groups), out)[0]["layers"]
     assert entry is not None
     assert "two halves of one task's batch" in entry["first"]["caption"]
-    assert len(observatory.sheets(groups, ["p"], out)) == 3
+    assert len(observatory.sheets(sources_of(groups), out)) == 3
     assert {"figures/p-layers.svg", "figures/p-layers-nulls.svg", "figures/p-curvature.svg"} < set(out.files)
     again = copy.deepcopy(watched["sum-half_batches"])
     assert svg(observed_figures.over_layers(again)) == out.finish()["figures/p-layers.svg"]

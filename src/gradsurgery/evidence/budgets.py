@@ -40,6 +40,20 @@ class Budget:
     short: Sequence[str]
 
 
+@dataclasses.dataclass(frozen=True)
+class LongRun:
+    """The sum on more epochs: on how many seeds, how many epochs, and whether it begins as the problem's sum to the
+    last digit: with a schedule it holds no shorter run, and no budget is read from it."""
+
+    seeds: int
+    epochs: int
+    alike: bool
+
+
+def describe(lines: Mapping[str, Line], long: Line) -> LongRun:
+    return LongRun(len(long.runs), len(long.run.epochs), begins_alike(lines, long))
+
+
 def long_run(lines: Mapping[str, Line]) -> Line | None:
     """The sum on more epochs and otherwise the same terms, on the seeds that it shares with the sum."""
     for method in LONG:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradsurgery.evidence import budgets, clouds, controls, diverged, fronts, pairs, ranks, scores, searches
-from gradsurgery.evidence.budgets import Budget, Costs
+from gradsurgery.evidence.budgets import Budget, Costs, LongRun
 from gradsurgery.evidence.clouds import Cloud
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.contrasts import Contrast
@@ -15,7 +15,11 @@ from gradsurgery.evidence.groups import Groups
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, lines_of
 from gradsurgery.evidence.measures import by_word
+from gradsurgery.evidence.observed import activity
+from gradsurgery.evidence.observed_methods import Observed, observe
 from gradsurgery.evidence.pairs import Planned
+from gradsurgery.evidence.pcgrad_condition import METHODS as CONDITION
+from gradsurgery.evidence.pcgrad_condition import Share, shares
 from gradsurgery.evidence.ranks import Ranking
 from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.searches import Searched
@@ -29,11 +33,14 @@ class Measured:
 
     Attributes:
         by_seed: by experiment (not by problem), every test metric, single and mean of tasks, in the order of seeds.
-        budgets: what surgery methods cost; only where the sum was run longer.
+        budgets: what surgery methods cost; only where the sum was run longer (`long_runs`).
         fronts: of static weights among the lines of the table.
         tuned, repeats, nulls, half_batches: see `controls`.
         searches: what the studies' searches found.
         study_fronts, clouds: of the studies' static weights, for two tasks and for more.
+        activity: by experiment, means of its diagnostics over training.
+        condition: the parts of PCGrad's condition that can be judged, for the sum and PCGrad.
+        observed: what gradients do in the shared layers.
         ranking: of the methods that most problems ran; None where too few did.
     """
 
@@ -47,6 +54,10 @@ class Measured:
     searches: Mapping[str, Mapping[str, Searched]] = dataclasses.field(default_factory=dict)
     study_fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
     clouds: Mapping[str, Cloud] = dataclasses.field(default_factory=dict)
+    long_runs: Mapping[str, LongRun] = dataclasses.field(default_factory=dict)
+    activity: Mapping[str, Mapping[str, Summary]] = dataclasses.field(default_factory=dict)
+    condition: Mapping[str, Mapping[str, Mapping[str, Share]]] = dataclasses.field(default_factory=dict)
+    observed: Mapping[str, Observed] = dataclasses.field(default_factory=dict)
     ranking: Ranking | None = None
 
 
@@ -105,6 +116,13 @@ def _problem(
     problem: str, lines: Mapping[str, Line], costs: Costs, made: Mapping[str, dict[str, Any]]
 ) -> list[Contrast]:  # fmt: skip
     found = controls.placebos(lines)
+    made["activity"] |= {line.run.experiment: means for line in lines.values() if (means := activity(line.runs))}
+    if parts := {m: held for m in CONDITION if m in lines and (held := shares(lines[m].runs))}:
+        made["condition"][problem] = parts
+    if (seen := observe({m: line.runs for m, line in lines.items()})) is not None:
+        made["observed"][problem] = seen
+    if (long := budgets.long_run(lines)) is not None:
+        made["long_runs"][problem] = budgets.describe(lines, long)
     if paid := budgets.budgets(lines, costs):
         made["budgets"][problem] = paid
         found += budgets.contrasts(lines, paid)

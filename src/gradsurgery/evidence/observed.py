@@ -132,6 +132,19 @@ def layers(group: Sequence[Run]) -> list[Layer]:
     ]  # fmt: skip
 
 
+ACTIVITY = ("conflict_share", "mean_cosine", "magnitude_similarity", "deviation", "worst_alignment")
+
+
+def activity(group: Sequence[Run]) -> dict[str, Summary]:
+    """Means of the diagnostics over training, over seeds; only of those that were recorded."""
+    found = {}
+    for key in ACTIVITY:
+        kept = [[row[key] for row in run.diagnostics if row.get(key) is not None] for run in group]
+        if means := [float(np.mean(values)) for values in kept if values]:
+            found[key] = summarise(means)
+    return found
+
+
 def conflicting(found: Sequence[Layer]) -> list[str]:
     """The layers that lie below their null."""
     return [layer.name for layer in found if layer.tested.separates() and layer.tested.difference.mean < 0]

@@ -1,7 +1,7 @@
 """Methods beside the sum in what the layers' gradients do: the same numbers as `observed`, paired by seed."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,10 +12,15 @@ from gradsurgery.evidence.observed import (
     BASELINE,
     COSINE,
     CURVATURE,
+    Layer,
     Layered,
     Runs,
+    has_null,
+    layers,
     names,
+    observing,
     over_training,
+    principal,
     trained,
     values,
     whole,
@@ -43,6 +48,39 @@ class Against:
     curvature_minus: Comparison | None
     changed: Sequence[str]
     layers: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Observed:
+    """The shared layers of one problem.
+
+    Attributes:
+        principal: the line that is shown layer by layer.
+        halves: whether it holds the null of half batches.
+        layers: of that line.
+        methods: every trained line beside the sum.
+        moving: the line whose curvature is followed: the sum, else the first.
+        movement: its curvature in the last third of training minus that in the first.
+    """
+
+    principal: str
+    halves: bool
+    layers: Sequence[Layer]
+    methods: Mapping[str, Against]
+    moving: str
+    movement: Summary
+
+
+def observe(runs: Runs) -> Observed | None:
+    """None where no line recorded its layers."""
+    seen = observing(runs)
+    methods = against(seen)
+    if not methods:
+        return None
+    shown, moving = principal(seen), BASELINE if BASELINE in methods else next(iter(methods))
+    return Observed(
+        shown, has_null(seen[shown]), layers(seen[shown]), methods, moving, movement(seen[moving])
+    )  # fmt: skip
 
 
 def against(runs: Runs) -> dict[str, Against]:

@@ -32,6 +32,7 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.observed import COSINE, CURVATURE, SIMILARITY
 from gradsurgery.evidence.statistics import summarise
 
+METHODS = ("sum", "pcgrad")  # that are asked
 PARTS = ("conflict", "a", "b", "bends", "c")  # each is judged together with those before it
 
 

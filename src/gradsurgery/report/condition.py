@@ -1,45 +1,36 @@
 """PCGrad's three-part condition in a table and a sentence: what `evidence.pcgrad_condition` counts."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from gradsurgery.evidence.groups import Groups, of
-from gradsurgery.evidence.pcgrad_condition import Share, shares
+from gradsurgery.evidence.pcgrad_condition import METHODS, Share
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
 
-METHODS = ("sum", "pcgrad")
 PARTS = {
     "conflict": "cosine below 0", "a": "(a) cosine at most -Phi", "b": "and xi at most 1, implied by (b)",
     "bends": "and curvature above 0", "c": "and step times curvature at least 2, implied by (c)",
 }  # fmt: skip
 
 
-def table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
+def table(sources: Sources) -> pd.DataFrame:
     """One row for the sum and for PCGrad on every problem with two tasks."""
     rows = []
-    for problem in problems:
-        for method, group in of(groups, problem).items():
-            found = shares(group) if method in METHODS else {}
-            if found:
-                cells = {f"{text} (%)": _said(found.get(part)) for part, text in PARTS.items()}
-                name = source(group[0].experiment, label(method))
-                steps = found["conflict"].steps
-                rows.append({"problem": title(problem), "method": name, **cells, "steps": steps, "n": len(group)})
+    for problem in sources.data:
+        for method, found in sorted(sources.measured.condition.get(problem, {}).items()):
+            cells = {f"{text} (%)": _said(found.get(part)) for part, text in PARTS.items()}
+            name, n = source(f"{problem}-{method}", label(method)), len(sources.groups[f"{problem}-{method}"])
+            rows.append({
+                "problem": title(problem), "method": name, **cells, "steps": found["conflict"].steps, "n": n,
+            })  # fmt: skip
     frame = pd.DataFrame(rows, columns=["problem", "method", *(f"{text} (%)" for text in PARTS.values()), "steps", "n"])
     return frame[[name for name in frame.columns if not (len(frame) and (frame[name] == "-").all())]]
 
 
-def sentence(groups: Groups, problems: Sequence[str]) -> str:
+def sentence(sources: Sources) -> str:
     """How many of the steps of all problems can meet the condition; empty where none can be judged."""
-    found = {
-        (problem, m): shares(group)
-        for problem in problems
-        for m, group in of(groups, problem).items() if m in METHODS
-    }  # fmt: skip
-    judged = {key: parts for key, parts in found.items() if parts}
+    judged = {(p, m): parts for p in sources.data for m, parts in sources.measured.condition.get(p, {}).items()}
     if not judged:
         return ""
     steps = sum(parts["conflict"].steps for parts in judged.values())

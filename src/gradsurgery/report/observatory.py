@@ -1,17 +1,15 @@
 """The conflict observatory: what the task gradients did to each other while the methods trained."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from gradsurgery.evidence.groups import Groups, of
+from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.measures import PLAIN
-from gradsurgery.evidence.observed import Runs, has_null, observing, principal, trained
-from gradsurgery.evidence.statistics import summarise
+from gradsurgery.evidence.observed import observing
 from gradsurgery.report import condition, figures, observed_figures, observed_tables
 from gradsurgery.report.output import Output
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label, studied
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
@@ -23,11 +21,11 @@ MEASURED = {
 }  # fmt: skip
 
 
-def conflict(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
+def conflict(sources: Sources, out: Output) -> list[dict[str, Any]]:
     """Per problem: conflict over training, and its distribution by third of training."""
     entries = []
-    for problem in problems:
-        runs = of(groups, problem)
+    for problem in sources.data:
+        runs = of(sources.groups, problem)
         measured = {m: g for m, g in runs.items() if studied(m) and any(figures.measured(r) for r in g)}
         if not measured:
             continue
@@ -41,21 +39,22 @@ def conflict(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[
                 f"{problem}-conflict", figures.conflict_over_training(measured), f"{over}; bands are 95 % intervals."
             ),
             "more": out.figure(f"{problem}-conflict-thirds", figures.conflict(measured), thirds),
-            "layers": _layers(problem, observing(runs), out),
+            "layers": _layers(problem, sources, out),
         })  # fmt: skip
     return entries
 
 
-def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
+def _layers(problem: str, sources: Sources, out: Output) -> dict[str, Any] | None:
     """One sentence and three figures on the shared layers of a problem; None where no run recorded them."""
-    if not trained(runs):
+    found = sources.measured.observed.get(problem)
+    if found is None:
         return None
-    method = principal(runs)
+    method, runs = found.principal, observing(of(sources.groups, problem))
     shown = observed_tables.spoken(runs[method][0])
-    null = ", and against two halves of one task's batch" if has_null(runs[method]) else ""
+    null = ", and against two halves of one task's batch" if found.halves else ""
     bands = "bands and bars are 95 % intervals over seeds"
     return {
-        "sentence": observed_tables.sentence(runs),
+        "sentence": observed_tables.sentence(found, runs),
         "first": out.figure(
             f"{problem}-layers", observed_figures.over_layers(runs[method]),
             f"{title(problem)}: shared layers, dark at the input, while training with {shown}{null}. Where layers are "
@@ -77,23 +76,23 @@ def _layers(problem: str, runs: Runs, out: Output) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[str, Any]]:
+def sheets(sources: Sources, out: Output) -> list[dict[str, Any]]:
     """Tables of the observatory that not every report has, each with a sentence above it."""
-    parts = condition.sentence(groups, problems)
+    parts = condition.sentence(sources)
     made = [
         (
-            "conflict-methods", "Cosine and curvature by method", observed_tables.method_table(groups, problems),
+            "conflict-methods", "Cosine and curvature by method", observed_tables.method_table(sources),
             "Means over training on the whole shared vector; differences are paired by seed, Holm over the methods "
             "of a problem, or over its layers.",
         ),
         (
-            "conflict-layers", "Every shared layer", observed_tables.layer_table(groups, problems),
+            "conflict-layers", "Every shared layer", observed_tables.layer_table(sources),
             "p is two-sided, of the difference to halves of one task's batch where that was measured, else of the "
             "cosine against 0. Curvature is the layer's share of that of the whole step.",
         ),
         (
             "pcgrad-condition", "PCGrad's three-part condition, share of diagnosed steps (%)",
-            condition.table(groups, problems),
+            condition.table(sources),
             f"{parts} The shares are upper bounds: parts (b) and (c) name a Lipschitz constant that nobody knows, "
             "so what they imply is counted, each column with those before it. Intervals are over seeds; where seeds "
             "agree exactly they are those of the steps, taken as independent.",
@@ -104,21 +103,14 @@ def sheets(groups: Groups, problems: Sequence[str], out: Output) -> list[dict[st
     ]
 
 
-def table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
+def table(sources: Sources) -> pd.DataFrame:
     """Mean of every diagnostic over training, with its interval over seeds."""
     rows = []
-    for problem in problems:
-        for method, group in of(groups, problem).items():
-            cells = {text: _cell([run.diagnostics for run in group], key) for key, text in MEASURED.items()}
-            if any(cell != "-" for cell in cells.values()):
+    for problem in sources.data:
+        for method, group in of(sources.groups, problem).items():
+            found = sources.measured.activity.get(group[0].experiment, {})
+            if found:
+                cells = {text: PLAIN.say(found.get(key), digits=3) for key, text in MEASURED.items()}
                 name = source(group[0].experiment, label(method))
                 rows.append({"problem": title(problem), "method": name, **cells, "n": len(group)})
     return pd.DataFrame(rows, columns=["problem", "method", *MEASURED.values(), "n"])
-
-
-def _cell(diagnostics: Sequence[Sequence[dict[str, Any]]], key: str) -> str:
-    means = [
-        float(np.mean(values)) for rows in diagnostics
-        if (values := [row[key] for row in rows if row.get(key) is not None])
-    ]  # fmt: skip
-    return PLAIN.say(summarise(means), digits=3) if means else "-"

@@ -2,28 +2,18 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import PLAIN
-from gradsurgery.evidence.observed import (
-    BASELINE,
-    Layer,
-    Runs,
-    conflicting,
-    has_null,
-    layers,
-    names,
-    observing,
-    principal,
-)
-from gradsurgery.evidence.observed_methods import Against, against, movement
+from gradsurgery.evidence.observed import BASELINE, Runs, conflicting
+from gradsurgery.evidence.observed_methods import Against, Observed
 from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import Comparison, Summary
 from gradsurgery.report.format import p_holm
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
@@ -31,22 +21,19 @@ from gradsurgery.report.titles import title
 _NAMED = 4  # so many layers are named, the others counted
 
 
-def layer_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
+def layer_table(sources: Sources) -> pd.DataFrame:
     """One row per shared layer of the line that is shown layer by layer."""
     rows = []
-    for problem in problems:
-        runs = observing(of(groups, problem))
-        if not runs:
-            continue
-        method = principal(runs)
-        group = runs[method]
-        halves = has_null(group)
-        for layer in layers(group):
+    for problem in sources.data:
+        found = sources.measured.observed.get(problem)
+        for layer in found.layers if found else ():
+            group = sources.groups[f"{problem}-{found.principal}"] if found else ()
             rows.append({
                 "problem": title(problem), "trained with": source(group[0].experiment, spoken(group[0])),
                 "layer": layer.name, "parameters": layer.size, "cosine between tasks": _cell(layer.cosine),
                 "steps below -2 sd of random directions (%)": _share(layer.below),
-                "minus halves of one task's batch": _cell(layer.tested.difference, signed=True) if halves else "-",
+                "minus halves of one task's batch":
+                    _cell(layer.tested.difference, signed=True) if found and found.halves else "-",
                 "p after Holm": p_holm(layer.tested),
                 "magnitude similarity": _cell(layer.similarity),
                 "curvature, first third": _bend(layer.first), "curvature, last third": _bend(layer.last),
@@ -55,13 +42,13 @@ def layer_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def method_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
+def method_table(sources: Sources) -> pd.DataFrame:
     """One row per method: cosine and curvature of the whole shared vector, and what differs from the sum."""
     rows = []
-    for problem in problems:
-        runs = observing(of(groups, problem))
-        for method, entry in against(runs).items() if runs else ():
-            group = runs[method]
+    for problem in sources.data:
+        found = sources.measured.observed.get(problem)
+        for method, entry in found.methods.items() if found else ():
+            group = sources.groups[f"{problem}-{method}"]
             rows.append({
                 "problem": title(problem), "method": source(group[0].experiment, label(method)),
                 "cosine": _cell(entry.cosine), "cosine minus sum": _difference(entry.cosine_minus),
@@ -76,38 +63,33 @@ def method_table(groups: Groups, problems: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def sentence(runs: Runs) -> str:
+def sentence(found: Observed, runs: Runs) -> str:
     """In which layers the cosine lies below its null, whether methods change it, and how the curvature moves."""
-    method = principal(runs)
-    group = runs[method]
+    group = runs[found.principal]
     run = group[0]
-    entries = against(runs)
     text = (
-        f"Scale {run.scale}, track {run.track}, n = {len(group)}, {len(run.tasks)} tasks, {len(names(group))} shared "
-        f"layers. Trained with {spoken(group[0])}, {_below(group, layers(group))}"
+        f"Scale {run.scale}, track {run.track}, n = {len(group)}, {len(run.tasks)} tasks, {len(found.layers)} shared "
+        f"layers. Trained with {spoken(run)}, {_below(found)}"
     )
-    said = [text, *_moves(entries, runs), *_methods(entries)]
+    said = [text, _moves(found, runs), *_methods(found.methods)]
     return " ".join(each for each in said if each)
 
 
-def _below(group: Sequence[Run], found: Sequence[Layer]) -> str:
-    low = [layer for layer in found if layer.name in conflicting(found)]
+def _below(found: Observed) -> str:
+    low = [layer for layer in found.layers if layer.name in conflicting(found.layers)]
     named = [f"{layer.name} {_cell(layer.tested.difference, signed=True)}" for layer in low]
-    if has_null(group):
+    if found.halves:
         claim = "two tasks agree less than two halves of one task's batch"
     else:
         claim = "the cosine between tasks lies below that of random directions (0)"
-    test = f"(95 %, Holm over {len(found)})" if len(found) > 1 else "(95 %)"
+    test = f"(95 %, Holm over {len(found.layers)})" if len(found.layers) > 1 else "(95 %)"
     if not low:
         return f"no layer was found in which {claim} {test}."
-    return f"{claim} in {_layers(named, len(found))} {test}."
+    return f"{claim} in {_layers(named, len(found.layers))} {test}."
 
 
-def _moves(entries: dict[str, Against], runs: Runs) -> list[str]:
-    method = BASELINE if BASELINE in entries else next(iter(entries), None)
-    if method is None:
-        return []
-    entry, change = entries[method], movement(runs[method])
+def _moves(found: Observed, runs: Runs) -> str:
+    entry, change = found.methods[found.moving], found.movement
     ends = f"{_cell(entry.first)} in the first third of training and {_cell(entry.last)} in the last"
     if change.low is None or change.high is None:
         word = "one seed has no interval"
@@ -115,10 +97,11 @@ def _moves(entries: dict[str, Against], runs: Runs) -> list[str]:
         word = "no difference detected"
     else:
         word = "it rises" if change.mean > 0 else "it falls"
-    return [f"Curvature along the step of {spoken(runs[method][0])} is {ends}: {word} ({_cell(change, signed=True)})."]
+    name = spoken(runs[found.moving][0])
+    return f"Curvature along the step of {name} is {ends}: {word} ({_cell(change, signed=True)})."
 
 
-def _methods(entries: dict[str, Against]) -> list[str]:
+def _methods(entries: Mapping[str, Against]) -> list[str]:
     compared = {m: entry for m, entry in entries.items() if entry.cosine_minus and entry.curvature_minus}
     if not compared:
         return []

@@ -26,7 +26,7 @@ def entries(
         papers: the entries of the papers' pages, whose figures and tables of landscapes are shown here too.
         out: takes the files.
     """
-    seen = {entry["key"]: entry for entry in observatory.conflict(sources.groups, sources.data, out)}
+    seen = {entry["key"]: entry for entry in observatory.conflict(sources, out)}
     made = []
     for problem in sources.problems:
         if problem in sources.data:

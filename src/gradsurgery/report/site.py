@@ -117,8 +117,8 @@ def _index(sources: Sources, findings: Mapping[str, Sequence[Finding]], gone: Gr
 
 def _conflict(sources: Sources, problems: Sequence[Mapping[str, Any]], out: Output) -> dict[str, Any]:
     return {
-        "table": out.table("conflict", observatory.table(sources.groups, sources.data)),
-        "sheets": observatory.sheets(sources.groups, sources.data, out),
+        "table": out.table("conflict", observatory.table(sources)),
+        "sheets": observatory.sheets(sources, out),
         "problems": [entry for entry in problems if entry["conflict"]],
     }
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from gradsurgery.evidence.budgets import BUDGETS, Budget, begins_alike, long_run
+from gradsurgery.evidence.budgets import BUDGETS, Budget
 from gradsurgery.evidence.contrasts import ALONE, BETTER, SAME, WORSE, Contrast
 from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.measures import by_word, capital, measure
 from gradsurgery.report.format import bracketed, first_sentence, gain, p_holm
 from gradsurgery.report.section import Evidence, Section, Sheet
@@ -34,11 +33,10 @@ def section(evidence: Evidence) -> Section | None:
     for problem in problems(evidence.groups):
         runs = of(evidence.groups, problem)
         rule = next(r["selection"] for r in evidence.metrics.values() if r["problem"] == problem)
-        lines = {method: Line(group, rule) for method, group in runs.items()}
-        long = long_run(lines)
+        long = evidence.measured.long_runs.get(problem)
         if long is None:
             continue
-        if not begins_alike(lines, long):
+        if not long.alike:
             found.append(
                 f"{title(problem)}: the long run does not begin as the sum, so that no budget is read from it."
             )
@@ -50,8 +48,8 @@ def section(evidence: Evidence) -> Section | None:
             sheets.append(Sheet(f"compute-{problem}", heading, table(methods, compared, run)))
             found.append(f"{title(problem)}: {sentence(methods, compared, run)}")
             ran.append(
-                f"{title(problem)} (scale {run.scale}, {len(run.epochs)} epochs, n = {len(long.runs)}, the sum up to "
-                f"{len(long.run.epochs)} epochs, selection {rule})"
+                f"{title(problem)} (scale {run.scale}, {len(run.epochs)} epochs, n = {long.seeds}, the sum up to "
+                f"{long.epochs} epochs, selection {rule})"
             )
     if not found:
         return None
