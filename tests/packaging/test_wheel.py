@@ -149,3 +149,13 @@ print(sum(discovery.find(kind, name) is not None for kind in discovery.KINDS for
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 30
+
+
+@pytest.mark.parametrize("package", ["evidence", "ledger.records", "report"])
+def test_what_judges_and_draws_names_its_extra(python, package):
+    done = _run(python, f"import gradsurgery.{package}")
+    assert done.returncode != 0
+    assert re.fullmatch(
+        r"ImportError: `\w+` must be installed, found no such module: pip install 'gradsurgery\[report\]'\.",
+        done.stderr.splitlines()[-1],
+    )
