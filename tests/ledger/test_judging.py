@@ -10,7 +10,7 @@ from gradsurgery.evidence.contrasts import side_of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import capital, measure
 from gradsurgery.evidence.statistics import Summary
-from gradsurgery.ledger.judging import judge, paper_sentence, published_value
+from gradsurgery.ledger.judging import judge, published_value
 from gradsurgery.ledger.records import Answer, Record
 from gradsurgery.ledger.words import direction
 from gradsurgery.report.sentences import image_sentence, landscape_sentence
@@ -358,14 +358,6 @@ def test_published_values_say_what_a_reader_must_know() -> None:
         CLAIM, kind="difference", direction="lower", value=None, answered_by=None, unanswered="x"
     )
     assert published_value(claim) == "lower, not printed"
-
-
-def test_a_papers_sentence_counts_claims_and_not_cells(laptop: Path) -> None:
-    groups = read_histories(laptop / "reports/history")
-    metrics = scores_of(groups, {})
-    cell = dataclasses.replace(CLAIM, id="p/table-1/row/all.starts")
-    findings = [judge(record, groups, metrics) for record in (CLAIM, cell)]
-    assert paper_sentence(findings) == "Of 1 testable claims and controls: reproduced 1."
 
 
 def test_lines_outside_the_controlled_table_are_only_named(laptop: Path) -> None:

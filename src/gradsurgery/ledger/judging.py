@@ -10,7 +10,7 @@ that size is not known here, and `why` says so.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from scipy.stats import t as student
 
@@ -23,7 +23,7 @@ from gradsurgery.evidence.noise import auc_noise
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.ledger.measured import CONFLICT, contrast_of, cosines_of, level_of
 from gradsurgery.ledger.records import Answer, Record
-from gradsurgery.ledger.words import WORDS, direction
+from gradsurgery.ledger.words import direction
 
 Lines = Mapping[str, Line]
 
@@ -182,11 +182,3 @@ def published_value(record: Record) -> str:
     if record.origin == "recomputed":
         return f"{value} (not printed; recomputed)"
     return f"{value} (doubtful)" if record.doubtful else value
-
-
-def paper_sentence(findings: Sequence[Finding]) -> str:
-    """One sentence on a paper: how its claims fared, by verdict word, for and against alike."""
-    claims = [f for f in findings if f.record.answered_by and not is_cell(f.record)]
-    counts = {word: sum(f.verdict.startswith(word) for f in claims) for word in WORDS}
-    parts = [f"{word} {count}" for word, count in counts.items() if count]
-    return f"Of {len(claims)} testable claims and controls: {', '.join(parts)}." if parts else "No claim can be tested."

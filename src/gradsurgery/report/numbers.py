@@ -1,21 +1,21 @@
 """The one place where the site meets the evidence: claims with their effects, and what the answer counts.
 
-Verdicts and printed effects are taken as the ledger gives them.
+Verdicts, printed effects and their numbers are taken as `evaluate` left them; here they are placed and counted.
 """
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from gradsurgery.evidence.budgets import BUDGETS
 from gradsurgery.evidence.contrasts import ALONE, Contrast
-from gradsurgery.evidence.groups import Groups
+from gradsurgery.evidence.measures import measure
+from gradsurgery.evidence.statistics import Summary
 from gradsurgery.ledger.judging import Finding, is_cell, published_value
+from gradsurgery.ledger.records import Answer
 from gradsurgery.ledger.words import WORDS
 from gradsurgery.report.interval import Interval, interval
 from gradsurgery.report.sources import Sources
-from gradsurgery.report.style import family
 
 TRACK = "controlled"
 _HOLDS = {
@@ -24,8 +24,6 @@ _HOLDS = {
     "no difference detected": "same",
     "not reproduced": "against",
 }
-_COUNT = re.compile(r"(\d+) of (\d+)")
-_EFFECT = re.compile(r"([-+]?[\d.]+)(?: \[([-+]?[\d.]+), ([-+]?[\d.]+)\])?(?: \(n = (\d+)\))?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Claim:
     Attributes:
         anchor: its place on the paper's page.
         short: the claim in a few words, for a cell.
-        word: the verdict without its reason, one of `findings.WORDS`.
+        word: the verdict without its reason, one of `ledger.words.WORDS`.
         effect: ours as printed, with its interval, without the number of repeats.
         drawn: the interval with the published value marked; None where there is no number of ours.
         source: the history that it was computed from, under `reports/`.
@@ -48,26 +46,26 @@ class Claim:
     metric: str
     published: str
     effect: str
-    n: str
+    n: int | None
     where: str
     verdict: str
     word: str
     why: str
     drawn: Interval | None
     source: str
-    doubtful: bool
     landscape: bool
 
 
-def claims(findings: Iterable[Finding], groups: Groups) -> list[Claim]:
+def claims(findings: Iterable[Finding], sources: Sources) -> list[Claim]:
     """The claims and controls that an experiment answers, in the ledger's order; cells of tables are none."""
-    return [_claim(f, groups) for f in findings if f.record.answered_by and not is_cell(f.record)]
+    return [
+        _claim(f, f.record.answered_by, sources) for f in findings if f.record.answered_by and not is_cell(f.record)
+    ]
 
 
-def _claim(finding: Finding, groups: Groups) -> Claim:
-    record, answer = finding.record, finding.record.answered_by
-    experiment = answer.experiment if answer and answer.experiment in groups else ""
-    found = _EFFECT.match(finding.ours)
+def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
+    record, runs = finding.record, sources.groups.get(answer.experiment)
+    summary = _summary(finding)
     return Claim(
         anchor=record.id.split("/")[-1],
         short=record.short or record.statement,
@@ -75,30 +73,38 @@ def _claim(finding: Finding, groups: Groups) -> Claim:
         cell=record.cell,
         metric=record.metric,
         published=published_value(record),
-        effect=re.sub(r" \(n = \d+\)", "", finding.ours),
-        n=(found and found[4]) or "",
+        effect=finding.ours.removesuffix(f" (n = {summary.n})") if summary else finding.ours,
+        n=summary.n if summary else None,
         where=finding.where,
         verdict=finding.verdict,
         word=next((word for word in WORDS if finding.verdict.startswith(word)), finding.verdict),
         why=finding.why,
-        drawn=_drawn(finding),
-        source=f"history/{experiment}.jsonl" if experiment else "",
-        doubtful=record.doubtful is not None,
-        landscape=bool(experiment) and groups[experiment][0].trajectory is not None,
-    )  # fmt: skip
+        drawn=_drawn(finding, answer, sources),
+        source=f"history/{answer.experiment}.jsonl" if runs else "",
+        landscape=runs is not None and runs[0].trajectory is not None,
+    )
 
 
-def _drawn(finding: Finding) -> Interval | None:
-    """The numbers of the printed effect: what is drawn is what is said. A count lies between none and all starts."""
+def _summary(finding: Finding) -> Summary | None:
+    """What the published value stands beside: a level where the record is one, else a difference; None for a count."""
+    return finding.level or (finding.contrast.difference if finding.contrast else None)
+
+
+def _drawn(finding: Finding, answer: Answer, sources: Sources) -> Interval | None:
     published = finding.record.value
-    if count := _COUNT.fullmatch(finding.ours):
-        return interval(float(count[1]), None, None, published, ends=(0.0, float(count[2])))
-    if not (effect := _EFFECT.match(finding.ours)):
+    if summary := _summary(finding):
+        scaled = summary.moved(measure(answer.metric).factor)
+        return interval(scaled.mean, scaled.low, scaled.high, published, zero=finding.level is None)
+    if finding.ours == "-":
         return None
-    mean, low, high = (None if text is None else float(text) for text in effect.groups()[:3])
-    assert mean is not None
-    bound = finding.record.kind in ("at_least", "at_most", "count", "level")
-    return interval(mean, low, high, published, zero=not bound)
+    end = sources.metrics[answer.experiment]["landscape"]
+    return interval(float(end[answer.metric]), None, None, published, ends=(0.0, float(end["starts"])))
+
+
+def words(found: Sequence[Claim]) -> list[tuple[str, int]]:
+    """How many claims have which verdict."""
+    counts = Counter(claim.word for claim in found)
+    return [(word, counts[word]) for word in WORDS if counts[word]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,26 +139,30 @@ class Beside:
         return self.better + self.worse + self.same
 
 
-def beside_sum(sources: Sources, papers: Sequence[str]) -> Beside:
-    """The papers' methods against the sum on the terms of the controlled table, Holm within a problem."""
+def beside_sum(sources: Sources) -> Beside:
+    """The methods under study against the sum on the terms of the controlled table, Holm within a problem."""
     found = [c for problem in sources.data for c in sources.contrasts.of("sum", problem) if c.metric.startswith("all.")]
-    terms = {(r["problem"], r["method"]): r["track"] == TRACK and not r.get("excluded")
-             for r in sources.metrics.values()}  # fmt: skip
-    return _counted([c for c in found if terms.get((c.problem, c.method))], papers)
+    kept = {
+        (r["problem"], r["method"])
+        for r in sources.metrics.values()
+        if r["track"] == TRACK and not r.get("excluded")
+    }  # fmt: skip
+    return _counted([c for c in found if (c.problem, c.method) in kept], sources)
 
 
-def at_equal_passes(sources: Sources, papers: Sequence[str]) -> Beside:
-    """The papers' methods against a sum that takes as many backward passes, on the problems that have such a sum."""
+def at_equal_passes(sources: Sources) -> Beside:
+    """The methods under study against a sum that takes as many backward passes, where a problem has such a sum."""
     found = [c for problem in sources.data for c in sources.contrasts.of(f"equal {BUDGETS[-1]}", problem)]
-    return _counted(found, papers)
+    return _counted(found, sources)
 
 
-def _counted(found: Iterable[Contrast], papers: Sequence[str]) -> Beside:
-    own = [c for c in found if family(c.method) in papers and c.verdict != ALONE]
+def _counted(found: Iterable[Contrast], sources: Sources) -> Beside:
+    studied = {(g[0].problem, g[0].method) for g in sources.groups.values() if g[0].role.kind == "study"}
+    own = [c for c in found if (c.problem, c.method) in studied and c.verdict != ALONE]
     return Beside(**Counter(c.verdict for c in own), problems=len({c.problem for c in own}))
 
 
-def by_paper(findings: Mapping[str, Sequence[Finding]], groups: Groups) -> dict[str, list[Claim]]:
+def by_paper(findings: Mapping[str, Sequence[Finding]], sources: Sources) -> dict[str, list[Claim]]:
     """The claims of the matrix, by paper."""
-    rows = {key: claims([f for f in group if f.record.headline], groups) for key, group in findings.items()}
+    rows = {key: claims([f for f in group if f.record.headline], sources) for key, group in findings.items()}
     return {key: row for key, row in rows.items() if row}

@@ -6,19 +6,20 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.evidence.groups import Groups
-from gradsurgery.ledger.judging import Finding, is_cell, paper_sentence
+from gradsurgery.ledger.judging import Finding, is_cell
 from gradsurgery.ledger.records import Paper, Record
 from gradsurgery.report import verdicts
-from gradsurgery.report.numbers import claims
+from gradsurgery.report.numbers import claims, words
 from gradsurgery.report.output import Output
 from gradsurgery.report.readme import findings_table
 from gradsurgery.report.section import Section
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import NAMES, SECTIONS
 from gradsurgery.report.tables import Linked, source
 
 
 def entry(
-    key: str, paper: Paper | None, found: Sequence[Finding], section: Section | None, groups: Groups, out: Output
+    key: str, paper: Paper | None, found: Sequence[Finding], section: Section | None, sources: Sources, out: Output
 ) -> dict[str, Any]:
     """Claims, section and records; writes the tables and figures that belong to them.
 
@@ -27,19 +28,19 @@ def entry(
         paper: None for a section that is no paper's.
         found: the paper's records, judged.
         section: None where nothing of it was run.
-        groups: the runs.
+        sources: what was run.
         out: takes the files.
     """
     tested = [f for f in found if f.record.answered_by and not is_cell(f.record)]
-    answered = verdicts.table(found)
+    told, answered = claims(found, sources), verdicts.table(found)
     if tested:
-        out.table(f"{key}-claims", _claims(tested, groups))
+        out.table(f"{key}-claims", _claims(tested, sources.groups))
     return {
         "key": key, "name": SECTIONS.get(key, NAMES.get(key, key)), "paper": paper, "section": section,
-        "sentence": paper_sentence(found) if found else "",
+        "counts": words(told),
         "figures": [out.drawing(drawing) for drawing in section.drawings] if section else [],
         "sheets": [out.sheet(sheet) for sheet in section.sheets] if section else [],
-        "claims": claims(found, groups),
+        "claims": told,
         "answered": out.table(f"{key}-ledger", answered) if len(answered) else None,
         "doubts": list(dict.fromkeys(_doubt(f.record) for f in found if f.record.doubtful)),
         "ledger": _ledger(paper, found) if paper else None,

@@ -57,7 +57,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
         sources.groups, sources.metrics, sources.costs, known, sources.studies, sources.contrasts, sources.measured
     ))  # fmt: skip
     entries = {
-        key: paper_page.entry(key, known.get(key), findings.get(key, []), made.get(key), sources.groups, out)
+        key: paper_page.entry(key, known.get(key), findings.get(key, []), made.get(key), sources, out)
         for key in dict.fromkeys([*known, *made])
     }
     problems = problem_page.entries(sources, gone, findings, entries, out)
@@ -104,13 +104,13 @@ def sections(evidence: Evidence) -> dict[str, Section]:
 
 
 def _index(sources: Sources, findings: Mapping[str, Sequence[Finding]], gone: Groups) -> dict[str, Any]:
-    rows = numbers.by_paper(findings, sources.groups)
+    rows = numbers.by_paper(findings, sources)
     shown = [claim for row in rows.values() for claim in row]
     return {
         "rows": [(key, NAMES.get(key, key), row) for key, row in rows.items()],
         "landscapes": numbers.tally(claim for claim in shown if claim.landscape),
         "data": numbers.tally(claim for claim in shown if not claim.landscape),
-        "beside": numbers.beside_sum(sources, list(rows)), "passes": numbers.at_equal_passes(sources, list(rows)),
+        "beside": numbers.beside_sum(sources), "passes": numbers.at_equal_passes(sources),
         "run": costing.totals(sources), "diverged": len(gone),
     }  # fmt: skip
 
