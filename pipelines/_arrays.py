@@ -54,7 +54,8 @@ def hashes_of(folder: Path, pinned: Mapping[str, str]) -> dict[str, str]:
     files = {path.stem: path for path in sorted(folder.glob("*.npy"))}
     if not files:
         raise ValueError(
-            f"{folder} must hold the problem's arrays, found none: run `dvc repro prepare@{folder.name}` first."
+            f"{folder} must hold the problem's arrays, found none: run `python -m pipelines.prepare {folder.name}` "
+            "first."
         )
     for name in sorted(pinned):
         if name not in files:
@@ -130,7 +131,7 @@ def install(arrays: Mapping[str, np.ndarray], target: Path) -> None:
 
 
 def _remedy(folder: Path) -> str:
-    return f"remove {folder} and run `dvc repro prepare@{folder.name}`"
+    return f"remove {folder} and run `python -m pipelines.prepare {folder.name}`"
 
 
 def _hashed(path: Path, remedy: str) -> str:

@@ -1,45 +1,68 @@
-"""What a training shows while it runs."""
+"""What a training shows while it runs: one bar on a terminal, else a line now and then."""
 
+import math
+import statistics
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from tqdm import tqdm
 
-from gradsurgery.core.interfaces import Metrics
+from pipelines._run import Run
+
+SECONDS = 2.0  # between two lines
 
 
 class Progress:
-    """A bar per seed on a terminal, else one line per epoch: experiment, seed, epoch, loss, time left."""
+    """Of several runs at once: which one, its seed, epoch and loss, how many are done, and the time left for all.
 
-    def __init__(self, name: str, epochs: int, done: int, place: int) -> None:
-        self._name, self._epochs, self._place = name, epochs, place
-        self._done = done
-        self._started, self._first = time.monotonic(), done
-        self._bar = (
-            tqdm(total=epochs, initial=done, desc=name, position=place, unit="epoch") if sys.stderr.isatty() else None
-        )
+    Args:
+        expected: seconds of each run, as far as known; what is not known counts as a usual one.
+    """
 
-    def __enter__(self) -> "Progress":
-        return self
+    def __init__(self, expected: Mapping[Run, float]) -> None:
+        usual = statistics.median([s for s in expected.values() if math.isfinite(s)] or [1.0])
+        self._weights = {run: seconds if math.isfinite(seconds) else usual for run, seconds in expected.items()}
+        self._shares = dict.fromkeys(expected, 0.0)
+        self._done = 0
+        self._first: dict[Run, float] = {}  # what a run had done before this process
+        self._started = self._said = time.monotonic()
+        self._bar = tqdm(total=len(expected), unit="run", smoothing=0) if sys.stderr.isatty() else None
 
-    def __exit__(self, *_: object) -> None:
+    def epoch(self, run: Run, row: Mapping[str, Any], epochs: int) -> None:
+        """Takes the row of one epoch."""
+        done = int(row["epoch"])
+        self._first.setdefault(run, (done - 1) / epochs)
+        self._shares[run] = done / epochs
+        losses = [
+            value for name, value in row.items()
+            if name.startswith("train.") and name.endswith(".loss") and value is not None
+        ]  # fmt: skip
+        loss = f"{sum(losses) / len(losses):.3f}" if losses else "-"
+        self._say(f"{run.name} epoch {done}/{epochs} loss {loss}")
+
+    def done(self, run: Run) -> None:
+        """Counts a run."""
+        self._shares[run] = 1.0
+        self._done += 1
+        if self._bar is not None:
+            self._bar.update()
+
+    def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
 
-    def step(self, metrics: Metrics) -> None:
-        """Shows the loss of the step just taken."""
-        if self._bar is not None and (losses := [v for n, v in metrics.items() if n.endswith(".loss")]):
-            self._bar.set_postfix(loss=f"{sum(losses) / len(losses):.3f}", refresh=False)
-            self._bar.update(0)
+    def left(self) -> float:
+        """Seconds until all runs are done, by what they were expected to take and how fast they have been here."""
+        whole = sum(weight * (1.0 - self._first.get(run, 0.0)) for run, weight in self._weights.items())
+        here = sum(weight * (self._shares[run] - self._first.get(run, 0.0)) for run, weight in self._weights.items())
+        return (time.monotonic() - self._started) * (whole - here) / here if here > 0.0 else math.inf
 
-    def epoch(self, row: Metrics) -> None:
-        """Counts an epoch."""
-        self._done += 1
-        losses = [value for name, value in row.items() if name.startswith("train.") and name.endswith(".loss")]
-        loss = sum(losses) / len(losses)
+    def _say(self, what: str) -> None:
+        left = f"left {self.left():.0f} s"
         if self._bar is not None:
-            self._bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-            self._bar.update()
-            return
-        left = (time.monotonic() - self._started) / (self._done - self._first) * (self._epochs - self._done)
-        print(f"{self._name} epoch {self._done}/{self._epochs} loss {loss:.3f} left {left:.0f} s", flush=True)
+            self._bar.set_postfix_str(f"{what}, {left}")
+        elif time.monotonic() - self._said >= SECONDS:
+            self._said = time.monotonic()
+            print(f"{what}, {self._done} of {len(self._shares)} runs done, {left}", flush=True)

@@ -4,25 +4,27 @@ Reads and never writes. What a fresh clone does not have (MLflow's store) is sai
 """
 
 import contextlib
-import hashlib
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradsurgery.evidence.costs import parse as parse_costs
 from gradsurgery.evidence.history import parse
+from gradsurgery.evidence.strict import loads
 from pipelines._files import named, read_text, read_yaml
+from pipelines._records import numbers_of
+from pipelines.evaluate import read_scale
 
 Line = tuple[str, str]
 
 
 def provenance(name: str, root: Path) -> list[Line]:
     """History, commit, lock, data, machine and runs of one experiment, as pairs of a heading and a text."""
-    path = Path("reports/history") / f"{name}.jsonl"
-    if not (root / path).exists():
-        return [("experiment", name), ("history", f"none: no {path}")]
+    path = next((found.relative_to(root) for found in kept(root, "history", f"{name}.jsonl")), None)
+    if path is None:
+        return [("experiment", name), ("history", f"none: no {name}.jsonl in reports/history/{read_scale(root)}")]
     remedy = f"restore it (`git checkout {path}`)"
     content = read_text(root / path, remedy)
     try:
@@ -34,7 +36,8 @@ def provenance(name: str, root: Path) -> list[Line]:
         ("experiment", f"{name}, scale {first.scale}, track {first.track}, seeds {', '.join(map(str, seeds))}"),
         ("history", str(path)),
         *_commit(root, path),
-        *_lock(root, name, first.problem, path, hashlib.md5(content.encode()).hexdigest()),
+        *_run(root, name, content.splitlines()),
+        *_lock(root, first.family),
         ("data", _data(first.data_sha256)),
         *_environment(root, name),
         *_tracked(root, name),
@@ -59,26 +62,34 @@ def _commit(root: Path, path: Path) -> list[Line]:
     return [("commit", f"{last}{changed}" if last else "not committed")]
 
 
-def _lock(root: Path, name: str, problem: str, path: Path, md5: str) -> list[Line]:
-    """The stage that wrote the history, and whether its lock still says so."""
-    for lock in (Path("pipelines") / problem / "dvc.lock", Path("dvc.lock")):
-        if not (root / lock).exists():
-            continue
-        stages = _stages(root, lock)
-        key = name.removeprefix(f"{problem}-")
-        stage = next((s for s in (f"train@{key}", f"sequel@{key}", f"train@{name}") if s in stages), None)
-        if stage is None:
-            continue
-        locked = next((out["md5"] for out in stages[stage]["outs"] if out["path"].endswith(str(path))), None)
-        same = "as the history here" if locked == md5 else f"but the history here has {md5}"
-        inputs = {dep["path"]: dep["md5"] for dep in stages[stage].get("deps", [])}
-        data = next((f"{dep}: md5 {value}" for dep, value in inputs.items() if "data/processed" in dep), "none")
-        return [
-            ("stage", f"{stage} of {lock.parent / 'dvc.yaml'}: {stages[stage]['cmd']}"),
-            (str(lock.name), f"{lock}: history md5 {locked}, {same}"),
-            ("depends on", f"{len(inputs)} locked inputs; data {data}"),
-        ]
-    return [("dvc.lock", f"no lock holds a stage of {name}")]
+def kept(root: Path, kind: str, name: str) -> list[Path]:
+    """What `train` left of one line: its history or its costs, at the scale in force."""
+    return list((root / "reports" / kind / read_scale(root)).glob(f"*/{name}"))
+
+
+def _run(root: Path, name: str, lines: Sequence[str]) -> list[Line]:
+    """What the numbers depend on, as it was recorded beside the costs, and whether they are still those."""
+    costs = _costs(root, name)
+    written = {cost.get("numbers") for cost in costs.get("seeds", {}).values()}
+    same = written == {numbers_of(loads(line)) for line in lines}
+    return [
+        ("fingerprint", f"{key}: settings {parts['settings']}, data {parts['data']}, {len(parts['sources'])} sources")
+        for key, parts in costs.get("fingerprints", {}).items()
+    ] + [("", "as the history here" if same else "but the history here is another")]  # fmt: skip
+
+
+def _lock(root: Path, family: str) -> list[Line]:
+    """The stage that wrote the history, and what its lock says."""
+    lock = Path("dvc.lock")
+    stage = _stages(root, lock).get(f"train@{family}") if (root / lock).exists() else None
+    if stage is None:
+        return [("dvc.lock", f"no lock holds a stage train@{family}")]
+    inputs = {dep["path"]: dep["md5"] for dep in stage.get("deps", [])}
+    data = next((f"{dep}: md5 {value}" for dep, value in inputs.items() if "data/processed" in dep), "none")
+    return [
+        ("stage", f"train@{family} of dvc.yaml: {stage['cmd']}"),
+        ("depends on", f"{len(inputs)} locked inputs; data {data}"),
+    ]
 
 
 def _stages(root: Path, lock: Path) -> dict[str, Any]:
@@ -96,16 +107,21 @@ def _stages(root: Path, lock: Path) -> dict[str, Any]:
     return stages
 
 
-def _environment(root: Path, name: str) -> list[Line]:
-    path = root / "reports/costs" / f"{name}.json"
-    if not path.exists():
-        return [("environment", "no record in reports/costs")]
+def _costs(root: Path, name: str) -> dict[str, Any]:
+    """The costs of one line; empty where there are none."""
     remedy = f"run `python -m pipelines.train {name}`"
-    try:
-        found = parse_costs(read_text(path, remedy), name)["environment"]
-    except ValueError as error:
-        raise ValueError(named(path, error, remedy)) from None
-    return [("environment", ", ".join(f"{k} {v}" for k, v in sorted(found.items())))]
+    for path in kept(root, "costs", f"{name}.json"):
+        try:
+            return parse_costs(read_text(path, remedy), name)
+        except ValueError as error:
+            raise ValueError(named(path, error, remedy)) from None
+    return {}
+
+
+def _environment(root: Path, name: str) -> list[Line]:
+    found = _costs(root, name).get("environment")
+    said = ", ".join(f"{k} {v}" for k, v in sorted(found.items())) if found else "no record in reports/costs"
+    return [("environment", said)]
 
 
 def _tracked(root: Path, name: str) -> list[Line]:

@@ -7,39 +7,25 @@ from gradsurgery.report.readme import with_block_of
 from pipelines._regression import means
 from pipelines.evaluate import write
 
-_FOLDERS = (
-    "history",
-    "costs",
-    "tables",
-    "figures",
-    "plots",
-    "papers",
-    "problems",
-)  # under reports/; what is not there any more goes here too
-_FILES = (
-    "reports/metrics.json",
-    "reports/results.csv",
-    "reports/verdict.json",
-    "reports/contrasts.json",
-    "reports/measured.json",
-    "dvc.lock",
-)
+_FOLDERS = ("tables", "figures", "plots", "papers", "problems")  # under reports/; what is gone goes here too
+_JUDGED = ("metrics.json", "results.csv", "contrasts.json", "measured.json", "verdict.json")
 
 
-def publish(here: Path, root: Path) -> str:
-    """The reports, the README's block and the locks of `here` into `root`, all or nothing; says what to do next."""
-    sources = [here / name for name in _FILES] + sorted(here.glob("pipelines/*/dvc.lock"))
+def publish(here: Path, root: Path, scale: str) -> str:
+    """The reports, the README's block and the lock of `here` into `root`, all or nothing; says what to do next."""
+    folders = [*_FOLDERS, f"history/{scale}", f"costs/{scale}"]
+    sources = [here / "dvc.lock", *(here / "reports" / name for name in _JUDGED)]
     sources += [path for pattern in ("*.html", "site.*") for path in sorted((here / "reports").glob(pattern))]
-    sources += [path for folder in _FOLDERS for path in sorted((here / "reports" / folder).glob("[!.]*"))]
+    sources += [p for own in folders for p in sorted((here / "reports" / own).rglob("[!.]*")) if p.is_file()]
     files = {root / path.relative_to(here): path.read_bytes() for path in sources}
     ours, theirs = ((folder / "README.md").read_text(encoding="utf-8") for folder in (root, here))
     files[root / "README.md"] = with_block_of(ours, theirs).encode()
     write({path: content for path, content in files.items() if not path.exists() or path.read_bytes() != content})
-    for folder in _FOLDERS:
-        for path in (root / "reports" / folder).glob("[!.]*"):
-            if path not in files:
+    for own in folders:
+        for path in (root / "reports" / own).rglob("[!.]*"):
+            if path.is_file() and path not in files:
                 path.unlink()
-    return f"recorded {len(files)} files in {root}: commit reports/, README.md and the dvc.lock files together"
+    return f"recorded {len(files)} files in {root}: commit reports/, README.md and dvc.lock together"
 
 
 def record(here: Path, root: Path, scale: str) -> str:

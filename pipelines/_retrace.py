@@ -48,7 +48,7 @@ def _trained(experiment: Experiment, data: Path, evidence: Path) -> dict[str, An
     arrays = {f.stem: np.load(f, mmap_mode="r") for f in sorted((data / experiment.problem).glob("*.npy"))}
     found = None
     if source := experiment.declaration.get("evidence"):
-        lines = (evidence / f"{source}.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = next(evidence.rglob(f"{source}.jsonl")).read_text(encoding="utf-8").splitlines()
         found = evidence_of([json.loads(line) for line in lines])
     learner = build_learner(experiment.declaration, arrays, experiment.seeds[0], evidence=found)
     while len(learner.epochs) < learner.problem.epochs:

@@ -1,6 +1,5 @@
 """What `make repro` says at its end: where everything is, what it cost, and whether it reproduced."""
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -9,25 +8,17 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from pipelines._params import Params
+from pipelines._missing import Missing
+from pipelines._params import Experiment, Params
+from pipelines._records import Records
 from pipelines._regression import Moved, compare
-
-
-@dataclasses.dataclass(frozen=True)
-class Missing:
-    """A data set that could not be had: why, a reason for every source, and the problems and experiments it takes."""
-
-    dataset: str
-    reasons: tuple[str, ...]
-    problems: tuple[str, ...]
-    experiments: tuple[str, ...]
 
 
 def summary(
     root: Path,
     here: Path,
     params: Params,
-    trained: Sequence[str],
+    started: float,
     missing: Sequence[Missing],
     own: bool,
     seconds: float,
@@ -38,7 +29,7 @@ def summary(
         root: the checkout.
         here: the folder of the run.
         params: what was run.
-        trained: the experiments that had to be trained.
+        started: when the run began; what is younger in runs/ was trained in it.
         missing: the data sets that could not be had.
         own: whether the scale is the one whose report is committed.
         seconds: the run took.
@@ -46,7 +37,9 @@ def summary(
     Returns:
         The numbers outside their bands.
     """
-    print(f"\nscale {params.scale}: {len(params.experiments)} experiments, {len(trained)} trained now, {seconds:.0f} s")
+    trained = [(e, names) for e in params.experiments.values() if (names := _trained(here, e, started))]
+    count = sum(len(names) for _, names in trained)
+    print(f"\nscale {params.scale}: {len(params.experiments)} lines, {count} runs trained now, {seconds:.0f} s")
     if trained:
         print(_time_split(here, params, trained))
     for what, where in (
@@ -82,12 +75,19 @@ def _compared(root: Path, here: Path, params: Params, skipped: Set[str], own: bo
     return moved
 
 
-def _time_split(here: Path, params: Params, trained: Sequence[str]) -> str:
+def _trained(here: Path, experiment: Experiment, started: float) -> list[str]:
+    """The seeds of one line that were finished since."""
+    found = (here / "runs" / experiment.name).glob("seed-*.json")
+    return [path.stem.removeprefix("seed-") for path in found if path.stat().st_mtime >= started]
+
+
+def _time_split(here: Path, params: Params, trained: Sequence[tuple[Experiment, Sequence[str]]]) -> str:
     """Processor seconds of training by problem, as the costs record them."""
     split: dict[str, float] = defaultdict(float)
-    for name in trained:
-        costs = json.loads((here / "reports/costs" / f"{name}.json").read_text(encoding="utf-8"))
-        split[params.experiments[name].problem] += sum(seed["seconds"] for seed in costs["seeds"].values())
+    records = Records(here, params.scale)
+    for experiment, seeds in trained:
+        costs = json.loads(records.costs(experiment).read_text(encoding="utf-8"))
+        split[experiment.problem] += sum(costs["seeds"][seed]["seconds"] for seed in seeds)
     return "  seconds  " + ", ".join(f"{problem} {spent:.0f}" for problem, spent in sorted(split.items()))
 
 

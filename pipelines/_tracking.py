@@ -5,16 +5,12 @@ and a process waits only a bounded time for what is still to be sent. Nothing ev
 what `reports/history` receives. The default store is `mlflow.db` (SQLite) in the repository's root, with artifacts in
 `mlartifacts/`; `MLFLOW_TRACKING_URI` names another.
 
-Who sends: a thread of the training process; or, where `GRADSURGERY_EVENTS` names a folder, nobody there: events are
-appended to a file in that folder, and one `--follow` process sends those of all trainers. `make repro` does so because
-importing MLflow and opening its store takes seconds of processor time, which seventy short stages should not pay each.
+Who sends: one thread of the process that shares out the runs, which otherwise only waits.
 
-    python -m pipelines._tracking                    creates the store, once, before anything runs in parallel
-    python -m pipelines._tracking --follow FOLDER    sends events appended in FOLDER until standard input ends
+    python -m pipelines._tracking    creates the store, once, before anything runs in parallel
 """
 
 import argparse
-import contextlib
 import fcntl
 import json
 import logging
@@ -48,13 +44,9 @@ class Tracker:
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
-        self._file: Path | None = None
-        if folder := os.environ.get("GRADSURGERY_EVENTS"):
-            self._file = Path(folder) / f"{time.time_ns()}-{os.getpid()}.jsonl"
-        else:
-            self._events: queue.Queue[Event | None] = queue.Queue()
-            self._thread = threading.Thread(target=self._work, daemon=True, name="tracker")
-            self._thread.start()
+        self._events: queue.Queue[Event | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, daemon=True, name="tracker")
+        self._thread.start()
 
     def begin(self, experiment: str, seed: int, tags: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
         """Opens the flat run of one seed, or goes on with the one that an interrupted process left open."""
@@ -70,25 +62,13 @@ class Tracker:
 
     def close(self, patience: float = PATIENCE) -> None:
         """Waits until everything is sent, but no longer than `patience` seconds."""
-        if self._file is not None:
-            self._append({"event": "close"})
-            return
         self._events.put(None)
         self._thread.join(patience)
         if self._thread.is_alive():
             warn(f"it took more than {patience:g} s")
 
     def _put(self, event: str, experiment: str, seed: int, content: Event) -> None:
-        whole = {"event": event, "experiment": experiment, "seed": seed, **content}
-        (self._events.put if self._file is None else self._append)(whole)
-
-    def _append(self, event: Event) -> None:
-        try:
-            with open(self._file, "a", encoding="utf-8") as file:  # type: ignore[arg-type]
-                file.write(json.dumps(event) + "\n")
-        except OSError as error:
-            warn(f"GRADSURGERY_EVENTS: {error}")
-            self._append = lambda event: None  # type: ignore[method-assign]
+        self._events.put({"event": event, "experiment": experiment, "seed": seed, **content})
 
     def _work(self) -> None:
         sender = Sender(self._root)
@@ -148,48 +128,6 @@ class Sender:
         for name, document in event["artifacts"].items():
             self._client.log_text(run_id, json.dumps(document, indent=1, sort_keys=True) + "\n", name)
         self._client.set_terminated(run_id)
-
-
-def follow(folder: Path, root: Path) -> None:
-    """Sends what trainers append in `folder` until standard input ends, then what is left, and removes what was sent.
-
-    Whoever started this holds the other end of standard input, so that the follower ends with it, however it ends.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    ended = threading.Event()
-
-    def wait() -> None:
-        sys.stdin.buffer.read()
-        ended.set()
-
-    threading.Thread(target=wait, daemon=True).start()
-    sender, read = Sender(root), dict[Path, int]()
-    while True:
-        last = ended.is_set()
-        for path in sorted(folder.glob("*.jsonl")):
-            with open(path, "rb") as file:
-                file.seek(read.get(path, 0))
-                lines = [line for line in file if line.endswith(b"\n")]
-            read[path] = read.get(path, 0) + sum(map(len, lines))
-            events = [event for line in lines if (event := _event(line, path)) is not None]
-            for event in events:
-                if event["event"] != "close":
-                    sender.send(event)
-            if last or (events and events[-1]["event"] == "close"):
-                path.unlink()
-                del read[path]
-        if last:
-            return
-        ended.wait(1.0)
-
-
-def _event(line: bytes, path: Path) -> Event | None:
-    with contextlib.suppress(ValueError):
-        found = json.loads(line)
-        if isinstance(found, dict) and found.get("event") in ("begin", "log", "end", "close"):
-            return found
-    print(f"warning: {path} holds a line that is no event: left out; the training is not affected.", file=sys.stderr)
-    return None
 
 
 def store(root: Path) -> Any:
@@ -252,14 +190,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Creates the tracking store (mlflow.db here, or MLFLOW_TRACKING_URI) unless it exists, and says "
         "where `make ui` shows its runs.",
     )
-    parser.add_argument("--follow", type=Path, metavar="FOLDER", help="send the events in FOLDER until stdin ends")
     parser.add_argument("--uri", action="store_true", help="print the store's address and do nothing")
     arguments = parser.parse_args(argv)
     if arguments.uri:
         print(uri(Path.cwd()))
-        return 0
-    if arguments.follow is not None:
-        follow(arguments.follow, Path.cwd())
         return 0
     try:
         own = store(Path.cwd()).get_experiment_by_name(EXPERIMENT).experiment_id

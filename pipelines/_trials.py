@@ -14,10 +14,11 @@ import psutil
 
 from gradsurgery.budget import check_equal, trials
 from gradsurgery.experiment import history
+from pipelines._fingerprint import digest, joined, parts_of
 from pipelines._params import Experiment
+from pipelines._run import begin
 from pipelines._studies import Search, StaticFront, weighted
 from pipelines._watchdog import drivers, end_with
-from pipelines.train import begin, fingerprint_of, joined
 
 Record = dict[str, Any]
 Key = tuple[str, str, int, int]  # kind, method, number of the trial, seed: the order of the lines of a study
@@ -102,7 +103,8 @@ def _trial(
     declaration = {key: value for key, value in declaration.items() if key != "learner"}
     declaration |= {"learner": learner} if learner else {}
     experiment = dataclasses.replace(line, stage="study", seeds=(seed,), declaration=declaration)
-    return Trial(kind, number, seed, experiment, scale, hashes, fingerprint_of(experiment, scale, hashes, None))
+    fingerprint = digest(parts_of(experiment, scale, joined(hashes), None))
+    return Trial(kind, number, seed, experiment, scale, hashes, fingerprint)
 
 
 @functools.cache

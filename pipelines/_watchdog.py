@@ -1,10 +1,9 @@
-"""No orphans: a trainer ends when whoever started it has ended, however that happened.
+"""No orphans: a stage ends when whoever started it has ended, however that happened.
 
-A signal to `dvc` alone does not reach the training below it, which would go on for hours and write its outputs.
+A signal to `dvc` alone does not reach the stage below it, which would go on for hours and write its outputs.
 """
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -12,23 +11,15 @@ from pathlib import Path
 
 import psutil
 
+_DRIVERS = {"dvc", "pipelines.repro", "repro.py"}
 
-def drivers(process: psutil.Process | None = None) -> list[psutil.Process]:
-    """Whoever started `process`, or this one: what `make repro` names, and `dvc repro`. Empty for a start by hand."""
+
+def drivers() -> list[psutil.Process]:
+    """Whoever started this process: `dvc repro`, and `make repro` above it. Empty for a start by hand."""
     found = []
-    if named := os.environ.get("GRADSURGERY_DRIVER_PID"):
+    for parent in psutil.Process().parents():
         try:
-            found.append(psutil.Process(int(named)))
-        except psutil.NoSuchProcess:
-            print(
-                f"error: process {named}, which `GRADSURGERY_DRIVER_PID` names, has ended.", file=sys.stderr, flush=True
-            )
-            os._exit(143)
-        except (ValueError, OverflowError):
-            print(f"warning: `GRADSURGERY_DRIVER_PID` must be a process, found {named!r}: ignored.", file=sys.stderr)
-    for parent in (process or psutil.Process()).parents():
-        try:
-            if any(Path(word).name == "dvc" for word in parent.cmdline()[:2]):
+            if _DRIVERS & {Path(word).name for word in parent.cmdline()[:3]}:
                 found.append(parent)
         except psutil.Error:
             continue

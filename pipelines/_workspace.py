@@ -5,35 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from pipelines._files import write
 
-SKIPPED = "reports/skipped.json"  # in a workspace alone: the problems whose data could not be had
-# results that follow the checkout's until they are made here
-_FOLLOWED = [Path("reports") / name for name in ("history", "costs", "study", "study/costs")]
-
-
-def cut_locks(root: Path) -> list[Path]:
-    """The locks that end before their time. DVC itself notices only where the rest is no YAML or fits no schema."""
-    return [lock for lock in (root / "dvc.lock", *sorted(root.glob("pipelines/*/dvc.lock"))) if _is_cut(lock)]
-
-
-def _is_cut(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    try:
-        text = lock.read_text(encoding="utf-8")
-        stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"].values()
-        whole = all(
-            stage["cmd"] and all({"path", "md5", "size"} <= set(out) for out in stage["outs"]) for stage in stages
-        )
-    except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError):
-        return True
-    return not whole or not text.endswith("\n")
+_MADE = ("src", "pipelines", "data/published")  # a file deleted in the checkout must not live on there
+_SHARED = ("data/raw", "data/processed")
 
 
 def checkout(here: Path) -> Path:
@@ -44,46 +23,35 @@ def checkout(here: Path) -> Path:
 def workspace(root: Path, scale: str) -> Path:
     """workspaces/<scale>/: the tree as it is here, `scale` replaced, results of its own, DVC's cache shared.
 
-    That of the scale in params.yaml starts from the checkout's results, and keeps following them for every experiment
-    that was not trained there. What a kill can leave half written is told from what is whole, and made again.
+    It starts from what the checkout holds of its scale, and keeps following that for every line that was not trained
+    there; of other scales it takes what runs cost, which says in what order to train.
 
     Raises:
         ValueError: the folder is no Git checkout, so that nobody knows what belongs to it.
     """
     here = root / "workspaces" / scale
     tracked = {name for name in _listed(root) if (root / name).is_file()}
-    generated = {name for name in tracked if name.startswith("reports/") or name.endswith("dvc.lock")} | {"README.md"}
-    wanted = tracked - generated
+    generated = {name for name in tracked if name.startswith("reports/")} | {"README.md", "dvc.lock"} & tracked
     own = re.search(rb"(?m)^scale: (\w+)", (root / "params.yaml").read_bytes())
-    for name in wanted:
+    for name in tracked - generated:
         content = (root / name).read_bytes()
         if name == "params.yaml":
             content = re.sub(rb"(?m)^scale: \w+", f"scale: {scale}".encode(), content, count=1)
         _put(here / name, content)
         shutil.copymode(root / name, here / name)
-    for kept in ("src", "pipelines", "data/published"):  # a file deleted here must not live on there
-        for path in sorted((here / kept).rglob("*")):
-            if (
-                path.is_file()
-                and path.name != "dvc.lock"
-                and "__pycache__" not in path.parts
-                and str(path.relative_to(here)) not in wanted
-            ):
-                path.unlink()
+    for path in sorted(path for kept in _MADE for path in (here / kept).rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts and str(path.relative_to(here)) not in tracked:
+            path.unlink()
     for folder in ("reports/history", "reports/costs", "reports/study"):
         (here / folder).mkdir(parents=True, exist_ok=True)
-    for lock in cut_locks(here):
+    if is_cut(lock := here / "dvc.lock"):
         print(f"warning: {lock.relative_to(root)} was cut off by a kill; removed.", file=sys.stderr)
         lock.unlink()
-    _seed(root, here, sorted(generated), same_scale=own is not None and own[1].decode() == scale)
+    _seed(root, here, generated, scale, same_scale=own is not None and own[1].decode() == scale)
     cache = root / ".dvc" / "cache"
     _put(here / ".dvc" / "config.local", f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n".encode())
-    if not (here / "runs").is_dir():
-        if cache.is_dir():  # data, and the runs behind the seeded locks, as far as this machine has them
-            command = [sys.executable, "-m", "dvc", "checkout", "--quiet", "--allow-missing"]
-            subprocess.run(command, cwd=here, capture_output=True)
-        (here / "runs").mkdir(exist_ok=True)
-    _share_data(root, here)
+    for folder in _SHARED:
+        _share(root, here, folder)
     return here
 
 
@@ -92,6 +60,19 @@ def prepared(root: Path, problem: str) -> Path:
     folders = [root, *sorted((root / "workspaces").glob("*"))]
     own = [folder / "data/processed" / problem for folder in folders]
     return next((folder for folder in own if folder.is_dir()), own[0])
+
+
+def is_cut(lock: Path) -> bool:
+    """Whether a lock ends before its time, which DVC may not read; a lock that is gone costs a look at every stage."""
+    if not lock.exists():
+        return False
+    text = lock.read_text(encoding="utf-8", errors="replace")
+    try:
+        stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"].values()
+        whole = all({"path", "md5", "size"} <= set(out) for stage in stages for out in stage["outs"])
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError, ValueError):
+        return True
+    return not whole or not text.endswith("\n")
 
 
 def _listed(root: Path) -> list[str]:
@@ -103,31 +84,31 @@ def _listed(root: Path) -> list[str]:
     return list(filter(None, listed.split("\0")))
 
 
-def _seed(root: Path, here: Path, generated: Sequence[str], same_scale: bool) -> None:
+def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: bool) -> None:
     """Takes over the checkout's results where this folder has none of its own."""
     trained = {path.parent.name for path in (here / "runs").glob("*/seed-*.json")}
-    trained |= {path.stem for path in (here / "runs/study").glob("*.jsonl")}
-    cut = {str(lock.relative_to(root)) for lock in cut_locks(root)}
-    for name in generated:
+    studied = {path.stem for path in (here / "runs/study").glob("*.jsonl")}
+    for name in sorted(generated):
         path = Path(name)
-        if path.parent in _FOLLOWED and same_scale:
-            take = path.stem not in trained
-        elif same_scale or name in ("dvc.lock", "README.md"):  # the lock knows the data, which have no scale
-            take = not (here / name).exists() and name not in cut
-        else:
-            take = False
-        if take:
+        _, kind, *inner = (*path.parts, "", "")
+        if kind in ("history", "costs"):
+            take = path.stem not in trained if inner[0] == scale else kind == "costs"
+        elif kind == "study":
+            take = same_scale and path.stem not in studied
+        else:  # the lock knows the data, which have no scale
+            take = not (here / name).exists() and (same_scale or name in ("dvc.lock", "README.md"))
+        if take and not (name == "dvc.lock" and is_cut(root / name)):
             _put(here / name, (root / name).read_bytes())
 
 
-def _share_data(root: Path, here: Path) -> None:
-    """Raw data sets that another folder of this checkout has, without a second copy on disk where that goes.
+def _share(root: Path, here: Path, folder: str) -> None:
+    """Data that another folder of this checkout has, without a second copy on disk where that goes.
 
-    Nothing writes into such a file: `fetch` and DVC replace whole folders.
+    Nothing writes into such a file: stages and DVC replace whole folders.
     """
     for other in [root, *sorted((root / "workspaces").glob("*"))]:
-        for source in sorted((other / "data/raw").glob("[!.]*")):
-            target = here / "data/raw" / source.name
+        for source in sorted((other / folder).glob("[!.]*")):
+            target = here / folder / source.name
             if source.is_dir() and not target.exists():
                 staging = target.with_name(f".{target.name}.shared")
                 shutil.rmtree(staging, ignore_errors=True)

@@ -27,7 +27,7 @@ def read_histories(folder: Path) -> dict[str, list[Run]]:
     """Every history under `folder`, by experiment. Raises ValueError, naming the file, for one that is malformed or
     does not belong with the others."""
     runs = {}
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in sorted(folder.rglob("*.jsonl"), key=lambda path: path.stem):
         remedy = f"remove it and run `python -m pipelines.train {path.stem}`, or restore it (`git checkout {path}`)"
         try:
             runs[path.stem] = parse(read_text(path, remedy).splitlines(), str(path))
@@ -61,8 +61,8 @@ def check_together(runs: Mapping[str, Sequence[Run]], folder: Path) -> None:
                 if found != usual:
                     other = next(n for n in names if told[n] == usual)
                     raise ValueError(
-                        f"{folder / name}.jsonl: `{field}` must be that of {other}, {usual:.60}, found {found:.60}: "
-                        f"run `python -m pipelines.train {name}` again."
+                        f"{next(folder.rglob(f'{name}.jsonl'))}: `{field}` must be that of {other}, {usual:.60}, "
+                        f"found {found:.60}: run `python -m pipelines.train {name}` again."
                     )
 
 
@@ -70,6 +70,16 @@ def read_selections(path: Path) -> dict[str, str]:
     """`protocols.<problem>.selection` of params.yaml; problems that it does not name are judged by best-val."""
     found = read_yaml(path, "see CONTRIBUTING.md") if path.exists() else {}
     return selections_of((found.get("protocols") if isinstance(found, dict) else None) or {})
+
+
+def read_scale(root: Path) -> str:
+    """The scale in force, whose folder holds histories and costs; empty where params.yaml names none."""
+    path = root / "params.yaml"
+    found = read_yaml(path, "see CONTRIBUTING.md") if path.exists() else {}
+    scale = found.get("scale", "") if isinstance(found, dict) else ""
+    if not isinstance(scale, str):
+        raise ValueError(f"{path}: `scale` must be a text, found {scale!r:.40}.")
+    return scale
 
 
 def document(metrics: Any) -> bytes:
@@ -81,8 +91,12 @@ def evaluate_all(root: Path) -> dict[str, bytes]:
     """Everything that can be said of the runs of one checkout: the files, by their name under `reports/`."""
     from pipelines import report  # here, as long as it reads what `evaluate` reads too
 
-    groups, selections = read_histories(root / "reports/history"), read_selections(root / "params.yaml")
-    costs, papers = report.read_costs(root / "reports/costs", groups), report.read_papers(root / "data/published")
+    scale, selections = read_scale(root), read_selections(root / "params.yaml")
+    groups = read_histories(root / "reports/history" / scale)
+    costs, papers = (
+        report.read_costs(root / "reports/costs" / scale, groups),
+        report.read_papers(root / "data/published"),
+    )
     studies = report.read_studies(root / "reports/study", selections)
     found = evaluate(groups, selections, costs, studies, [plan for paper in papers for plan in paper.contrasts])
     whole, gone = split(groups)

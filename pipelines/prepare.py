@@ -1,19 +1,27 @@
-"""Stage `prepare`: builds one problem's arrays from data/raw/ and checks them against the hashes in params.yaml."""
+"""Stage `prepare`: builds all problems' arrays from data/raw/ and checks them against their pinned hashes.
+
+What is already right by its pins is left alone, and the rest shared out over the cores. Problems whose data could not
+be had (`fetch` says which) are left out.
+"""
 
 import argparse
 import importlib
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 
-from pipelines import _arrays
+from pipelines import _arrays, _missing
 from pipelines._blocks import unknown
+from pipelines._jobs import jobs
+from pipelines._watchdog import drivers, end_with
 
 if TYPE_CHECKING:
-    from pipelines._params import Problem
+    from pipelines._params import Params, Problem
 
 _RAW, _PROCESSED = Path("data/raw"), Path("data/processed")
 
@@ -24,28 +32,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m pipelines.prepare",
         description=__doc__,
         epilog="example: python -m pipelines.prepare multi_mnist",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("problem", help="a name under `problems` in params.yaml")
-    name = parser.parse_args(argv).problem
+    parser.add_argument("problems", nargs="*", metavar="problem", help="names under `problems` (default: all)")
+    names = parser.parse_args(argv).problems
     from pipelines._params import complain, load_or_exit  # after parsing: --help need not wait for torch
 
     params = load_or_exit()
-    problems = params.problems
-    if name not in problems:
-        return complain(unknown("problem", name, problems))
-    problem = problems[name]
+    for name in names:
+        if name not in params.problems:
+            return complain(unknown("problem", name, params.problems))
+    end_with(drivers())
     try:
-        sources = {problem.prepare[side] for side in ("left", "right") if side in problem.prepare}
-        raw = {source: read(_RAW / source, params.datasets[source]["arrays"]) for source in sorted(sources)}
-        arrays = build(problem, raw)
-        found = hashes(arrays)
-        check(name, problem.sha256, found)
-        _arrays.install(arrays, _PROCESSED / name)
+        missing = _missing.read()
+        _missing.refuse(missing, required=False)
+        wanted = names or [name for name in params.problems if name not in _missing.problems_without(missing)]
+        left = [name for name in wanted if not _right(name, params.problems[name])]
+        _PROCESSED.mkdir(parents=True, exist_ok=True)
+        count = min(jobs(None), max(1, len(left)))
+        if count == 1:
+            for name in left:
+                one(name, params)
+        else:
+            joblib.Parallel(n_jobs=count, backend="loky")(joblib.delayed(one)(name, params) for name in left)
     except (ValueError, OSError) as error:
         return complain(error)
-    for array, values in sorted(arrays.items()):
-        print(f"{name}/{array}: {values.shape} {values.dtype}, sha256 {found[array]}")
+    if not names:
+        for stranger in _PROCESSED.glob("[!.]*"):
+            if stranger.name not in params.problems:
+                shutil.rmtree(stranger)
+    print(f"prepare: {len(left)} of {len(wanted)} problems built, the others were right")
     return 0
+
+
+def one(name: str, params: "Params") -> None:
+    """Builds one problem's arrays. Raises ValueError where they are not the pinned ones."""
+    problem = params.problems[name]
+    sources = {problem.prepare[side] for side in ("left", "right") if side in problem.prepare}
+    raw = {source: read(_RAW / source, params.datasets[source]["arrays"]) for source in sorted(sources)}
+    arrays = build(problem, raw)
+    found = hashes(arrays)
+    check(name, problem.sha256, found)
+    _arrays.install(arrays, _PROCESSED / name)
+    lines = [f"{name}/{array}: {values.shape} {values.dtype}, sha256 {found[array]}" for array, values in
+             sorted(arrays.items())]  # fmt: skip
+    print("\n".join(lines), flush=True)
+
+
+def _right(name: str, problem: "Problem") -> bool:
+    """Whether the arrays are there and are the pinned ones; what is not pinned is always built."""
+    try:
+        return bool(problem.sha256) and bool(_arrays.hashes_of(_PROCESSED / name, problem.sha256))
+    except ValueError:
+        return False
 
 
 def build(problem: "Problem", raw: Mapping[str, Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -58,13 +97,13 @@ def build(problem: "Problem", raw: Mapping[str, Mapping[str, np.ndarray]]) -> di
     except (LookupError, TypeError) as error:  # what arrays of another make-up do to it
         raise ValueError(
             f"{', '.join(str(_RAW / name) for name in raw)} must hold what `{problem.module}` is built from, found "
-            f"{type(error).__name__}: {str(error).splitlines()[0]}: remove it and run `dvc repro fetch@<data set>`."
+            f"{type(error).__name__}: {str(error).splitlines()[0]}: remove it and run `python -m pipelines.fetch`."
         ) from None
 
 
 def read(folder: Path, pins: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """The arrays of one raw data set. Raises ValueError, naming the file, for one that is not what `fetch` verified."""
-    remedy = f"remove {folder} and run `dvc repro fetch@{folder.name}`"
+    remedy = f"remove {folder} and run `python -m pipelines.fetch {folder.name}`"
     if not folder.is_dir():
         raise ValueError(f"{folder} must exist, found none: run `python -m pipelines.fetch {folder.name}` first.")
     arrays = {name: _arrays.read(folder / f"{name}.npy", remedy) for name in sorted(pins)}

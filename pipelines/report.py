@@ -27,10 +27,11 @@ from gradsurgery.ledger.verdicts import parse as parse_verdicts
 from gradsurgery.report.readme import with_block
 from gradsurgery.report.site import assemble
 from gradsurgery.report.sources import Sources
-from pipelines._files import named, read_json, read_text, read_yaml, write
+from pipelines import _missing
+from pipelines._files import named, read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
-from pipelines._workspace import SKIPPED
-from pipelines.evaluate import read_evaluation, read_histories
+from pipelines._links import placed
+from pipelines.evaluate import read_evaluation, read_histories, read_scale
 
 OWNED = (
     "tables",
@@ -66,9 +67,9 @@ def read_papers(folder: Path) -> list[Paper]:
 
 def read_costs(folder: Path, groups: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """What every experiment cost. Raises ValueError, naming the file, where one lacks or does not fit its history."""
-    found = {}
-    for name in sorted({*groups, *(path.stem for path in folder.glob("*.json"))}):
-        path = folder / f"{name}.json"
+    found, paths = {}, {path.stem: path for path in folder.rglob("*.json")}
+    for name in sorted({*groups, *paths}):
+        path = paths.get(name, folder / f"{name}.json")
         if name not in groups:
             raise ValueError(f"{path} must have a history beside it, found none: remove it.")
         remedy = f"run `python -m pipelines.train {name}`, or restore it (`git checkout {path}`)"
@@ -103,7 +104,8 @@ def declared_experiments(document: Mapping[str, Any]) -> set[str]:
 
 def gather(root: Path) -> Sources:
     """All sources of the report under one checkout. Raises ValueError when they do not belong together."""
-    groups = read_histories(root / "reports/history")
+    scale = read_scale(root)
+    groups = read_histories(root / "reports/history" / scale)
     params = root / "params.yaml"
     document = read_yaml(params, "see CONTRIBUTING.md") if params.exists() else {}
     if not isinstance(document, dict):
@@ -117,24 +119,16 @@ def gather(root: Path) -> Sources:
     return Sources(
         groups=groups,
         metrics=found["metrics.json"],
-        costs=read_costs(root / "reports/costs", groups),
+        costs=read_costs(root / "reports/costs" / scale, groups),
         papers=papers,
         datasets=document.get("datasets") or {},
         declared=document.get("problems") or {},
         studies=read_studies(root / "reports/study", rules),
-        skipped=read_skipped(root / SKIPPED),
+        skipped=_missing.problems_without(_missing.read(root)),
         contrasts=parse_contrasts(found["contrasts.json"]),
         measured=decode(Measured, found["measured.json"]),
         findings=parse_verdicts(found["verdict.json"], papers),
     )
-
-
-def read_skipped(path: Path) -> list[str]:
-    """The problems whose data could not be had. Raises ValueError for a file that does not say so."""
-    found = read_json(path, "remove it") if path.exists() else []
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise ValueError(f"{path} must be a list of problems, found {found!r:.40}: remove it.")
-    return found
 
 
 @contextmanager
@@ -160,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sources = gather(root)
         with drawers() as pool:
             report = assemble(sources, pool)
-        files = {root / "reports" / name: content for name, content in report.files.items()}
+        files = {root / "reports" / name: content for name, content in placed(report.files, sources.groups).items()}
         if readme.exists():
             files[readme] = with_block(read_text(readme, "restore it from Git"), report.headlines).encode()
         write(files)

@@ -32,12 +32,12 @@ from pipelines._files import as_json
 from pipelines._finished import DONE, WORK, Finished
 from pipelines._jobs import jobs, refuse_ranks
 from pipelines._params import SCALES, Params, complain, load
+from pipelines._run import RefusedError
 from pipelines._studies import Search
 from pipelines._tracking import Tracker
 from pipelines._trials import Record, Trial, run, searching, tracing, winning
 from pipelines._watchdog import drivers, end_with
 from pipelines._workspace import prepared, workspace
-from pipelines.train import RefusedError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

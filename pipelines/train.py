@@ -1,70 +1,42 @@
-"""Stage `train`: all seeds of one experiment -> reports/history/<experiment>.jsonl, reports/costs/<experiment>.json.
+"""Stage `train`: every run that is not there -> reports/history/<scale>/<family>/, reports/costs/<scale>/<family>/.
 
-Seeds run in parallel, one torch thread each, which is 8 to 22 % faster than several threads on one seed. After every
-epoch a seed writes a checkpoint into runs/<experiment>/, and a finished seed its result; both appear by atomic rename
-and carry a fingerprint of everything that can change a number: the declaration, the source files it uses, the data.
-A killed training therefore goes on where it was and ends in the same bytes, and a changed one starts anew.
+A run is one line of params.yaml on one seed. Its fingerprint, which stands beside its costs in Git, covers its
+settings, data, evidence and the files that it executes: a run whose fingerprint is there is not made again, and a fresh
+clone needs no data to know that. What is stale shares out all cores, longest first, one thread each. After every epoch
+a run leaves a checkpoint in runs/<line>/, at its end its result, both by atomic rename: a killed training goes on where
+it was and ends in the same bytes. Problems whose data could not be had are left out, and keep what Git has of them.
 
 Examples:
-    python -m pipelines.train multi_mnist-pcgrad              all seeds at the scale that params.yaml names
-    python -m pipelines.train cagrad_toy-cagrad-c0_5 --jobs 1  one after another, in this process
+    python -m pipelines.train --dry                what would be trained, and why
+    python -m pipelines.train pcgrad               the lines of one family, as `dvc repro train@pcgrad` does
+    python -m pipelines.train multi_mnist-pcgrad   one line
 """
 
-import sys
-
-from pipelines._warm import handed_over
-
-if __name__ == "__main__" and (code := handed_over(sys.argv[1:])) is not None:
-    sys.exit(code)  # before torch is imported
-
 import argparse
-import dataclasses
-import functools
-import hashlib
-import json
 import os
-import time
-from collections.abc import Iterable, Mapping, Sequence
+import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
-import psutil
-
-import gradsurgery
-from gradsurgery.core.learner import Learner
-from gradsurgery.evidence import history as history_file
-from gradsurgery.experiment import build_learner, evidence_of, history
-from pipelines._arrays import hashes_of, load
-from pipelines._checkpoints import Result, finished, keep, resume, save
-from pipelines._costs import cost_of, environment
-from pipelines._device import asked_device, device_for, fingerprint_on
-from pipelines._files import as_json, named, read_text, replace
-from pipelines._jobs import jobs, refuse_ranks, whole
-from pipelines._params import Experiment, complain, load_or_exit
+from pipelines import _missing, _run
+from pipelines._checkpoints import finished
+from pipelines._device import asked_device, device_for
+from pipelines._jobs import refuse_ranks, whole
+from pipelines._params import Experiment, Params, complain, load_or_exit
+from pipelines._plan import Line, Plan, chosen
+from pipelines._pool import EndedError, Tell, places_on, share_out
 from pipelines._progress import Progress
+from pipelines._records import Record, Records, kept
+from pipelines._run import Run
 from pipelines._tracking import Tracker
 from pipelines._watchdog import drivers, end_with
 
 
-class RefusedError(ValueError):
-    """Why a seed cannot be trained at all: said once, before any work."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """What all seeds of one experiment have in common."""
-
-    experiment: Experiment
-    scale: str
-    hashes: Mapping[str, str]
-    fingerprint: str
-    device: str
-    evidence: Mapping[str, Any] | None
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0 when the history is written, also of a run that diverged; 2 for a wrong input or a full disk."""
+    """Exit code 0 when everything is there, also a run that diverged; 2 for a wrong input or a full disk, 1 when a
+    process ended before its run did, 130 after an interrupt."""
     arguments = _arguments(argv)
     try:
         refuse_ranks()
@@ -72,185 +44,170 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(error)
     params = load_or_exit()
     try:
-        experiment = params.experiment(arguments.experiment)
-        device = device_for(experiment.declaration, asked_device(arguments.device, params.compute, params.scale))
-        at_once = _jobs(arguments.jobs, device)
-        hashes = hashes_of(Path("data/processed") / experiment.problem, params.problems[experiment.problem].sha256)
-        evidence = evidence_for(experiment)
-    except ValueError as error:
+        missing = _missing.read()
+        _missing.refuse(missing, required=False)
+        without = _missing.problems_without(missing)
+        lines = chosen(arguments.names, params)
+        device = asked_device(arguments.device, params.compute, params.scale)
+        places = places_on(device, _asked("JOBS", arguments.jobs), _asked("PER_GPU", arguments.per_gpu))
+        training = Training(params, places)
+        wanted = [line for line in lines if line.problem not in without]
+        if skipped := [line for line in lines if line.problem in without]:
+            names = ", ".join(sorted({line.problem for line in skipped}))
+            print(f"left out, as their data could not be had: {len(skipped)} lines of {names}", flush=True)
+        if arguments.dry:
+            return training.tell(wanted)
+        end_with(drivers())
+        signal.signal(signal.SIGTERM, _interrupt)
+        count = 0
+        for wave in (False, True):  # evidence first
+            count += training.bring([line for line in wanted if ("evidence" in line.declaration) is wave])
+        families = {line.family for line in lines}
+        training.tidy(families & set(arguments.names or families))
+    except (ValueError, OSError) as error:
         return complain(error)
-    end_with(drivers())
-    fingerprint = fingerprint_on(fingerprint_of(experiment, params.scale, hashes, evidence), device)
-    try:
-        train_all(Job(experiment, params.scale, hashes, fingerprint, device, evidence), at_once)
-    except (RefusedError, OSError) as error:
-        return complain(error)
+    except EndedError as error:
+        print(f"error: {error} Finished runs and checkpoints are kept: the same command goes on.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on where this one was.", file=sys.stderr)
+        return 130
+    print(f"train: {len(wanted)} lines, {count} runs trained now")
     return 0
 
 
-def train_all(job: Job, at_once: int) -> None:
-    """Trains the seeds that are not finished, so many at once, and writes the experiment's history and costs."""
-    experiment = job.experiment
-    run = Path("runs") / experiment.name
-    run.mkdir(parents=True, exist_ok=True)
-    left = [seed for seed in experiment.seeds if finished(run, seed, job.fingerprint) is None]
-    if min(len(left), at_once) > 1:
-        trainer = os.getpid()
-        tasks = [joblib.delayed(train_in_worker)(trainer, place, seed, job) for place, seed in enumerate(left)]
-        joblib.Parallel(n_jobs=min(len(left), at_once), backend="loky")(tasks)
-    elif left:
-        tracker = Tracker(Path.cwd())
-        for seed in left:
-            train(0, seed, job, tracker)
-        tracker.close()
-    results = {seed: finished(run, seed, job.fingerprint) for seed in experiment.seeds}
-    write_reports(experiment, {seed: result for seed, result in results.items() if result is not None})
-    for seed, result in results.items():
-        if result is not None and (epoch := result["history"]["diverged"]) is not None:
-            print(f"{experiment.name} seed {seed} diverged in epoch {epoch} and ended there.", file=sys.stderr)
+class Training:
+    """All that is trained in this folder with one command."""
+
+    def __init__(self, params: Params, places: Sequence[str]) -> None:
+        self._params, self._places = params, places
+        self._records = Records(Path(), params.scale)
+        self._plan = Plan(params, self._records, places[0])
+
+    def tell(self, experiments: Sequence[Experiment]) -> int:
+        """Names each run that is not there, with its reason."""
+        count, stale = 0, set()
+        for experiment in sorted(experiments, key=lambda line: "evidence" in line.declaration):
+            if (source := experiment.declaration.get("evidence")) in stale:
+                runs = {f"{experiment.name} seed {seed}": f"evidence {source} is stale" for seed in experiment.seeds}
+            else:
+                found = self._plan.line(experiment).stale
+                runs = {run.name: why for run, why in found.items()}
+            stale |= {experiment.name} if runs else set()
+            count += len(runs)
+            for name, why in runs.items():
+                print(f"{name}: {why}")
+        print(f"{count} of {sum(len(line.seeds) for line in experiments)} runs are stale")
+        return 0
+
+    def bring(self, experiments: Sequence[Experiment]) -> int:
+        """Makes what is not there of these lines, and writes every line as it is whole; how many runs were trained."""
+        lines = {experiment.name: self._plan.line(experiment) for experiment in experiments}
+        self._plan.check_data(line.experiment.problem for line in lines.values() if line.stale)
+        left = [run for line in lines.values() for run in line.stale if _result(run) is None]
+        for line in lines.values():
+            self._write(line)
+        if not left:
+            return 0
+        expected = {run: self._records.seconds(run.experiment, run.seed) for run in left}
+        left.sort(key=lambda run: (-expected[run], run.name))
+        tracker, progress = Tracker(Path.cwd()), Progress(expected)
+
+        def heard(run: Run, name: str, content: Any) -> None:
+            if name == "epoch":
+                progress.epoch(run, content["row"], content["of"])
+            elif name == "done":
+                progress.done(run)
+                self._write(lines[run.experiment.name])
+            if name != "done":
+                _track(tracker, run, name, content)
+
+        try:
+            share_out(left, self._places[: len(left)], _train, heard)
+        finally:
+            progress.close()
+            tracker.close()
+        return len(left)
+
+    def tidy(self, families: set[str]) -> None:
+        """Leaves in these families' folders, which there are in any case, only what params.yaml gives them."""
+        known = {path for line in self._params.experiments.values() for path in self._paths(line)}
+        for line in self._params.experiments.values():
+            for path in self._paths(line) if line.family in families else []:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                for own in path.parent.glob("[!.]*.json*"):
+                    if own not in known:
+                        own.unlink()
+
+    def _paths(self, experiment: Experiment) -> list[Path]:
+        return [self._records.history(experiment), self._records.costs(experiment)]
+
+    def _write(self, line: Line) -> None:
+        """A line whose runs are all there, unless it stands in Git as it is."""
+        made: dict[int, Record] = {}
+        for run in line.stale:
+            if (result := _result(run)) is None:
+                return
+            made[run.seed] = kept(result, run.fingerprint, line.parts)
+        runs = {seed: record for seed, record in line.found.items() if seed in line.experiment.seeds} | made
+        if made or not line.tidy:
+            self._records.write(line.experiment, runs)
+        for seed, record in sorted(made.items()):
+            if (epoch := record.line["diverged"]) is not None:
+                print(f"{line.experiment.name} seed {seed} diverged in epoch {epoch} and ended there.", file=sys.stderr)
 
 
-def train_in_worker(trainer: int, place: int, seed: int, job: Job) -> None:
-    """`train` in a process of its own, which ends when the process that started it does."""
-    end_with([psutil.Process(trainer), *drivers()])
-    tracker = Tracker(Path.cwd())
-    train(place, seed, job, tracker)
-    tracker.close()
+def _train(run: Run, place: str, tell: Tell) -> None:
+    """One run on one place of the machine."""
+    _run.train(run, device_for(run.experiment.declaration, place), tell)
 
 
-def train(place: int, seed: int, job: Job, tracker: Tracker) -> None:
-    """Trains one seed to its end, from its checkpoint if there is one, and leaves its result in runs/<experiment>/.
-
-    The end is the last epoch, or the one that diverged.
-    """
-    experiment = job.experiment
-    run = Path("runs") / experiment.name
-    folder = Path("data/processed") / experiment.problem
-    make = functools.partial(begin, experiment, folder, job.hashes, seed, job.device, job.evidence)
-    learner, spent = resume(run / f"seed-{seed}.pt", job.fingerprint, make)
-    tags = {
-        "problem": experiment.problem,
-        "method": experiment.name.removeprefix(f"{experiment.problem}-"),
-        "scale": job.scale,
-        "track": experiment.track,
-        "stage": "train",
-        "fingerprint": job.fingerprint,
-    }
-    facts = {"data_sha256": joined(job.hashes), "environment": environment(job.device)}
-    tracker.begin(experiment.name, seed, tags, {**experiment.declaration, "seed": seed, **facts})
-    logged = len(learner.diagnostics)
-    with Progress(f"{experiment.name} seed {seed}", learner.problem.epochs, len(learner.epochs), place) as progress:
-        while len(learner.epochs) < learner.problem.epochs and learner.diverged is None:
-            started = time.perf_counter()
-            row = learner.epoch(progress.step)
-            spent += time.perf_counter() - started
-            save(run / f"seed-{seed}.pt", job.fingerprint, spent, learner)
-            progress.epoch(row)
-            numbers = {name: value for name, value in row.items() if name != "epoch"}
-            conflict = [
-                (int(r["step"]), {n: v for n, v in r.items() if n != "step"}) for r in learner.diagnostics[logged:]
-            ]
-            tracker.log(experiment.name, seed, [(int(row["epoch"]), numbers), *conflict])
-            logged = len(learner.diagnostics)
-    line = history(
-        learner, experiment.declaration, experiment=experiment.name, seed=seed, scale=job.scale, track=experiment.track,
-        role=experiment.role.record(), family=experiment.family, data_sha256=joined(job.hashes),
-    )  # fmt: skip
-    cost = cost_of(learner, spent)
-    keep(run, seed, job.fingerprint, {"history": line, "cost": cost, "environment": environment(job.device)})
-    tracker.log(experiment.name, seed, [(len(learner.epochs), {f"cost.{name}": v for name, v in cost.items()})])
-    tracker.end(experiment.name, seed, {"history.json": line, "config.json": experiment.declaration})
+def _result(run: Run) -> dict[str, Any] | None:
+    return finished(Path("runs") / run.experiment.name, run.seed, run.fingerprint)
 
 
-def begin(
-    experiment: Experiment, folder: Path, names: Iterable[str], seed: int, device: str = "cpu",
-    evidence: Mapping[str, Any] | None = None,
-) -> Learner:  # fmt: skip
-    """The learner of one seed before its first epoch, on the arrays in `folder`.
-
-    Raises:
-        RefusedError: they and the experiment's settings do not go together.
-    """
-    try:
-        return build_learner(experiment.declaration, load(folder, names), seed, device, evidence=evidence)
-    except ValueError as error:
-        raise RefusedError(f"{experiment.name}: {error}") from None
-    except (LookupError, TypeError) as error:  # what arrays of another make-up do to the problem that takes them
-        raise RefusedError(
-            f"{folder} must hold the arrays of {experiment.problem}, found {type(error).__name__}: "
-            f"{str(error).splitlines()[0]}: remove it and run `dvc repro prepare@{folder.name}`."
-        ) from None
-
-
-def evidence_for(experiment: Experiment) -> dict[str, Any] | None:
-    """The layer scores that an earlier experiment left, where the declaration names one."""
-    name = experiment.declaration.get("evidence")
-    if name is None:
-        return None
-    path = Path("reports/history") / f"{name}.jsonl"
-    remedy = f"run `python -m pipelines.train {name}` first"
-    if not path.exists():
-        raise ValueError(f"`evidence` must have a history, found no {path}: {remedy}.")
-    runs = history_file.parse(read_text(path, remedy).splitlines(), str(path))
-    try:
-        return evidence_of([{"layers": run.layers, "diverged": run.diverged} for run in runs])
-    except ValueError as error:
-        raise ValueError(named(path, error, remedy)) from None
+def _track(tracker: Tracker, run: Run, name: str, content: dict[str, Any]) -> None:
+    """What the tracker gets of an event: no more than histories and costs get."""
+    experiment, seed = run.experiment, run.seed
+    if name == "begin":
+        tags = {
+            "problem": experiment.problem, "method": experiment.name.removeprefix(f"{experiment.problem}-"),
+            "scale": run.scale, "track": experiment.track, "family": experiment.family, "stage": "train",
+            "fingerprint": run.fingerprint,
+        }  # fmt: skip
+        facts = {"data_sha256": run.data_sha256, **content}
+        tracker.begin(experiment.name, seed, tags, {**experiment.declaration, "seed": seed, **facts})
+    elif name == "epoch":
+        rows = [(content["row"]["epoch"], {n: v for n, v in content["row"].items() if n != "epoch"})]
+        rows += [(r["step"], {n: v for n, v in r.items() if n != "step"}) for r in content["diagnostics"]]
+        tracker.log(experiment.name, seed, [(int(step), row) for step, row in rows])
+    else:
+        line, cost = content["history"], content["cost"]
+        tracker.log(experiment.name, seed, [(len(line["epochs"]), {f"cost.{n}": v for n, v in cost.items()})])
+        tracker.end(experiment.name, seed, {"history.json": line, "config.json": experiment.declaration})
 
 
-def fingerprint_of(
-    experiment: Experiment, scale: str, hashes: Mapping[str, str], evidence: Mapping[str, Any] | None
-) -> str:
-    """One hash of all that can change a number of this experiment: declaration, scale, data, evidence and sources."""
-    digest = hashlib.sha256(as_json([experiment.declaration, scale, dict(hashes), evidence]).encode())
-    for source in sources(experiment):
-        digest.update(hashlib.sha256(source.read_bytes()).digest())
-    return digest.hexdigest()
+def _asked(name: str, given: str | None) -> str | None:
+    """An option, or what the environment says, which reaches stages that DVC starts. Raises ValueError."""
+    told = os.environ.get(f"GRADSURGERY_{name}")
+    if given is None and told:
+        whole(f"GRADSURGERY_{name}", told)
+        return told
+    return given
 
 
-def sources(experiment: Experiment) -> list[Path]:
-    """The files that can change a number of this experiment: those that dvc.yaml lists for its stage, and no others."""
-    declared = experiment.declaration
-    library = Path(gradsurgery.__file__).parent
-    parts = [("problems", declared["module"]), ("networks", declared["settings"]["network"]["name"])]
-    parts += [(f"{slot}s", declared[slot]["name"]) for slot in ("transform", "balancer", "rule", "aggregator")]
-    whole = [Path(__file__).resolve(), library / "experiment.py", *sorted((library / "core").glob("*.py"))]
-    return whole + [library / kind / f"{name}.py" for kind, name in parts]
-
-
-def joined(hashes: Mapping[str, str]) -> str:
-    """One hash for a set of arrays."""
-    return hashlib.sha256(as_json(dict(hashes)).encode()).hexdigest()
-
-
-def write_reports(experiment: Experiment, results: Mapping[int, Result]) -> None:
-    """History and costs of all seeds; the history last, as it is what the next stage waits for."""
-    costs = {
-        "experiment": experiment.name,
-        "environment": next(iter(results.values()))["environment"],
-        "seeds": {str(seed): result["cost"] for seed, result in results.items()},
-    }
-    replace(
-        Path("reports/costs") / f"{experiment.name}.json", json.dumps(costs, indent=1, sort_keys=True, allow_nan=False)
-    )
-    lines = [as_json(results[seed]["history"]) for seed in sorted(results)]
-    replace(Path("reports/history") / f"{experiment.name}.jsonl", "\n".join(lines))
-
-
-def _jobs(asked: str | None, device: str) -> int:
-    if asked is None and device != "cpu":
-        return 1
-    if asked is None and (told := os.environ.get("GRADSURGERY_JOBS")):
-        return whole("GRADSURGERY_JOBS", told)
-    return jobs(asked)
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("experiment", help="a line of `experiments` in params.yaml")
-    parser.add_argument("--jobs", help="seeds at once (GRADSURGERY_JOBS; default: one per core, 1 on a GPU)")
+    parser.add_argument("names", nargs="*", metavar="name", help="a family or a line of params.yaml (default: all)")
+    parser.add_argument("--dry", action="store_true", help="train nothing: name what is stale, and why")
+    parser.add_argument("--jobs", help="runs at once (GRADSURGERY_JOBS; default: one per core, or as --per-gpu says)")
+    parser.add_argument("--per-gpu", help="runs at once on every GPU (GRADSURGERY_PER_GPU; default: 1)")
     parser.add_argument(
         "--device", help="auto, cpu, cuda or cuda:1 (GRADSURGERY_DEVICE; default: `compute` of params.yaml)"
     )

@@ -6,8 +6,9 @@ at scale smoke, and at the scale of params.yaml the cheapest line of every kind 
 method x weighted or not), one seed each. Histories must be equal to the last bit; what only today's code records is
 listed, and does not count.
 
-With --record the stages of the experiments that were equal are marked up to date in dvc.lock: their sources' hashes are
-replaced, their results stay those that are committed. Experiments that differ stay stale: `make repro` trains them.
+With --record the lines that were equal get today's fingerprints in reports/costs, their results stay those that are
+committed, and dvc.lock says of every family of which nothing is stale that it is up to date. Lines that differ, or
+whose settings or data are others than those of their history, stay stale: `make repro` trains them.
 
 Examples:
     python -m pipelines.unchanged HEAD~3            today's tree against three commits ago
@@ -31,7 +32,8 @@ from tqdm import tqdm
 from gradsurgery.core.discovery import find
 from pipelines._jobs import jobs
 from pipelines._params import Experiment, Params, complain, load
-from pipelines.repro import longest_first
+from pipelines._plan import Plan
+from pipelines._records import Records
 
 ROOT = Path(__file__).resolve().parents[1]
 Histories = dict[tuple[str, str], dict[str, Any]]  # (scale, experiment) -> a history, or {"failed": why}
@@ -47,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _worktree(arguments.revision) as before:
             wanted = {} if arguments.quick else {params.scale: sample(params, ROOT)}
             wanted |= {"smoke": list(params.experiments)}
-            old = _histories(before, wanted, data, at_once, f"code of {arguments.revision}")
-        new = _histories(ROOT, wanted, data, at_once, "code of today")
+            old = _histories(before, wanted, data, params.scale, at_once, f"code of {arguments.revision}")
+        new = _histories(ROOT, wanted, data, params.scale, at_once, "code of today")
     except ValueError as error:
         return complain(error)
     differing, added = compare(old, new)
@@ -59,15 +61,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     for (scale, name), why in sorted(differing.items()):
         print(f"  differs: {name} at {scale}: {why}")
     if arguments.record:
-        print(f"{record(ROOT, params, same)} stages marked up to date in their locks: commit them")
+        print(
+            f"{record(ROOT, params, same)} lines have today's fingerprints: run `dvc repro -s evaluate report`, commit"
+        )
     return 1 if differing else 0
 
 
 def sample(params: Params, root: Path) -> list[str]:
     """The cheapest experiment of every kind: problem, rule, transform, kind of method, losses weighted or not."""
     kinds: dict[tuple[Any, ...], str] = {}
-    for name in longest_first(root, list(params.experiments)):  # so that the cheapest comes last, and stays
-        kinds[_kind(params.experiments[name])] = name
+    records = Records(root, params.scale)
+    lines = sorted(params.experiments.values(), key=lambda line: (-records.seconds(line, line.seeds[0]), line.name))
+    for line in lines:  # the cheapest comes last, and stays
+        kinds[_kind(line)] = line.name
     return sorted(kinds.values())
 
 
@@ -98,22 +104,31 @@ def _differ(before: Mapping[str, Any], after: Mapping[str, Any], entry: str) -> 
 
 
 def record(root: Path, params: Params, names: Sequence[str]) -> int:
-    """Puts today's hashes of sources and parameters into the locks of these experiments' stages."""
+    """Puts today's fingerprints beside these lines' costs, and what follows from that into the lock; how many lines."""
     from dvc.repo import Repo
 
-    wanted = {params.experiments[name].stage for name in names}
-    count = 0
+    records = Records(root, params.scale)
+    plan, count, stale = Plan(params, records, "cpu"), 0, set()
+    for line in sorted(params.experiments.values(), key=lambda line: "evidence" in line.declaration):
+        if line.name in names and (proven := plan.proven(plan.line(line))):
+            records.write(line, proven)
+            count += 1
+        if plan.line(line).stale:
+            stale.add(line.family)
     with Repo(str(root)) as repo, repo.lock:
         for stage in repo.index.stages:
-            if stage.addressing in wanted:
+            name, _, family = stage.addressing.partition("@")
+            if name == "train" and family not in stale:
                 stage.save_deps(allow_missing=True)  # arrays may lie in another workspace: their hash stays
+                stage.save_outs()
                 stage.dump(update_pipeline=False)
-                count += 1
     return count
 
 
-def _histories(tree: Path, wanted: Mapping[str, list[str]], data: Path, at_once: int, label: str) -> Histories:
-    """What the code in `tree` makes of the experiments that it has, by scale."""
+def _histories(
+    tree: Path, wanted: Mapping[str, list[str]], data: Path, own: str, at_once: int, label: str
+) -> Histories:
+    """What the code in `tree` makes of the experiments that it has, by scale; from the evidence of scale `own`."""
     found: Histories = {}
     with tempfile.TemporaryDirectory() as scratch:
         tasks = []
@@ -121,7 +136,7 @@ def _histories(tree: Path, wanted: Mapping[str, list[str]], data: Path, at_once:
             path = Path(scratch) / f"{scale}.yaml"
             text = (tree / "params.yaml").read_text(encoding="utf-8")
             path.write_text(re.sub(r"(?m)^scale: \w+", f"scale: {scale}", text, count=1), encoding="utf-8")
-            common = {"params": str(path), "data": str(data), "evidence": str(ROOT / "reports/history")}
+            common = {"params": str(path), "data": str(data), "evidence": str(ROOT / "reports/history" / own)}
             tasks += [{"experiment": name, **common} for name in names]
         environment = {**os.environ, "PYTHONPATH": f"{tree / 'src'}{os.pathsep}{tree}", "OMP_NUM_THREADS": "1"}
         process = subprocess.Popen(
@@ -174,7 +189,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m pipelines.unchanged", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("revision", help="the code to compare with: a commit, branch or tag")
-    parser.add_argument("--record", action="store_true", help="mark the stages of equal experiments up to date")
+    parser.add_argument("--record", action="store_true", help="mark equal lines up to date")
     parser.add_argument("--quick", action="store_true", help="scale smoke only")
     parser.add_argument("--data", type=Path, help="prepared arrays (default: data/processed, here or in workspaces/)")
     parser.add_argument("--jobs", help="runs at once (default: one per core)")

@@ -23,7 +23,7 @@ from typing import Any
 from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.ledger.records import Record
 from pipelines._files import read_json
-from pipelines._provenance import Line, provenance
+from pipelines._provenance import Line, kept, provenance
 from pipelines.report import read_papers
 
 
@@ -70,7 +70,7 @@ def _entries(path: Path, fields: Sequence[str], remedy: str) -> dict[str, dict[s
         if not isinstance(entry, dict):
             raise ValueError(f"{path}: `{name}` must be a block of named values, found {entry!r:.40}: {remedy}.")
         for field in fields:
-            if not isinstance(entry.get(field, 0), str | None):
+            if not isinstance(entry.get(field), str | None):
                 raise ValueError(f"{path}: `{name}.{field}` must be a text, found {entry.get(field)!r:.40}: {remedy}.")
         if not isinstance(entry.get("minus_sum", {}), dict):
             raise ValueError(f"{path}: `{name}.minus_sum` must be a block, found {entry['minus_sum']!r:.40}: {remedy}.")
@@ -97,7 +97,7 @@ def explain(name: str, checkout: Checkout) -> list[Line]:
     if name in checkout.metrics:
         return provenance(name, checkout.root)
     experiment = name.partition("/")[0]
-    histories = {path.stem for path in (checkout.root / "reports/history").glob("*.jsonl")}
+    histories = {path.stem for path in kept(checkout.root, "history", "*.jsonl")}
     if experiment not in checkout.metrics and experiment in histories:
         raise ValueError(
             f"{checkout.root / 'reports/metrics.json'} must hold {experiment}, which has a history, found none: run "
@@ -125,7 +125,7 @@ def _record(record: Record, checkout: Checkout) -> list[Line]:
     answer = record.answered_by
     lines.append(("verdict", verdict.get("verdict", "none yet: run `make report`")))
     if verdict:
-        lines += [("ours", f"{verdict['ours']}; {verdict['where']}"), ("because", verdict["why"] or "-")]
+        lines += [("ours", f"{verdict.get('ours')}; {verdict.get('where')}"), ("because", verdict.get("why") or "-")]
     lines += [("twin", record.twin)] if record.twin else []
     minus = f" minus {answer.minus}" if answer.minus else ""
     lines.append(("answered by", f"{answer.metric} of {answer.experiment}{minus}"))

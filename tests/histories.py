@@ -172,9 +172,6 @@ def landscape_run(problem: str, method: str, solved: list[bool]) -> Record:
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder with made-up histories and costs of one image problem and one landscape, as `train` would leave them."""
-    history, costs = tmp_path / "reports/history", tmp_path / "reports/costs"
-    history.mkdir(parents=True)
-    costs.mkdir()
     problem = "multi_fashion_mnist"
     groups = [[image_run(problem, m, seed, shift) for seed in range(3)] for m, shift in IMAGE_METHODS.items()]
     groups += [[landscape_run("cagrad_toy", "mean", [False, True, True, False, True])],
@@ -212,15 +209,17 @@ def others(checkout: Path) -> Path:
 
 def keep(root: Path, group: list[Record]) -> None:
     """History and costs of one experiment."""
-    name = group[0]["experiment"]
+    name, folder = group[0]["experiment"], f"{group[0]['scale']}/{group[0]['family']}"
+    for kind in ("history", "costs"):
+        (root / "reports" / kind / folder).mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) for run in group]
-    (root / f"reports/history/{name}.jsonl").write_text("\n".join(lines) + "\n")
+    (root / f"reports/history/{folder}/{name}.jsonl").write_text("\n".join(lines) + "\n")
     cost = {"seconds": 12.5, "step_ms": 4.0 + len(name) / 10, "steps": 300, "backward_passes_per_step": 2,
             "peak_memory_mb": 512.0}  # fmt: skip
     environment = {"python": "3.11.0", "torch": "2.13.0", "platform": "Linux", "processor": "made up", "cores": 2,
                    "threads": 1, "device": "cpu"}  # fmt: skip
     record = {"experiment": name, "environment": environment, "seeds": {str(run["seed"]): cost for run in group}}
-    (root / f"reports/costs/{name}.json").write_text(json.dumps(record))
+    (root / f"reports/costs/{folder}/{name}.json").write_text(json.dumps(record))
 
 
 @pytest.fixture

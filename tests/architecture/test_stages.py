@@ -1,60 +1,34 @@
-"""dvc.yaml and `train` must agree on what makes an experiment stale, and stage `x` is `pipelines/x.py`."""
+"""dvc.yaml must know whatever a run's fingerprint covers, and stage `x` is `pipelines/x.py`."""
 
 import re
 from pathlib import Path
 
 import yaml
 
+from pipelines._fingerprint import sources
 from pipelines._params import load
-from pipelines.train import sources
 
 ROOT = Path(__file__).parents[2]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-TABLES = {"train": PARAMS["experiments"], "sequel": PARAMS.get("sequels") or {}}
-TRAINING = {path.parent.name: path.read_text(encoding="utf-8") for path in ROOT.glob("pipelines/*/dvc.yaml")}
+PARAMS = load(ROOT / "params.yaml")
+TRAIN = STAGES["train"]["do"]
 
 
-def _resolved(template, item):
-    def value(match):
-        found = item
-        for key in match[1].split("."):
-            found = found[key]
-        return found
-
-    return re.sub(r"\$\{item\.([a-z_.]+)\}", value, template)
+def test_dvc_knows_every_source_that_a_fingerprint_covers_and_training_depends_on_no_other():
+    listed = [ROOT / dep for dep in TRAIN["deps"] if dep.endswith(".py") or dep.startswith("src")]
+    known = {file for each in listed for file in (each.glob("*.py") if each.is_dir() else [each])}
+    covered = {file for line in PARAMS.experiments.values() for file in sources(line)}
+    assert covered <= known
+    assert [dep for dep in TRAIN["deps"] if dep.startswith("pipelines/")] == ["pipelines/_run.py"]
 
 
-def _stage(problem, name):
-    return yaml.safe_load(TRAINING[problem])["stages"][name]
-
-
-def test_dvc_lists_exactly_the_sources_that_the_fingerprint_covers():
-    params = load(ROOT / "params.yaml")
-    for stage, table in TABLES.items():
-        for problem, lines in table.items():
-            for key, row in lines.items():
-                deps = [_resolved(dep, row) for dep in _stage(problem, stage)["do"]["deps"]]
-                listed = [ROOT / dep for dep in deps if not dep.startswith(("data/", "reports/"))]
-                files = {file for each in listed for file in (each.glob("*.py") if each.is_dir() else [each])}
-                assert files == set(sources(params.experiment(f"{problem}-{key}"))), key
-
-
-def test_a_sequel_waits_for_the_history_it_starts_from():
-    for problem in TABLES["sequel"]:
-        assert "reports/history/${item.evidence}.jsonl" in _stage(problem, "sequel")["do"]["deps"]
-
-
-def test_every_problem_trains_by_the_same_stages():
-    assert set(TRAINING) == set(TABLES["train"])
-    bodies = {"train": set(), "sequel": set()}
-    for problem, text in TRAINING.items():
-        stages = yaml.safe_load(text)["stages"]
-        assert set(stages) == {stage for stage, table in TABLES.items() if problem in table}
-        for stage, block in stages.items():
-            assert block["foreach"] == f"${{{'experiments' if stage == 'train' else 'sequels'}.{problem}}}"
-            bodies[stage].add(repr(block["do"]))
-    assert all(len(found) <= 1 for found in bodies.values())
+def test_every_family_is_a_stage_that_waits_for_its_evidence():
+    lines = PARAMS.experiments.values()
+    assert set(STAGES["train"]["foreach"]) == {line.family for line in lines}
+    for line in lines:
+        if evidence := line.declaration.get("evidence"):
+            folder = f"reports/history/${{scale}}/{PARAMS.experiments[evidence].family}"
+            assert STAGES["train"]["foreach"][line.family]["after"] == folder
 
 
 def test_every_stage_is_a_script_of_its_name():
@@ -64,20 +38,13 @@ def test_every_stage_is_a_script_of_its_name():
         assert (ROOT / "pipelines" / f"{name}.py").is_file()
 
 
-def test_how_we_log_makes_no_training_stale():
-    deps = _stage("multi_mnist", "train")["do"]["deps"]
-    assert not [dep for dep in deps if dep.startswith("pipelines/") and dep != "pipelines/train.py"]
-
-
 def test_seven_papers_methods_on_real_data_and_landscapes():
     used, problems, modules = set(), {}, set()
-    for table in TABLES.values():
-        for problem, lines in table.items():
-            for row in lines.values():
-                parts = {row[slot]["name"] for slot in ("transform", "rule", "aggregator", "balancer")}
-                used |= parts
-                problems.setdefault(problem, set()).update(parts)
-                modules.add(row["module"])
+    for line in PARAMS.experiments.values():
+        parts = {line.declaration[slot]["name"] for slot in ("transform", "rule", "aggregator", "balancer")}
+        used |= parts
+        problems.setdefault(line.problem, set()).update(parts)
+        modules.add(line.declaration["module"])
     assert {"pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad"} <= used
     assert {"overlay", "census", "multi_exit", "superclass", "reconstruction", "synthetic", "landscape"} <= modules
     for overlay in ("multi_mnist", "multi_fashion", "multi_fashion_mnist"):

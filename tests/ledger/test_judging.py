@@ -55,7 +55,7 @@ def test_one_repeat_shows_nothing() -> None:
 @pytest.fixture
 def laptop(checkout: Path) -> Path:
     """The made-up checkout as if it had run at laptop scale, where landscapes have their full length."""
-    for path in (checkout / "reports/history").glob("*.jsonl"):
+    for path in checkout.glob("reports/history/*/*/*.jsonl"):
         runs = [json.loads(line) | {"scale": "laptop"} for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps(run) + "\n" for run in runs))
     return checkout

@@ -4,15 +4,9 @@ import json
 
 import pytest
 
-from gradsurgery.evidence.roles import Role
-from pipelines._params import Experiment
-from pipelines.train import evidence_for
+from pipelines._plan import evidence_in
 
 SOURCE = "multi_mnist-sum-search"
-
-
-def _sequel(**entries):
-    return Experiment("multi_mnist-recon-sum", "multi_mnist", "", "controlled", (0,), entries, "recon", Role("study"))
 
 
 def _line(seed, layers):
@@ -31,52 +25,45 @@ def _history(folder, **layers):
                      "whole": [[0] for _ in scores], **layers})
         for seed, scores in enumerate(([[[1], [0]], [[2], [5]]], [[[4], [1]]]))
     ]  # fmt: skip
-    (folder / "reports/history").mkdir(parents=True)
-    path = folder / f"reports/history/{SOURCE}.jsonl"
+    path = folder / f"{SOURCE}.jsonl"
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
 
 
-def test_scores_of_all_epochs_and_seeds_are_added(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    _history(tmp_path)
-    assert evidence_for(_sequel(evidence=SOURCE)) == {"thresholds": [0.0], "scores": {"a": [7], "b": [6]}}
-    assert evidence_for(_sequel()) is None
+def test_scores_of_all_epochs_and_seeds_are_added(tmp_path):
+    assert evidence_in(_history(tmp_path), SOURCE) == {"thresholds": [0.0], "scores": {"a": [7], "b": [6]}}
 
 
-def test_a_sequel_without_its_evidence_is_refused(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_sequel_without_its_evidence_is_refused(tmp_path):
     with pytest.raises(ValueError, match=rf"`evidence` must have a history, found no .*{SOURCE}\.jsonl: run .* first"):
-        evidence_for(_sequel(evidence=SOURCE))
+        evidence_in(tmp_path / f"{SOURCE}.jsonl", SOURCE)
 
 
-def test_a_history_without_scores_is_no_evidence(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    _history(tmp_path).write_text(json.dumps(_line(0, None)) + "\n")
+def test_a_history_without_scores_is_no_evidence(tmp_path):
+    path = _history(tmp_path)
+    path.write_text(json.dumps(_line(0, None)) + "\n")
     with pytest.raises(
         ValueError, match=rf"{SOURCE}\.jsonl: `evidence` must be an experiment with `learner\.score_layers`"
     ):
-        evidence_for(_sequel(evidence=SOURCE))
+        evidence_in(path, SOURCE)
 
 
 @pytest.mark.parametrize(
     "layers", [{"scores": [[[1]]]}, {"thresholds": ["x"]}, {"names": None}, {"whole": []}, {"sizes": [1]}]
 )
-def test_scores_that_do_not_fit_their_layers_are_named(layers, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    _history(tmp_path, **layers)
+def test_scores_that_do_not_fit_their_layers_are_named(layers, tmp_path):
+    path = _history(tmp_path, **layers)
     with pytest.raises(ValueError, match=rf"{SOURCE}\.jsonl:1: `layers"):
-        evidence_for(_sequel(evidence=SOURCE))
+        evidence_in(path, SOURCE)
 
 
-def test_seeds_that_diverged_are_no_evidence(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_seeds_that_diverged_are_no_evidence(tmp_path):
     path = _history(tmp_path)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text(
         "".join(json.dumps(line | {"diverged": d}) + "\n" for line, d in zip(lines, (None, 1), strict=True))
     )
-    assert evidence_for(_sequel(evidence=SOURCE))["scores"] == {"a": [3], "b": [5]}
+    assert evidence_in(path, SOURCE)["scores"] == {"a": [3], "b": [5]}
     path.write_text("".join(json.dumps(line | {"diverged": 1}) + "\n" for line in lines))
     with pytest.raises(ValueError, match=r"`evidence` must be .*, found seeds that diverged only"):
-        evidence_for(_sequel(evidence=SOURCE))
+        evidence_in(path, SOURCE)

@@ -19,11 +19,12 @@ import yaml
 import pipelines._download
 import pipelines._knock
 import pipelines._sources
+import pipelines.fetch
 from pipelines._datasets import read_datasets
 from pipelines._download import SourceError
 from pipelines._knock import mirror_folder, unreachable
 from pipelines._params import CHECKED, sha256_of
-from pipelines.fetch import check, fetch, main
+from pipelines.fetch import bring, check, fetch, main
 
 ARRAYS = {
     "train_images": ("train-images-idx3-ubyte", np.random.default_rng(0).integers(0, 256, (64, 28, 28), np.uint8)),
@@ -488,21 +489,34 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(go, silent, monkeypa
         go(_dataset({"kind": "archive", "url": f"{silent}p.tgz"}))
 
 
-def test_asking_downloads_nothing(server, go, tmp_path, capsys):
-    raw, nowhere = tmp_path / "raw", {"kind": "files", "url": f"{server.url}/nowhere"}
-    with pytest.raises(SourceError, match=r"the server answered 404\n.*GRADSURGERY_MIRROR: not set\nBy hand"):
-        check("ones", _dataset(nowhere), raw, tmp_path, None)
-    with pytest.raises(SourceError, match="no folder"):
-        check("ones", _dataset(nowhere), raw, tmp_path, tmp_path)
+def test_asking_downloads_nothing(server, go, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(pipelines.fetch, "RAW", tmp_path / "raw")
+    nowhere = {"kind": "files", "url": f"{server.url}/nowhere"}
+    refused, unset = check({"ones": _dataset(nowhere)}, None)["ones"]
+    assert "the server answered 404" in refused
+    assert unset == "GRADSURGERY_MIRROR: not set"
+    assert "no folder" in check({"ones": _dataset(nowhere)}, tmp_path)["ones"][1]
     server.requests.clear()
-    check("ones", _dataset(nowhere, *_files(server)["sources"]), raw, tmp_path, None)
+    assert check({"ones": _dataset(nowhere, *_files(server)["sources"])}, None) == {}
     assert {wanted for _, wanted in server.requests} == {"bytes=0-0"}
     assert "ones: could be had." in capsys.readouterr().out
-    assert not raw.exists()
+    assert not (tmp_path / "raw").exists()
     go(_files(server))
     server.requests.clear()
-    check("ones", _dataset(nowhere), raw, tmp_path, None)
+    assert check({"ones": _dataset(nowhere)}, None) == {}
     assert server.requests == []
+
+
+def test_what_cannot_be_had_keeps_nothing_else_from_coming(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(pipelines.fetch, "RAW", tmp_path / "raw")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    dead, wrong = ({"kind": "archive", "url": url} for url in ("http://127.0.0.1:9/p.tgz", f"{server.url}/p.tgz"))
+    server.bodies["/p.tgz"] = b"nothing of the sort"
+    absent = bring({"dead": _dataset(dead), "ones": _files(server), "wrong": _dataset(wrong)}, None)
+    assert sorted(absent) == ["dead", "wrong"]
+    assert absent["dead"][0] == "http://127.0.0.1:9/p.tgz: no connection (ConnectionError)"
+    assert absent["wrong"][0].startswith(f"{server.url}/p.tgz: ")
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["ones"]
 
 
 def test_all_are_asked_side_by_side_and_nobody_is_waited_for(server, silent, monkeypatch):

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pipelines._tracking import Tracker, _event
-
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -36,9 +34,7 @@ print(len(runs), {r.info.status for r in runs}, {len(client.get_metric_history(r
 
 
 def _start(folder, script, *arguments, **environment):
-    clean = {
-        name: value for name, value in os.environ.items() if name not in ("MLFLOW_TRACKING_URI", "GRADSURGERY_EVENTS")
-    }
+    clean = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
     command = [sys.executable, "-c", script, *arguments]
     environment = {**clean, "PYTHONPATH": str(ROOT), **environment}
     pipe = subprocess.PIPE
@@ -67,38 +63,3 @@ def test_processes_that_start_on_a_fresh_store_at_once_lose_nothing(tmp_path):
     assert counted.strip() == "4 {'FINISHED'} {700}", complaints
     assert list(tmp_path.iterdir()) == [folder]
     assert len(list(folder.glob("mlartifacts/*/artifacts/history.json"))) == 4
-
-
-def test_events_that_cannot_be_left_cost_one_warning(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("GRADSURGERY_EVENTS", str(tmp_path / "nowhere"))
-    tracker = Tracker(tmp_path)
-    for seed in range(3):
-        tracker.begin("a-b", seed, {}, {})
-    tracker.close()
-    err = capsys.readouterr().err
-    assert err.count("\n") == 1
-    assert "warning: the tracker does not answer, training goes on without it (GRADSURGERY_EVENTS: " in err
-
-
-def test_a_damaged_event_is_left_out(tmp_path, capsys):
-    path = tmp_path / "events.jsonl"
-    for line in (b"{", b"[]", b'{"event": "dance"}', b"\xff", b"{}"):
-        assert _event(line, path) is None
-        assert f"warning: {path} holds a line that is no event" in capsys.readouterr().err
-    assert _event(b'{"event": "close"}', path) == {"event": "close"}
-
-
-def test_a_follower_sends_what_trainers_left_and_ends_with_its_input(tmp_path):
-    events = tmp_path / "events"
-    events.mkdir()
-    process = _start(tmp_path, RUN, "a-b", "1", GRADSURGERY_EVENTS=str(events))
-    process.communicate(timeout=60)
-    assert len(list(events.iterdir())) == 1
-    follower = subprocess.run(
-        [sys.executable, "-m", "pipelines._tracking", "--follow", str(events)], cwd=tmp_path, stdin=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert follower.returncode == 0, follower.stderr
-    assert list(events.iterdir()) == []
-    counted, _ = _start(tmp_path, COUNT).communicate(timeout=120)
-    assert counted.strip() == "1 {'FINISHED'} {700}"

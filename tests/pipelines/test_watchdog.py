@@ -1,21 +1,19 @@
-"""Who started a training: told by the environment, which may be told wrong."""
+"""Who started a stage: DVC or `make repro`, and nobody else."""
 
-import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from pipelines._watchdog import drivers
+SCRIPT = "from pipelines._watchdog import drivers; print(len(drivers()))"
 
 
-def test_the_named_driver_is_watched(monkeypatch):
-    monkeypatch.setenv("GRADSURGERY_DRIVER_PID", str(os.getpid()))
-    assert os.getpid() in [process.pid for process in drivers()]
-
-
-@pytest.mark.parametrize("named", ["x", "-3", "1.5", "²"])
-def test_a_driver_that_is_no_process_is_said_and_ignored(named, monkeypatch, capsys):
-    monkeypatch.setenv("GRADSURGERY_DRIVER_PID", named)
-    drivers()
-    assert capsys.readouterr().err == (
-        f"warning: `GRADSURGERY_DRIVER_PID` must be a process, found {named!r}: ignored.\n"
-    )
+@pytest.mark.parametrize(("name", "count"), [("dvc", 1), ("make", 0)])
+def test_a_stage_knows_its_driver(tmp_path: Path, name: str, count: int) -> None:
+    driver = tmp_path / name
+    driver.write_text("import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))")
+    command = [sys.executable, str(driver), sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
+    above = subprocess.run([*command[:1], "-c", SCRIPT], cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert int(done.stdout) - int(above.stdout) == count

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pipelines._workspace import checkout, cut_locks, prepared, workspace
+from pipelines._workspace import checkout, is_cut, prepared, workspace
 
 LOCK = """\
 schema: '2.0'
 stages:
-  fetch@digits:
-    cmd: python -m pipelines.fetch digits
+  fetch:
+    cmd: python -m pipelines.fetch
     outs:
-    - path: data/raw/digits
+    - path: data/raw
       hash: md5
       md5: 0123456789abcdef0123456789abcdef.dir
       size: 60
@@ -26,7 +26,7 @@ stages:
       md5: 0123456789abcdef0123456789abcdef
       size: 10
     outs:
-    - path: reports/history/a.jsonl
+    - path: reports/history/laptop/a
       hash: md5
       md5: 0123456789abcdef0123456789abcdef
       size: 20
@@ -35,17 +35,15 @@ BOUNDARY = LOCK.index("  train@a")
 
 
 def test_no_lock_and_a_whole_lock_are_left_alone(tmp_path: Path) -> None:
-    assert cut_locks(tmp_path) == []
+    assert not is_cut(tmp_path / "dvc.lock")
     (tmp_path / "dvc.lock").write_text(LOCK)
-    assert cut_locks(tmp_path) == []
+    assert not is_cut(tmp_path / "dvc.lock")
 
 
 @pytest.mark.parametrize("length", [n for n in range(len(LOCK)) if n != BOUNDARY])
 def test_every_cut_but_one_between_two_stages_is_seen(tmp_path: Path, length: int) -> None:
-    for lock in (tmp_path / "dvc.lock", tmp_path / "pipelines" / "a" / "dvc.lock"):
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        lock.write_text(LOCK[:length])
-        assert cut_locks(tmp_path)[-1] == lock
+    (tmp_path / "dvc.lock").write_text(LOCK[:length])
+    assert is_cut(tmp_path / "dvc.lock")
 
 
 @pytest.fixture
@@ -54,8 +52,9 @@ def tree(tmp_path: Path) -> Path:
     root = tmp_path / "checkout"
     for name, text in {
         "params.yaml": "# one\nscale: laptop\n", ".gitignore": "/workspaces/\n/data/raw/\n/runs/\n", "src/a.py": "1\n",
-        "README.md": "ours\n", "dvc.lock": LOCK, "pipelines/p/dvc.lock": LOCK, "reports/index.html": "page\n",
-        "reports/history/p-a.jsonl": "old\n", "reports/history/p-b.jsonl": "old\n", "reports/costs/p-a.json": "old\n",
+        "README.md": "ours\n", "dvc.lock": LOCK, "reports/index.html": "page\n",
+        "reports/history/laptop/f/p-a.jsonl": "old\n", "reports/history/laptop/f/p-b.jsonl": "old\n",
+        "reports/costs/laptop/f/p-a.json": "old\n",
         "reports/study/p.jsonl": "old\n", "reports/study/costs/p.json": "old\n",
     }.items():  # fmt: skip
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,17 +71,23 @@ def test_the_committed_scale_starts_from_the_checkout_and_follows_it(tree: Path)
             assert (here / name).read_bytes() == (tree / name).read_bytes(), name
     (here / "runs/p-a").mkdir(parents=True)
     (here / "runs/p-a/seed-0.json").write_text("{}")
-    (here / "reports/history/p-a.jsonl").write_text("trained here\n")
+    (here / "reports/history/laptop/f/p-a.jsonl").write_text("trained here\n")
     (here / "reports/index.html").write_text("page of here\n")
     (here / "dvc.lock").write_text(LOCK.replace("size: 60", "size: 61"))
-    for name in ("history/p-a.jsonl", "history/p-b.jsonl", "costs/p-a.json", "study/p.jsonl", "study/costs/p.json"):
+    for name in (
+        "history/laptop/f/p-a.jsonl",
+        "history/laptop/f/p-b.jsonl",
+        "costs/laptop/f/p-a.json",
+        "study/p.jsonl",
+        "study/costs/p.json",
+    ):
         (tree / "reports" / name).write_text("moved on\n")
     workspace(tree, "laptop")
-    assert (here / "reports/history/p-a.jsonl").read_text() == "trained here\n"
-    assert (here / "reports/costs/p-a.json").read_text() == "old\n"
+    assert (here / "reports/history/laptop/f/p-a.jsonl").read_text() == "trained here\n"
+    assert (here / "reports/costs/laptop/f/p-a.json").read_text() == "old\n"
     assert (here / "reports/index.html").read_text() == "page of here\n"
     assert "size: 61" in (here / "dvc.lock").read_text()
-    for name in ("history/p-b.jsonl", "study/p.jsonl", "study/costs/p.json"):
+    for name in ("history/laptop/f/p-b.jsonl", "study/p.jsonl", "study/costs/p.json"):
         assert (here / "reports" / name).read_text() == "moved on\n"
     (here / "runs/study").mkdir()
     (here / "runs/study/p.jsonl").write_text("")
@@ -97,8 +102,8 @@ def test_another_scale_takes_the_data_and_no_results(tree: Path) -> None:
     here = workspace(tree, "smoke")
     assert (here / "params.yaml").read_text() == "# one\nscale: smoke\n"
     assert (here / "dvc.lock").read_text() == LOCK
-    assert not (here / "pipelines/p/dvc.lock").exists()
-    assert [path for path in (here / "reports").rglob("*") if path.is_file()] == []
+    taken = [path.relative_to(here) for path in (here / "reports").rglob("*") if path.is_file()]
+    assert taken == [Path("reports/costs/laptop/f/p-a.json")], "what runs cost says in what order to train"
     shared = here / "data/raw/digits/images.npy"
     assert shared.samefile(tree / "data/raw/digits/images.npy")
     shutil.rmtree(tree / "data")

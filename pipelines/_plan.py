@@ -1,0 +1,120 @@
+"""Which runs are not there, and why: what is wanted, by fingerprint, against what Git and runs/ hold."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gradsurgery.evidence import history as history_file
+from gradsurgery.experiment import evidence_of
+from pipelines._arrays import hashes_of
+from pipelines._blocks import unknown
+from pipelines._device import device_for, fingerprint_on
+from pipelines._files import named, read_text
+from pipelines._fingerprint import Parts, changes, digest, joined, parts_of
+from pipelines._params import Experiment, Params
+from pipelines._records import Record, Records
+from pipelines._run import Run, labels
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One line of params.yaml as it is wanted: its records by seed, and the runs that are stale, each with its reason.
+
+    `tidy`: its history holds the wanted seeds alone, under today's labels.
+    """
+
+    experiment: Experiment
+    parts: Parts
+    fingerprint: str
+    found: Mapping[int, Record]
+    stale: Mapping[Run, str]
+    tidy: bool
+
+
+class Plan:
+    """What is wanted under one folder, on one device."""
+
+    def __init__(self, params: Params, records: Records, device: str) -> None:
+        self._params, self._records, self._device = params, records, device
+        self._hashes: dict[str, dict[str, str]] = {}
+
+    def line(self, experiment: Experiment) -> Line:
+        """What there is of one line. Raises ValueError where its data or its evidence cannot be told."""
+        evidence = self.evidence(experiment)
+        hashes = self._pinned(experiment.problem)
+        parts = parts_of(experiment, self._params.scale, joined(hashes), evidence)
+        device = device_for(experiment.declaration, self._device)
+        wanted = fingerprint_on(digest(parts), device)
+        found, stale = self._records.read(experiment), {}
+        for seed in experiment.seeds:
+            if seed not in found or found[seed].fingerprint != wanted:
+                run = Run(experiment, seed, self._params.scale, tuple(hashes), joined(hashes), wanted, evidence)
+                stale[run] = _why(found.get(seed), parts, experiment)
+        own = labels(experiment).items()
+        tidy = set(found) == set(experiment.seeds) and all(own <= record.line.items() for record in found.values())
+        return Line(experiment, parts, wanted, found, stale, tidy)
+
+    def proven(self, line: Line) -> dict[int, Record]:
+        """The records of one line under today's sources, for a line whose numbers were proven not to have changed.
+
+        Empty where something else has changed: settings, data, seeds.
+        """
+        wanted = (line.experiment.declaration, joined(self._pinned(line.experiment.problem)))
+        same = all((own.line["declaration"], own.line["data_sha256"]) == wanted for own in line.found.values())
+        if not same or set(line.found) != set(line.experiment.seeds):
+            return {}
+        today = line.fingerprint, line.parts
+        return {seed: Record(own.line, own.cost, own.environment, *today) for seed, own in line.found.items()}
+
+    def check_data(self, problems: Iterable[str]) -> None:
+        """Refuses arrays that are missing or not the pinned ones, before anything is trained on them."""
+        for problem in sorted(set(problems)):
+            self._hashes[problem] = self._hashed(problem)
+
+    def evidence(self, experiment: Experiment) -> dict[str, Any] | None:
+        """The layer scores that an earlier line left, where the declaration names one."""
+        name = experiment.declaration.get("evidence")
+        return None if name is None else evidence_in(self._records.history(self._params.experiment(name)), name)
+
+    def _pinned(self, problem: str) -> dict[str, str]:
+        """By the pins, which a fresh clone has without data; what is on the disk, where nothing is pinned."""
+        if problem not in self._hashes:
+            pins = self._params.problems[problem].sha256
+            self._hashes[problem] = dict(sorted(pins.items())) if pins else self._hashed(problem)
+        return self._hashes[problem]
+
+    def _hashed(self, problem: str) -> dict[str, str]:
+        return hashes_of(Path("data/processed") / problem, self._params.problems[problem].sha256)
+
+
+def evidence_in(path: Path, name: str) -> dict[str, Any]:
+    """The layer scores in the history `path` of the line `name`. Raises ValueError where there are none."""
+    remedy = f"run `python -m pipelines.train {name}` first"
+    if not path.exists():
+        raise ValueError(f"`evidence` must have a history, found no {path}: {remedy}.")
+    runs = history_file.parse(read_text(path, remedy).splitlines(), str(path))
+    try:
+        return evidence_of([{"layers": run.layers, "diverged": run.diverged} for run in runs])
+    except ValueError as error:
+        raise ValueError(named(path, error, remedy)) from None
+
+
+def chosen(names: Sequence[str], params: Params) -> list[Experiment]:
+    """The lines of some families or of these names; all of them where nothing is named. Raises ValueError."""
+    lines = params.experiments
+    families = {line.family for line in lines.values()}
+    for name in names:
+        if name not in families and name not in lines:
+            raise unknown("what to train", name, [*sorted(families), *lines])
+    return [line for line in lines.values() if not names or line.name in names or line.family in names]
+
+
+def _why(found: Record | None, parts: Parts, experiment: Experiment) -> str:
+    if found is None:
+        return "never run"
+    if not found.fingerprint:
+        return "no fingerprint was recorded"
+    if found.fingerprint.partition("@")[0] == digest(parts):
+        return f"made on {found.environment.get('device')}"
+    return "; ".join(changes(found.parts, parts, found.line.get("declaration", {}), experiment.declaration))
