@@ -183,7 +183,7 @@ def test_refuses_another_number_of_tasks(name, fields, message):
 
 
 def test_ramp_by_hand():
-    balancer, state, seen = build("balancers", "ramp", limits=[0.4, 0.8, 1.0], epochs=4, full=[2]), None, []
+    balancer, state, seen = build("balancers", "growing_weights", limits=[0.4, 0.8, 1.0], epochs=4, full=[2]), None, []
     for _ in range(6):
         seen.append(balance(balancer, losses(1.0, 1.0, 2.0), state))
         state = balancer.end_epoch(np.ones(3), state)
@@ -203,9 +203,9 @@ def test_ramp_by_hand():
 )
 def test_ramp_refuses(fields, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        build("balancers", "ramp", **{"limits": [0.4, 0.8, 1.0], "epochs": 4, **fields})
+        build("balancers", "growing_weights", **{"limits": [0.4, 0.8, 1.0], "epochs": 4, **fields})
 
 
 def test_ramp_refuses_another_number_of_tasks():
     with pytest.raises(ValueError, match="`limits` must hold one number for each of 2 tasks, found 3"):
-        build("balancers", "ramp", limits=[0.4, 0.8, 1.0], epochs=4).check(2)
+        build("balancers", "growing_weights", limits=[0.4, 0.8, 1.0], epochs=4).check(2)

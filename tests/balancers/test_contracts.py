@@ -12,7 +12,7 @@ from tests.contracts import generator
 REQUIRED = {
     "static": {"weights": [1.0, 2.0, 3.0]},
     "single_task": {"task": 1},
-    "ramp": {"limits": [0.4, 0.8, 1.0], "epochs": 4, "full": [2]},
+    "growing_weights": {"limits": [0.4, 0.8, 1.0], "epochs": 4, "full": [2]},
 }
 BALANCERS = {name: build("balancers", name, **REQUIRED.get(name, {})) for name in available("balancers")}
 pytestmark = pytest.mark.parametrize("name", BALANCERS)
@@ -93,7 +93,7 @@ def alone(name, k):
     fields = {
         "static": {"weights": list(np.delete([1.0, 2.0, 3.0], k))},
         "single_task": {"task": int(k == 2)},
-        "ramp": {"limits": list(np.delete([0.4, 0.8, 1.0], k)), "epochs": 4, "full": [] if k == 2 else [1]},
+        "growing_weights": {"limits": list(np.delete([0.4, 0.8, 1.0], k)), "epochs": 4, "full": [] if k == 2 else [1]},
     }
     return build("balancers", name, **fields.get(name, {}))
 

@@ -1,4 +1,4 @@
-"""The placebo that lets tasks swap names: a Latin square (with the rule `chunks`: tests/rules/test_chunks.py)."""
+"""The placebo that lets tasks swap names: a Latin square (with its rule: tests/rules/test_split_batches.py)."""
 
 import numpy as np
 import torch

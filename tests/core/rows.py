@@ -71,7 +71,7 @@ class Rows(Problem):
 FIELDS = {
     "static": {"weights": [1.0, 2.0, 3.0]},
     "single_task": {"task": 1},
-    "ramp": {"limits": [0.4, 0.8, 1.0], "epochs": 4},
+    "growing_weights": {"limits": [0.4, 0.8, 1.0], "epochs": 4},
 }
 BALANCERS = available("balancers")
 

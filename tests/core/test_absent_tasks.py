@@ -15,7 +15,7 @@ NEVER = [(batch, 1) for batch in range(4)]  # task 1 is in no batch
 OTHERS = {
     "static": {"weights": [1.0, 3.0]},
     "single_task": {"task": 1},  # what is task 2 of the whole
-    "ramp": {"limits": [0.4, 1.0], "epochs": 4},
+    "growing_weights": {"limits": [0.4, 1.0], "epochs": 4},
 }
 
 
@@ -193,10 +193,10 @@ def test_half_batches_of_which_one_has_no_task_at_all():
 
 
 @pytest.mark.parametrize("balancer", ["equal", "placebo_permuted"])
-def test_chunks_without_a_task(balancer):
+def test_split_batches_without_a_task(balancer):
     problem = Rows()
     problem.y[:, :2, 1] = torch.nan  # the first of three parts
-    run = learner("pcgrad", balancer, problem, "chunks")
+    run = learner("pcgrad", balancer, problem, "split_batches")
     run.epoch()
     assert run.skipped_steps == 0
     assert math.isfinite(run.epochs[0]["train.b.loss"])

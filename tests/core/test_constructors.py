@@ -17,7 +17,8 @@ NETWORK = {"overlay": "lenet", "census": "recommender", "synthetic": "recommende
            "reconstruction": "autoencoder", "superclass": "cnn"}  # fmt: skip
 NEEDS = {
     "torchjd": {"method": "upgrad"}, "static": {"weights": [0.5, 0.5]}, "single_task": {"task": 0}, "recon": {"k": 0},
-    "ramp": {"limits": [0.5, 1.0], "epochs": 3}, "recommender": {"cardinalities": [3, 5], "num_continuous": 2},
+    "growing_weights": {"limits": [0.5, 1.0], "epochs": 3},
+    "recommender": {"cardinalities": [3, 5], "num_continuous": 2},
     "landscape": {"arrays": {}, "landscape": "cagrad_toy", "steps": 4, "epochs": 2},
     **{name: {"arrays": {}, "network": {"name": network}, "epochs": 2} for name, network in NETWORK.items()},
 }  # fmt: skip

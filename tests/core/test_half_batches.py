@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gradsurgery.core.half_batches import half_batch_null
-from gradsurgery.rules.chunks import part
+from gradsurgery.rules.split_batches import part
 
 
 def parameters(learner):

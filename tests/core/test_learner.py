@@ -22,7 +22,7 @@ METHODS = [name for name in available() if name != "torchjd"]
 NEEDED = {
     "static": {"weights": [1.0, 3.0]},
     "single_task": {"task": 1},
-    "ramp": {"limits": [0.4, 1.0], "epochs": 2},
+    "growing_weights": {"limits": [0.4, 1.0], "epochs": 2},
 }
 BALANCERS = {name: {"name": name, **NEEDED.get(name, {})} for name in found("balancers")}
 

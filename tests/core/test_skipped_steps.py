@@ -124,7 +124,7 @@ def test_the_memory_of_an_epoch_takes_nothing_in_that_is_not_finite(balancer):
         assert run.balancer_state["before"][1] == run.epochs[0]["train.b.loss"]
 
 
-@pytest.mark.parametrize("rule", ["joint", "chunks", "dr_mgf"])
+@pytest.mark.parametrize("rule", ["joint", "split_batches", "dr_mgf"])
 def test_no_rule_carries_a_poisoned_batch_on(rule):
     run = learner("sum", "uncertainty", rule=rule, diagnose_every=1)
     run.problem.x[2] = torch.inf

@@ -41,7 +41,7 @@ AGGREGATORS: dict[str, tuple[str, dict[str, Any]]] = {
 BALANCERS = {
     "static": {"weights": [1.0, 2.0]},
     "single_task": {"task": 1},
-    "ramp": {"limits": [0.4, 1.0], "epochs": 4},
+    "growing_weights": {"limits": [0.4, 1.0], "epochs": 4},
 }
 _MLP = {"name": "mlp", "hidden": [16, 8]}
 
@@ -63,7 +63,7 @@ def _rules() -> dict[str, Run]:
     towers = {"network": {"name": "recommender", "variant": "ple", "experts": 3, "width": 8, "equal_capacity": False}}
     norms = {"network": {"name": "lenet", "variant": "cagrad"}}
     runs = {
-        "chunks": ("overlay", {}, {}),
+        "split_batches": ("overlay", {}, {}),
         "descent": ("landscape", {}, {}),
         "dr_mgf": ("overlay", norms, {"aux_policy": "line_scan", "gate_epochs": 1}),
         "dr_mgf-code": ("overlay", norms, {"gate_epochs": 1, "order": "reversed", "compat": [

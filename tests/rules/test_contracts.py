@@ -18,7 +18,7 @@ SPLIT = CENSUS | {"network": {"name": "recommender", "variant": "split", "width"
 LENET = SETTINGS | {"network": {"name": "lenet", "variant": "cagrad"}, "batch_size": 32, "epochs": 3}
 RUNS = {
     "joint": ("overlay", SETTINGS, {"micro_batches": 2}, "cagrad"),
-    "chunks": ("overlay", SETTINGS, {}, "gcond"),
+    "split_batches": ("overlay", SETTINGS, {}, "gcond"),
     "joint-watched": ("overlay", SETTINGS, {}, "pcgrad"),
     "descent": ("landscape", {"landscape": "sam_gs_toy1", "steps": 60, "epochs": 3}, {}, "sam_gs"),
     "dr_mgf": ("overlay", LENET, {}, "sum"),

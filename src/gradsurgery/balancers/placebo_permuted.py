@@ -11,8 +11,8 @@ from gradsurgery.core.interfaces import Balancer, Losses, Parameters, State
 class PlaceboPermuted(Balancer):
     """Hands loss k to task k + m on the m-th micro-batch, so that every row of J is a mixture of all tasks.
 
-    Source: control of ours (protocol.md 1.3, "PCGrad on permuted task identities"). With the rule `chunks` a batch is
-    cut into K random parts, and row p of J is the gradient of
+    Source: control of ours (protocol.md 1.3, "PCGrad on permuted task identities"). With the rule `split_batches` a
+    batch is cut into K random parts, and row p of J is the gradient of
 
         L_p = (1/K) sum_m L_{(p - m) mod K}(part m)
 

@@ -102,7 +102,7 @@ class DRMGF(TrainingRule):
         4. Importance of BatchNorm weights and of linear layers is constant in the code and cancels: it is not kept.
         5. The multi-exit experiments were not released. There, a task t outside A(p) can still train p through its
            auxiliary losses: p is then gated by the plain mean of p_s, and t has no Delta on p. The weights tau of exits
-           in Meta-GF's code are a balancer here (`ramp`).
+           in Meta-GF's code are a balancer here (`growing_weights`).
         6. Meta-GF's image code has a scale per tensor or per output channel; here it is per kernel, as in its
            multi-task code.
         7. The direction of the authors' line scan is not public; ours is the simplest one that fits their logs.

@@ -11,7 +11,7 @@ from gradsurgery.core.run import Run, TrainingRule
 
 
 @dataclass(frozen=True)
-class Chunks(TrainingRule):
+class SplitBatches(TrainingRule):
     """Cuts each batch into as many parts as there are tasks and takes one optimiser step on all of them.
 
     Source: none; it is what the control `placebo_permuted` needs. With the balancer `equal` it trains as `joint` does.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gradsurgery.rules.chunks import Chunks, part
+from gradsurgery.rules.split_batches import SplitBatches, part
 from tests.contracts import generator
 
 
@@ -13,16 +13,16 @@ def parameters(learner):
 
 @pytest.mark.parametrize("aggregator", ["sum", "pcgrad"])
 def test_parts_alone_change_nothing(make, aggregator):
-    joint, chunks = make(aggregator), make(aggregator, rule="chunks")
-    a, b = joint.epoch(), chunks.epoch()
-    assert joint.step_count == chunks.step_count
-    torch.testing.assert_close(parameters(joint), parameters(chunks), rtol=1e-4, atol=1e-6)
+    joint, split = make(aggregator), make(aggregator, rule="split_batches")
+    a, b = joint.epoch(), split.epoch()
+    assert joint.step_count == split.step_count
+    torch.testing.assert_close(parameters(joint), parameters(split), rtol=1e-4, atol=1e-6)
     assert a["train.left.loss"] == pytest.approx(b["train.left.loss"], rel=1e-5)
 
 
 def test_permuted_tasks_leave_the_sum_as_it_is(make):
     """The rows' sum and the heads' gradients are those of training on the sum; only what is called a task differs."""
-    plain, permuted = make("sum"), make("sum", "placebo_permuted", "chunks")
+    plain, permuted = make("sum"), make("sum", "placebo_permuted", "split_batches")
     a, b = plain.epoch(), permuted.epoch()
     torch.testing.assert_close(parameters(plain), parameters(permuted), rtol=1e-4, atol=1e-6)
     assert a["train.left.loss"] == pytest.approx(b["train.left.loss"], rel=1e-5)  # the true tasks' losses are logged
@@ -30,7 +30,7 @@ def test_permuted_tasks_leave_the_sum_as_it_is(make):
 
 def test_rows_are_the_mixtures_of_the_formula(make):
     """Row p of J is (1/K) sum_m grad L_{(p - m) mod K}(part m), by autograd on the parts."""
-    learner = make("pcgrad", "placebo_permuted", "chunks")
+    learner = make("pcgrad", "placebo_permuted", "split_batches")
     batch = next(learner.problem.batches(generator(), generator()))
     parts = [part(batch, m, 2) for m in range(2)]
     losses = [learner.problem.losses(learner.network, each) for each in parts]
@@ -44,7 +44,7 @@ def test_rows_are_the_mixtures_of_the_formula(make):
 
 
 def test_permuting_matters_to_pcgrad(make):
-    plain, permuted = make("pcgrad"), make("pcgrad", "placebo_permuted", "chunks")
+    plain, permuted = make("pcgrad"), make("pcgrad", "placebo_permuted", "split_batches")
     for _ in range(3):
         plain.epoch(), permuted.epoch()
     assert not torch.allclose(parameters(plain), parameters(permuted), rtol=1e-4, atol=1e-6)
@@ -61,7 +61,7 @@ def test_parts_of_nested_batches():
 
 
 def test_there_are_as_many_parts_as_tasks_and_none_is_lost(make):
-    steps, learner = [], make(rule="chunks")
+    steps, learner = [], make(rule="split_batches")
     learner.problem.tasks, learner.step = ("a", "b", "c"), lambda *parts: steps.append(parts)
-    list(Chunks().epoch(learner, iter([torch.arange(8)])))
+    list(SplitBatches().epoch(learner, iter([torch.arange(8)])))
     assert [[part.tolist() for part in step] for step in steps] == [[[0, 1, 2], [3, 4, 5], [6, 7]]]

@@ -1,4 +1,4 @@
-"""Ramp: weights that grow over the epochs."""
+"""Weights that grow over the epochs."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from gradsurgery.core.interfaces import Losses, LossWeighting, State
 
 
 @dataclass(frozen=True)
-class Ramp(LossWeighting):
+class GrowingWeights(LossWeighting):
     """Starts every task at nearly no weight and lets it grow by the same share per epoch, up to a limit of its own.
 
     Source: training of Shallow-Deep Networks, Kaya et al. 2019 (ICML), as Meta-GF's code (ECCV 2022) has it, where the
