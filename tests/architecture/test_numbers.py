@@ -1,0 +1,59 @@
+"""A number is computed once, by `evaluate`: the report takes records from `evidence`, and how to print them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+REPORT = sorted((ROOT / "src/gradsurgery/report").rglob("*.py"))
+
+# Modules of records, and of what is said and not computed.
+RECORDS = {"groups", "history", "measures", "roles"}
+# Names of other modules: dataclasses, constants, and how a record is put in words.
+NAMES = {
+    "ACTIVITY", "ALONE", "Against", "BASELINE", "BETTER", "BUDGETS", "Beside", "Budget", "COPIES", "COSINE", "CROSS",
+    "CROSS_TASK", "CURVATURE", "Cloud", "Comparison", "Contrast", "Contrasts", "DEFAULT_RULE", "FAIR", "Front", "LEVEL",
+    "LongRun", "METHODS", "Measured", "Null", "Observed", "REFERENCE", "REGION", "Ranking", "Repeat", "Runs", "SAME",
+    "SAME_TASK", "SIMILARITY", "STATIC", "SUM", "SURE", "Searched", "Share", "Summary", "Trial", "WORSE", "back",
+    "conflicting", "data_set", "record", "significant", "split", "told", "words",
+}  # fmt: skip
+# What still computes: courses of a figure, from histories. Names may be removed, none may be added.
+COMPUTING = {
+    "report/controlled.py": {"score", "unknown"},
+    "report/exits.py": {"score", "summarise"},
+    "report/figures.py": {"summarise"},
+    "report/layer_figures.py": {"layer_shares", "summarise", "thresholds", "training_loss", "whole_share"},
+    "report/layer_tables.py": {"added_parameters", "layer_shares", "scored", "scores", "summarise"},
+    "report/observatory.py": {"observing"},
+    "report/observed_figures.py": {
+        "Layered", "excess", "has_null", "names", "over_training", "random_sd", "trained", "values", "whole",
+    },
+    "report/observed_marks.py": {"Layered", "summarise"},
+    "report/papers/dr_mgf.py": {"summarise"},
+    "report/papers/recon.py": {"compare", "scored"},
+    "report/papers/study.py": {"searched"},
+    "report/tabular/tables.py": {"summarise"},
+}  # fmt: skip
+
+
+def taken(path: Path) -> set[str]:
+    """Names that a module imports from `evidence`, but for modules of records."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gradsurgery.evidence"):
+            module = (node.module or "").removeprefix("gradsurgery.evidence").lstrip(".")
+            if module not in RECORDS:
+                found |= {alias.name for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", REPORT, ids=lambda path: str(path.relative_to(ROOT / "src/gradsurgery")))
+def test_the_report_takes_records_and_computes_nothing(path: Path) -> None:
+    name = str(path.relative_to(ROOT / "src/gradsurgery"))
+    assert taken(path) - NAMES <= COMPUTING.get(name, set())
+
+
+def test_the_list_of_what_computes_names_only_what_does() -> None:
+    for name, names in COMPUTING.items():
+        assert names <= taken(ROOT / "src/gradsurgery" / name), name
