@@ -19,6 +19,7 @@ from gradsurgery.evidence.evaluation import evaluate
 from gradsurgery.evidence.history import Run, parse
 from gradsurgery.evidence.scores import results
 from gradsurgery.ledger.verdicts import find, verdicts
+from pipelines._evidence import read_costs, read_papers, read_studies
 from pipelines._files import UnwritableError, as_json, named, read_json, read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
 
@@ -89,15 +90,13 @@ def document(metrics: Any) -> bytes:
 
 def evaluate_all(root: Path) -> dict[str, bytes]:
     """Everything that can be said of the runs of one checkout: the files, by their name under `reports/`."""
-    from pipelines import report  # here, as long as it reads what `evaluate` reads too
-
     scale, selections = read_scale(root), read_selections(root / "params.yaml")
     groups = read_histories(root / "reports/history" / scale)
     costs, papers = (
-        report.read_costs(root / "reports/costs" / scale, groups),
-        report.read_papers(root / "data/published"),
+        read_costs(root / "reports/costs" / scale, groups),
+        read_papers(root / "data/published"),
     )
-    studies = report.read_studies(root / "reports/study", selections)
+    studies = read_studies(root / "reports/study", selections)
     found = evaluate(groups, selections, costs, studies, [plan for paper in papers for plan in paper.contrasts])
     whole, gone = split(groups)
     findings = find(papers, whole, {name: found.scores[name] for name in whole}, gone)

@@ -22,9 +22,9 @@ from typing import Any
 
 from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.ledger.records import Record
+from pipelines._evidence import read_papers
 from pipelines._files import read_json
 from pipelines._provenance import Line, kept, provenance
-from pipelines.report import read_papers
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ import pytest
 from gradsurgery.report.costing import costs, step_time, totals
 from gradsurgery.report.output import Output
 from gradsurgery.report.sources import Sources
-from pipelines.report import read_costs, read_histories
+from pipelines._evidence import read_costs
+from pipelines.evaluate import read_histories
 
 
 @pytest.fixture

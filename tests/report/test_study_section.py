@@ -16,7 +16,7 @@ from gradsurgery.report import clouds as drawn_clouds
 from gradsurgery.report.papers.study import how, order_sentence, section, sentence
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
-from pipelines.report import read_studies
+from pipelines._evidence import read_studies
 from tests.histories import evidence_of
 
 Record = dict[str, Any]
