@@ -1,20 +1,14 @@
-"""Links of the page into what `train` left: the report names a line, and only here it is known where that lies."""
+"""Where the site finds what `train` left: the report names a line, and only here it is known where that lies."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from gradsurgery.evidence.history import Run
 
-_LINK = re.compile(r'href="((?:\.\./)*(?:history|costs))/([^"/]+)(\.jsonl?)"')
 
-
-def placed(files: Mapping[str, bytes], groups: Mapping[str, Sequence[Run]]) -> dict[str, bytes]:
-    """The files; in pages `history/<line>.jsonl` and `costs/<line>.json` lead to the folders of scale and family."""
-
-    def where(match: re.Match[str]) -> str:
-        folder, name, ending = match.groups()
-        run = groups[name][0]
-        return f'href="{folder}/{run.scale}/{run.family}/{name}{ending}"'
-
-    pages = {name: _LINK.sub(where, own.decode()).encode() for name, own in files.items() if name.endswith(".html")}
-    return {**files, **pages}
+def places(groups: Mapping[str, Sequence[Run]]) -> dict[str, str]:
+    """What `history/<line>.jsonl` and `costs/<line>.json` of the report's links stand for, under `reports/`."""
+    found = {}
+    for name, group in groups.items():
+        for folder, ending in (("history", "jsonl"), ("costs", "json")):
+            found[f"{folder}/{name}.{ending}"] = f"{folder}/{group[0].scale}/{group[0].family}/{name}.{ending}"
+    return found

@@ -26,7 +26,7 @@ from pipelines import _missing
 from pipelines._evidence import read_costs, read_papers, read_studies
 from pipelines._files import read_text, read_yaml, write
 from pipelines._judging import read_selections as selections_of
-from pipelines._links import placed
+from pipelines._links import places
 from pipelines.evaluate import read_evaluation, read_histories, read_scale
 
 OWNED = (
@@ -71,6 +71,7 @@ def gather(root: Path) -> Sources:
         contrasts=parse_contrasts(found["contrasts.json"]),
         measured=decode(Measured, found["measured.json"]),
         findings=parse_verdicts(found["verdict.json"], papers),
+        places=places(groups),
     )
 
 
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sources = gather(root)
         with drawers() as pool:
             report = assemble(sources, pool)
-        files = {root / "reports" / name: content for name, content in placed(report.files, sources.groups).items()}
+        files = {root / "reports" / name: content for name, content in report.files.items()}
         if readme.exists():
             files[readme] = with_block(read_text(readme, "restore it from Git"), report.headlines).encode()
         write(files)

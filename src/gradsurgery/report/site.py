@@ -66,6 +66,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
         "problems": [(problem, title(problem)) for problem in sources.problems],
         "skipped": [title(problem) for problem in sources.problems if problem in sources.skipped],
         "not_rerun": NOT_RERUN,
+        "places": sources.places,
     }
     single = {
         "index": _index(sources, findings, gone), "conflict": _conflict(sources, problems, out),

@@ -22,6 +22,7 @@ class Sources:
         datasets, declared: `datasets` and `problems` of params.yaml.
         studies: the trials of `make study`, by problem.
         contrasts, measured, findings: what `evaluate` made of it all.
+        places: the files under `reports/` that names of links stand for, where they are not the names themselves.
         skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
 
@@ -36,6 +37,7 @@ class Sources:
     contrasts: Contrasts = dataclasses.field(default_factory=Contrasts)
     measured: Measured = dataclasses.field(default_factory=Measured)
     findings: Mapping[str, Sequence[Finding]] = dataclasses.field(default_factory=dict)
+    places: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:
