@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-repro: $(STAMP) ## data, training on all cores, figures, tables, report, in workspaces/<scale> (SCALE=smoke: minutes; ARGS=--record)
+repro: $(STAMP) ## `dvc repro` in workspaces/<scale>, and a summary (SCALE=smoke: minutes; ARGS=--record)
 	@$(BIN)/python -m pipelines.repro $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 study: $(STAMP) ## equal-budget search and static fronts on prepared data, then the report (SCALE=smoke; ARGS="census --jobs 1")
@@ -40,7 +40,7 @@ report: $(STAMP) ## tables, figures and the page from the committed histories: n
 bench: $(STAMP) ## time per step and peak memory against the peers (ARGS=... for `python -m benchmarks`)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-unchanged: $(STAMP) ## does today's code give the numbers of REV's, to the bit? (REV=main ARGS=--record marks the locks)
+unchanged: $(STAMP) ## does today's code give the numbers of REV's, to the bit? (REV=main ARGS=--record: new fingerprints)
 	@$(BIN)/python -m pipelines.unchanged $(or $(REV),HEAD) $(ARGS)
 
 lint: $(STAMP) ## formatter, linter, types, import contracts, method pages

@@ -8,7 +8,7 @@ from the run's own modules, so that an edit of one method touches no run of anot
 import ast
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def parts_of(experiment: Experiment, scale: str, data_sha256: str, evidence: Map
     found: Parts = {
         "settings": _short(as_json([experiment.declaration, scale])),
         "data": data_sha256[:16],
-        "sources": _sources(tuple(sources(experiment))),
+        "sources": _sources(sources(experiment)),
     }
     return found | ({"evidence": _short(as_json(evidence))} if evidence is not None else {})
 
@@ -77,8 +77,7 @@ def _settings(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str =
             yield f"`{prefix}{name}`"
 
 
-@functools.cache
-def _sources(paths: tuple[Path, ...]) -> dict[str, str]:
+def _sources(paths: Sequence[Path]) -> dict[str, str]:
     """Short hashes by name; core/, which counts for all, as one."""
     core = [path for path in paths if path.parent == LIBRARY / "core"]
     whole = hashlib.sha256("".join(f"{path.name} {_hash(path)}\n" for path in core).encode()).hexdigest()
@@ -89,8 +88,12 @@ def _name(path: Path) -> str:
     return f"src/gradsurgery/{path.relative_to(LIBRARY)}" if path.is_relative_to(LIBRARY) else f"pipelines/{path.name}"
 
 
-@functools.cache
 def _hash(path: Path) -> str:
+    return _hash_of(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _hash_of(path: Path, time: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

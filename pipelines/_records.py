@@ -102,6 +102,6 @@ def kept(result: Result, fingerprint: str, parts: Parts) -> Record:
 
 
 def numbers_of(line: Mapping[str, Any]) -> str:
-    """One hash of everything in a history but its labels."""
-    own = {name: value for name, value in line.items() if name not in ("track", "role", "family")}
+    """One hash of everything in a history but its labels, and its declaration, which the fingerprint covers."""
+    own = {name: value for name, value in line.items() if name not in ("track", "role", "family", "declaration")}
     return hashlib.sha256(as_json(own).encode()).hexdigest()[:16]

@@ -23,13 +23,14 @@ from typing import Any
 from pipelines import _missing, _run
 from pipelines._checkpoints import finished
 from pipelines._device import asked_device, device_for
+from pipelines._fingerprint import digest, parts_of
 from pipelines._jobs import refuse_ranks, whole
 from pipelines._params import Experiment, Params, complain, load_or_exit
 from pipelines._plan import Line, Plan, chosen
 from pipelines._pool import EndedError, Tell, places_on, share_out
 from pipelines._progress import Progress
 from pipelines._records import Record, Records, kept
-from pipelines._run import Run
+from pipelines._run import RefusedError, Run
 from pipelines._tracking import Tracker
 from pipelines._watchdog import drivers, end_with
 
@@ -158,8 +159,19 @@ class Training:
 
 
 def _train(run: Run, place: str, tell: Tell) -> None:
-    """One run on one place of the machine."""
-    _run.train(run, device_for(run.experiment.declaration, place), tell)
+    """One run on one place of the machine.
+
+    It is refused where a file was edited since its fingerprint was taken: a result must never carry that of others.
+    """
+
+    def checked(name: str, content: Any) -> None:
+        if name == "begin":  # by now all of its modules are imported
+            parts = parts_of(run.experiment, run.scale, run.data_sha256, run.evidence)
+            if digest(parts) != run.fingerprint.partition("@")[0]:
+                raise RefusedError(f"{run.name}: its source files changed since: run the same command again.")
+        tell(name, content)
+
+    _run.train(run, device_for(run.experiment.declaration, place), checked)
 
 
 def _result(run: Run) -> dict[str, Any] | None:

@@ -386,7 +386,9 @@ def test_an_experiment_that_is_not_in_the_table_is_refused(folder, capsys):
 
 
 def test_missing_data_is_refused(folder, capsys):
-    assert "found none: run `dvc repro prepare@multi_mnist` first" in _refused(folder, capsys, "multi_mnist-sum")
+    assert "found none: run `python -m pipelines.prepare multi_mnist` first" in _refused(
+        folder, capsys, "multi_mnist-sum"
+    )
 
 
 def test_a_folder_without_params_is_refused(tmp_path, monkeypatch):
