@@ -8,7 +8,7 @@ import torch
 
 from gradsurgery.core.discovery import available, find
 from gradsurgery.experiment import build_learner
-from pipelines import _params, train
+from pipelines import _params, _plan, train
 from pipelines._checkpoints import finished, keep, resume, save
 from pipelines._costs import environment
 from pipelines._device import VARIABLE, Compute, asked_device, device_for, fingerprint_on, read_compute, with_precision
@@ -189,7 +189,7 @@ def test_a_checkpoint_of_another_device_is_said_and_not_continued(make, tmp_path
 def test_train_refuses_before_any_work(device, no_gpu, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv(VARIABLE, device)
     monkeypatch.setattr(train, "load_or_exit", _params.load)
-    monkeypatch.setattr(train, "hashes_of", lambda *_: pytest.fail("looked at the data first"))
+    monkeypatch.setattr(_plan, "hashes_of", lambda *_: pytest.fail("looked at the data first"))
     assert train.main(["multi_mnist-sum"]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"error: `{VARIABLE}` must be ")

@@ -98,7 +98,7 @@ BAD = {
         "`methods.pcgrad.family` must have names of up",
     ),
     "no role": (_put("methods", "pcgrad", "role", ...), "`methods.pcgrad` must hold `role`"),
-    "unknown role": (_put("methods", "pcgrad", "role", "studdy"), "must be one of study, baseline, control,"),
+    "unknown role": (_put("methods", "pcgrad", "role", "studdy"), "must be one of study, baseline, "),
     "role without a line": (
         _put("methods", "pcgrad", "role", {"kind": "control"}),
         "`methods.pcgrad.role.of` must name a line for kind control, found None.",
