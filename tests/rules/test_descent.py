@@ -128,7 +128,10 @@ def test_the_first_solved_step_is_noted_once():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"balancer": "log_loss"}, "rule `descent` must be given a balancer `equal`, found LogLoss"),
+        (
+            {"balancer": "log_loss"},
+            "rule `descent` must be given a balancer that leaves losses as they are, found LogLoss",
+        ),
         ({"device": "meta"}, "rule `descent` must run on the device `cpu`, found meta"),
     ],
 )

@@ -18,6 +18,8 @@ class Equal(Balancer):
     Departures: none known.
     """
 
+    neutral = True
+
     def __call__(
         self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator
     ) -> tuple[Losses, State]:

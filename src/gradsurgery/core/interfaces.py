@@ -18,7 +18,7 @@ Randomness comes only from the generator that is handed in, never from a global 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -81,7 +81,12 @@ class Balancer(ABC):
 
     A loss that is None stays None, the others are balanced as if that task did not exist, and what is remembered of it
     waits. State goes in and comes out, and what went in is left as it was.
+
+    Attributes:
+        neutral: whether it leaves every loss as it is.
     """
+
+    neutral: ClassVar[bool] = False
 
     def check(self, num_tasks: int) -> None:  # noqa: B027 - most balancers take any number
         """Refuses a number of tasks that this balancer is not made for. Raises ValueError."""

@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float64
 
 from gradsurgery.core.capabilities import ClosedForm, Points
 from gradsurgery.core.conflict import diagnose
-from gradsurgery.core.discovery import find
 from gradsurgery.core.finite import NotFinite
 from gradsurgery.core.interfaces import Method, Metrics, Scalarization, State, Weighting
 from gradsurgery.core.run import Run, TrainingRule
@@ -113,12 +112,12 @@ class _Adam:
 
 def _checked(run: Run) -> tuple[Any, torch.nn.Parameter]:
     """The problem and the points. Raises ValueError for a run that cannot be descended in lock-step."""
-    equal = find("balancers", "equal")
-    for wanted, kind, used in (
-        ("problem in closed form", ClosedForm, run.problem), ("network of points", Points, run.network),
-        ("balancer `equal`", equal, run.balancer),
-    ):  # fmt: skip
-        if not isinstance(used, kind):
+    for wanted, fits, used in (
+        ("problem in closed form", isinstance(run.problem, ClosedForm), run.problem),
+        ("network of points", isinstance(run.network, Points), run.network),
+        ("balancer that leaves losses as they are", run.balancer.neutral, run.balancer),
+    ):
+        if not fits:
             raise ValueError(f"rule `descent` must be given a {wanted}, found {type(used).__name__}.")
     if run.device.type != "cpu":
         raise ValueError(f"rule `descent` must run on the device `cpu`, found {run.device}.")
