@@ -60,7 +60,8 @@ class Progress:
         return (time.monotonic() - self._started) * (whole - here) / here if here > 0.0 else math.inf
 
     def _say(self, what: str) -> None:
-        left = f"left {self.left():.0f} s"
+        seconds = self.left()
+        left = f"left {seconds:.0f} s" if math.isfinite(seconds) else "time left not known yet"
         if self._bar is not None:
             self._bar.set_postfix_str(f"{what}, {left}")
         elif time.monotonic() - self._said >= SECONDS:

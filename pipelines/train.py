@@ -125,9 +125,12 @@ class Training:
 
         try:
             share_out(left, self._places[: len(left)], _train, heard)
+        except BaseException:  # nobody waits long for a tracker after an interrupt
+            tracker.close(patience=1.0)
+            raise
         finally:
             progress.close()
-            tracker.close()
+        tracker.close()
         return len(left)
 
     def tidy(self, families: set[str]) -> None:
