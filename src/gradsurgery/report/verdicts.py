@@ -29,7 +29,7 @@ def counts(findings: Findings) -> pd.DataFrame:
 
 
 def table(findings: Sequence[Finding]) -> pd.DataFrame:
-    """One paper: every record that an experiment answers, claims first, with its id for `gradsurgery-why`."""
+    """One paper: every record that an experiment answers, claims first, with its id for `python -m pipelines.why`."""
     answered = [f for f in findings if f.record.answered_by]
     rows = [
         {
