@@ -71,7 +71,7 @@ def hashes_of(folder: Path, pinned: Mapping[str, str]) -> dict[str, str]:
         found[name] = known
         if pinned and found[name] != pinned[name]:
             raise ValueError(
-                f"{path} must hold the values that `problems.{folder.name}.sha256.{name}` pins, {pinned[name][:12]}.., "
+                f"{path} must hold the values that data/pins.yaml pins for it, {pinned[name][:12]}.., "
                 f"found {found[name][:12]}..: {remedy}."
             )
     kept.save()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+WHOLE = ("methods", "arrays")  # what runs on a problem, what is in a data set: taken whole or not at all
 FEW = 30  # as many known names are all listed; of more only the nearest
 
 
@@ -39,12 +40,45 @@ def fields(where: str, value: Any, required: set[str], optional: frozenset[str] 
 def named(where: str, value: Any) -> Mapping[str, Any]:
     """A block whose keys are names."""
     for name in mapping(where, value):
-        if not NAME.fullmatch(name):
-            raise ValueError(
-                f"`{where}` must have names of up to 64 small letters, digits, _ and -, the first no sign, "
-                f"found {name[:80]!r}."
-            )
+        check_name(where, name)
     return mapping(where, value)
+
+
+def check_name(where: str, name: object) -> None:
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ValueError(
+            f"`{where}` must have names of up to 64 small letters, digits, _ and -, the first no sign, "
+            f"found {name!r:.82}."
+        )
+
+
+def merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """`base`, and over it `own`: a block of that changes single fields, unless it says which (`name`, `kind`) it is."""
+    found = dict(base)
+    for key, value in own.items():
+        joins = isinstance(value, dict) and isinstance(base.get(key), dict) and not value.keys() & {"name", "kind"}
+        found[key] = {**base[key], **value} if joins and key not in WHOLE else value
+    return found
+
+
+def whole_block(
+    where: str, block: Any, section: str, table: Mapping[str, Any], within: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """`block` with all that it takes from the one of `table`, the blocks of a section, that it is `like`."""
+    own = dict(mapping(where, block))
+    if "like" not in own:
+        return own
+    like = known(f"{where}.like", own.pop("like"), table)
+    if like in within:
+        raise ValueError(f"`{where}.like` must not lead back to itself, found {like!r}.")
+    return merged(whole_block(f"{section}.{like}", table[like], section, table, (*within, like)), own)
+
+
+def whole_blocks(section: str, table: Any) -> dict[str, dict[str, Any]]:
+    """Every block of a section, whole."""
+    return {
+        name: whole_block(f"{section}.{name}", block, section, table) for name, block in named(section, table).items()
+    }
 
 
 def known(where: str, name: object, among: Iterable[str]) -> str:

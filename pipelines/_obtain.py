@@ -66,8 +66,8 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
             print(f"{name}: {len(found)} arrays in {target}, from {way.label}.")
             for array in unpinned:
                 hashed = hashlib.sha256(found[array].tobytes()).hexdigest()
-                print(f"warning: `datasets.{name}.arrays.{array}` holds no sha256, so that nothing was checked; what "
-                      f"came is sha256: {hashed}", file=sys.stderr)  # fmt: skip
+                print(f"warning: data/pins.yaml holds no sha256 of `datasets.{name}.{array}`, so nothing was checked; "
+                      f"what came is sha256: {hashed}", file=sys.stderr)  # fmt: skip
             return
     raise AbsentError(name, dataset, reasons)
 

@@ -2,17 +2,16 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gradsurgery.core.declaration import problem_of
-from gradsurgery.core.discovery import did_you_mean, require
+from gradsurgery.core.discovery import require
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.selection import FAIR
 from gradsurgery.front_weights import front_weights
 from pipelines._blocks import fields, known, mapping, seed_list, whole
-
-if TYPE_CHECKING:
-    from pipelines._params import Experiment
+from pipelines._problems import Problem
+from pipelines._table import Experiment
 
 MOST_POINTS = 10_000  # of a front: a larger number is a slip, and would take for ever to draw
 STATIC = "static"  # the method whose task weights are the line's own parameters
@@ -30,7 +29,7 @@ class Search:
         rule: the selection rule of the problem, which picks the winner too.
     """
 
-    lines: Mapping[str, "Experiment"]
+    lines: Mapping[str, Experiment]
     num_tasks: int
     trials: int
     seed: int
@@ -42,7 +41,7 @@ class Search:
 class StaticFront:
     """One line trained under several static weights, by the name that the front gives to each."""
 
-    line: "Experiment"
+    line: Experiment
     weights: Mapping[str, tuple[float, ...]]
     seeds: tuple[int, ...]
 
@@ -59,26 +58,24 @@ class Studies:
         return list(dict.fromkeys([*self.searches, *self.fronts]))
 
 
-def read_studies(
-    block: Any, scale: str, experiments: Mapping[str, "Experiment"], protocols: Mapping[str, Any]
-) -> Studies:
+def read_studies(block: Any, scale: str, lines: Mapping[str, Experiment], problems: Mapping[str, Problem]) -> Studies:
     """Raises ValueError, with one sentence, for the first thing that is missing, unknown or unfair."""
     block = fields("studies", block, set(), {"search", "fronts", "smoke"})
-    searches, fronts = ({}, {})  # type: tuple[dict[str, Search], dict[str, StaticFront]]
-    for problem, own in mapping("studies.search", block.get("search", {})).items():
-        rule = protocols.get(problem, {}).get("selection", FAIR[0])
-        searches[problem] = _search(f"studies.search.{problem}", problem, own, experiments, rule)
-    for problem, own in mapping("studies.fronts", block.get("fronts", {})).items():
-        fronts[problem] = _front(f"studies.fronts.{problem}", problem, own, experiments)
-    found = Studies(searches, fronts)
+    found: dict[str, dict[str, Any]] = {"search": {}, "fronts": {}}
+    for kind, read in (("search", _search), ("fronts", _front)):
+        for name, own in mapping(f"studies.{kind}", block.get(kind, {})).items():
+            known(f"studies.{kind}", name, problems)
+            here = {line.method: line for line in lines.values() if line.problem == name}
+            found[kind][name] = read(f"studies.{kind}.{name}", own, here, problems[name].selection)
+    studies = Studies(found["search"], found["fronts"])
     if "smoke" not in block:
-        return found
+        return studies
     small = fields("studies.smoke", block["smoke"], {"problems", "trials", "points"})
     require("studies.smoke.problems", small["problems"], list[str])
-    for problem in small["problems"]:
-        known("studies.smoke.problems", problem, found.problems)
+    for name in small["problems"]:
+        known("studies.smoke.problems", name, studies.problems)
     trials, points = (whole(f"studies.smoke.{name}", small[name], 1) for name in ("trials", "points"))
-    return _cut(found, small["problems"], trials, points) if scale == "smoke" else found
+    return _cut(studies, small["problems"], trials, points) if scale == "smoke" else studies
 
 
 def _cut(whole: Studies, problems: list[str], trials: int, points: int) -> Studies:
@@ -90,35 +87,35 @@ def _cut(whole: Studies, problems: list[str], trials: int, points: int) -> Studi
     return Studies(searches, fronts)
 
 
-def _search(where: str, problem: str, block: Any, experiments: Mapping[str, "Experiment"], rule: str) -> Search:
+def _search(where: str, block: Any, lines: Mapping[str, Experiment], rule: str) -> Search:
     block = fields(where, block, {"methods", "static", "trials", "seed", "seeds"})
     if rule not in FAIR:
+        problem = where.rsplit(".", 1)[1]
         raise ValueError(
-            f"`protocols.{problem}.selection` must be one of {', '.join(FAIR)} for a search, found {rule!r}."
+            f"`problems.{problem}.selection` must be one of {', '.join(FAIR)} for a search, found {rule!r}."
         )
     methods = block["methods"]
     require(f"{where}.methods", methods, list[str])
     if not methods or len(set(methods)) < len(methods):
         raise ValueError(f"`{where}.methods` must be a list of different lines, found {methods!r}.")
-    lines = {m: _line(f"{where}.methods", problem, m, experiments) for m in methods}
-    if STATIC in lines:
+    found = {method: _trainable(f"{where}.methods", method, lines) for method in methods}
+    if STATIC in found:
         raise ValueError(f"`{where}.methods` must leave `{STATIC}` to `{where}.static`, found it among them.")
-    plain = _plain(f"{where}.static", problem, block["static"], experiments)
+    plain = _plain(f"{where}.static", block["static"], lines)
     count = tasks_of(plain)
-    lines[STATIC] = weighted(plain, STATIC, [1.0 / count] * count)
-    for method, line in lines.items():
+    found[STATIC] = weighted(plain, STATIC, [1.0 / count] * count)
+    for method, line in found.items():
         if "lr" not in line.declaration["settings"]:
             raise ValueError(f"`{where}.methods` must be lines with a learning rate, found none in {method}.")
-    seed = whole(f"{where}.seed", block["seed"], 0)
-    seeds = seed_list(f"{where}.seeds", block["seeds"])
+    seed, seeds = whole(f"{where}.seed", block["seed"], 0), seed_list(f"{where}.seeds", block["seeds"])
     if seed in seeds:
         raise ValueError(f"`{where}.seeds` must be fresh, found the search's own seed {seed} among them.")
-    return Search(lines, count, whole(f"{where}.trials", block["trials"], 1), seed, seeds, rule)
+    return Search(found, count, whole(f"{where}.trials", block["trials"], 1), seed, seeds, rule)
 
 
-def _front(where: str, problem: str, block: Any, experiments: Mapping[str, "Experiment"]) -> StaticFront:
+def _front(where: str, block: Any, lines: Mapping[str, Experiment], _rule: str) -> StaticFront:
     block = fields(where, block, {"line", "seeds"}, {"shares", "points", "seed"})
-    line = _plain(f"{where}.line", problem, block["line"], experiments)
+    line = _plain(f"{where}.line", block["line"], lines)
     count = tasks_of(line)
     wanted = "shares" if count == 2 else "points"
     if ("shares" in block, "points" in block) != (count == 2, count > 2):
@@ -137,35 +134,30 @@ def _front(where: str, problem: str, block: Any, experiments: Mapping[str, "Expe
     return StaticFront(line, weights, seed_list(f"{where}.seeds", block["seeds"]))
 
 
-def weighted(line: "Experiment", method: str, weights: list[float]) -> "Experiment":
+def weighted(line: Experiment, method: str, weights: list[float]) -> Experiment:
     """`line` under another name, with static weights."""
     declaration = {**line.declaration, "balancer": {"name": STATIC, "weights": weights}}
     return dataclasses.replace(line, name=f"{line.problem}-{method}", declaration=declaration)
 
 
-def tasks_of(line: "Experiment") -> int:
+def tasks_of(line: Experiment) -> int:
     """K of a line's problem, without its data."""
     return len(problem_of(line.declaration).tasks)
 
 
-def _line(where: str, problem: str, key: Any, experiments: Mapping[str, "Experiment"]) -> "Experiment":
-    line = experiments.get(f"{problem}-{key}")
-    if line is None:
-        names = [n.removeprefix(f"{problem}-") for n, e in experiments.items() if e.problem == problem]
-        raise ValueError(
-            f"`{where}` must name lines of `experiments.{problem}` ({', '.join(names)}), found {key!r}"
-            f"{did_you_mean(key, names)}"
-        )
+def _trainable(where: str, method: Any, lines: Mapping[str, Experiment]) -> Experiment:
+    """A controlled line that trains every task and starts from no other line."""
+    line = lines[known(where, method, lines)]
     if line.track != TRACK:
-        raise ValueError(f"`{where}` must name lines of track {TRACK}, found {key!r} of track {line.track}.")
-    if line.declaration["balancer"]["name"] == "single_task":
-        raise ValueError(f"`{where}` must name lines that train every task, found {key!r}.")
+        raise ValueError(f"`{where}` must name lines of track {TRACK}, found {method!r} of track {line.track}.")
+    if line.declaration["balancer"]["name"] == "single_task" or "evidence" in line.declaration:
+        raise ValueError(f"`{where}` must name lines that train every task and need no evidence, found {method!r}.")
     return line
 
 
-def _plain(where: str, problem: str, key: Any, experiments: Mapping[str, "Experiment"]) -> "Experiment":
-    line = _line(where, problem, key, experiments)
+def _plain(where: str, method: Any, lines: Mapping[str, Experiment]) -> Experiment:
+    line = _trainable(where, method, lines)
     parts = (line.declaration["balancer"]["name"], line.declaration["aggregator"]["name"])
     if parts[0] != "equal" or parts[1] not in ("sum", "mean"):
-        raise ValueError(f"`{where}` must name a line with balancer equal and a sum or mean, found {key!r}.")
+        raise ValueError(f"`{where}` must name a line with balancer equal and a sum or mean, found {method!r}.")
     return line

@@ -102,7 +102,7 @@ def _trial(
     learner = {name: value for name, value in declaration.get("learner", {}).items() if name == "precision"}
     declaration = {key: value for key, value in declaration.items() if key != "learner"}
     declaration |= {"learner": learner} if learner else {}
-    experiment = dataclasses.replace(line, stage="study", seeds=(seed,), declaration=declaration)
+    experiment = dataclasses.replace(line, seeds=(seed,), declaration=declaration)
     fingerprint = digest(parts_of(experiment, scale, joined(hashes), None))
     return Trial(kind, number, seed, experiment, scale, hashes, fingerprint)
 

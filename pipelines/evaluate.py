@@ -1,6 +1,6 @@
 """Stage `evaluate`: histories, costs, studies and published records -> every number and verdict, as data.
 
-Each experiment is judged under its problem's selection rule (params.yaml, `protocols`), with mean, standard deviation
+Each experiment is judged under its problem's selection rule (params.yaml), with mean, standard deviation
 and 95 % interval over seeds, Delta-m against our own single-task runs, mean rank, and paired differences to the sum.
 Nothing is trained and no data is read. Example: python -m pipelines.evaluate
 """
@@ -21,7 +21,7 @@ from gradsurgery.evidence.scores import results
 from gradsurgery.ledger.verdicts import find, verdicts
 from pipelines._evidence import read_costs, read_papers, read_studies
 from pipelines._files import UnwritableError, as_json, named, read_json, read_text, read_yaml, write
-from pipelines._judging import read_selections as selections_of
+from pipelines._problems import read_selections as selections_of
 
 
 def read_histories(folder: Path) -> dict[str, list[Run]]:
@@ -68,9 +68,9 @@ def check_together(runs: Mapping[str, Sequence[Run]], folder: Path) -> None:
 
 
 def read_selections(path: Path) -> dict[str, str]:
-    """`protocols.<problem>.selection` of params.yaml; problems that it does not name are judged by best-val."""
+    """`problems.<problem>.selection` of params.yaml; problems that it does not name are judged by best-val."""
     found = read_yaml(path, "see CONTRIBUTING.md") if path.exists() else {}
-    return selections_of((found.get("protocols") if isinstance(found, dict) else None) or {})
+    return selections_of((found.get("problems") if isinstance(found, dict) else None) or {})
 
 
 def read_scale(root: Path) -> str:

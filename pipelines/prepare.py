@@ -110,7 +110,7 @@ def read(folder: Path, pins: Mapping[str, Any]) -> dict[str, np.ndarray]:
     for name, array in arrays.items():
         if (found := _arrays.sha256_of(array)) != pins[name]["sha256"]:
             raise ValueError(
-                f"{folder / name}.npy must hold the values that `datasets.{folder.name}.arrays.{name}` pins, "
+                f"{folder / name}.npy must hold the values that data/pins.yaml pins for `{folder.name}.{name}`, "
                 f"{pins[name]['sha256'][:12]}.., found {found[:12]}..: {remedy}."
             )
     return arrays
@@ -124,12 +124,12 @@ def hashes(arrays: Mapping[str, np.ndarray]) -> dict[str, str]:
 def check(problem: str, pinned: Mapping[str, str], found: Mapping[str, str]) -> None:
     """Refuses arrays that are not the pinned ones. Nothing is checked while nothing is pinned."""
     if not pinned:
-        print(f"{problem}: no hashes under problems.{problem}.sha256, so nothing was checked", file=sys.stderr)
+        print(f"{problem}: no hashes in data/pins.yaml, so nothing was checked", file=sys.stderr)
         return
     for array in sorted({*pinned, *found}):
         if pinned.get(array) != found.get(array):
             raise ValueError(
-                f"`problems.{problem}.sha256.{array}` must be the hash of what was built, {found.get(array)}, "
+                f"`data/pins.yaml: problems.{problem}.{array}` must be the hash of what was built, {found.get(array)}, "
                 f"found {pinned.get(array)}."
             )
 

@@ -23,10 +23,11 @@ from gradsurgery.report.readme import with_block
 from gradsurgery.report.site import assemble
 from gradsurgery.report.sources import Sources
 from pipelines import _missing
+from pipelines._blocks import whole_blocks
 from pipelines._evidence import read_costs, read_papers, read_studies
 from pipelines._files import read_text, read_yaml, write
-from pipelines._judging import read_selections as selections_of
 from pipelines._links import places
+from pipelines._problems import read_selections as selections_of
 from pipelines.evaluate import read_evaluation, read_histories, read_scale
 
 OWNED = (
@@ -39,10 +40,9 @@ OWNED = (
 MOST = 8  # processes that draw: more of them wait for figures to be made
 
 
-def declared_experiments(document: Mapping[str, Any]) -> set[str]:
-    """Full names of all lines of params.yaml, sequels included."""
-    tables = [document.get(name) or {} for name in ("experiments", "sequels")]
-    return {f"{problem}-{key}" for table in tables for problem, lines in table.items() for key in lines}
+def declared_experiments(problems: Mapping[str, Any]) -> set[str]:
+    """Full names of all lines of params.yaml."""
+    return {f"{name}-{key}" for name, block in problems.items() for key in block.get("methods", {})}
 
 
 def gather(root: Path) -> Sources:
@@ -54,18 +54,19 @@ def gather(root: Path) -> Sources:
     if not isinstance(document, dict):
         raise ValueError(f"{params} must hold named blocks, found {document!r:.40}.")
     papers = read_papers(root / "data/published")
-    if "experiments" in document:
-        check_provenance(papers, declared_experiments(document))
+    datasets, problems = (whole_blocks(name, document.get(name) or {}) for name in ("datasets", "problems"))
+    if problems:
+        check_provenance(papers, declared_experiments(problems))
     # the one way to see that no number stems from other histories
     found = read_evaluation(root)
-    rules = selections_of(document.get("protocols") or {})
+    rules = selections_of(problems)
     return Sources(
         groups=groups,
         metrics=found["metrics.json"],
         costs=read_costs(root / "reports/costs" / scale, groups),
         papers=papers,
-        datasets=document.get("datasets") or {},
-        declared=document.get("problems") or {},
+        datasets=datasets,
+        declared=problems,
         studies=read_studies(root / "reports/study", rules),
         skipped=_missing.problems_without(_missing.read(root)),
         contrasts=parse_contrasts(found["contrasts.json"]),

@@ -15,7 +15,6 @@ CATCH_ALL = {"utils", "util", "common", "misc", "helpers", "helper", "tools", "b
 LIMIT = 200  # lines: the style guide's ceiling; methods aim at 40 to 120
 # Longer when the rule was first checked. These ceilings may be lowered and lines removed, nothing may be added.
 OVER = {
-    "pipelines/_params.py": 300,
     "pipelines/_tracking.py": 225,
     "pipelines/train.py": 235,
     "src/gradsurgery/aggregators/gcond.py": 300,

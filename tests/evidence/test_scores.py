@@ -130,10 +130,10 @@ def test_malformed_history_leaves_nothing_behind(checkout: Path, capsys: pytest.
 
 
 def test_unknown_selection_rule_in_params_is_refused(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (checkout / "params.yaml").write_text("protocols: {multi_mnist: {selection: luckiest}}\n")
+    (checkout / "params.yaml").write_text("problems: {multi_mnist: {selection: luckiest}}\n")
     assert main(["--root", str(checkout)]) == 2
     assert (
-        "`protocols.multi_mnist.selection` must be one of best-val, last, last10, best-test" in capsys.readouterr().err
+        "`problems.multi_mnist.selection` must be one of best-val, last, last10, best-test" in capsys.readouterr().err
     )
 
 

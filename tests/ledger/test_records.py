@@ -13,6 +13,7 @@ from gradsurgery.core.metrics import delta_m_task
 from gradsurgery.ledger.arithmetic import Table
 from gradsurgery.ledger.reading import read
 from gradsurgery.ledger.records import Paper, check_provenance
+from pipelines._blocks import whole_blocks
 from pipelines.report import declared_experiments, gather
 
 FOLDER = Path(__file__).parents[2] / "data/published"
@@ -41,7 +42,8 @@ def test_every_record_is_valid_and_answered_or_explained(key: str) -> None:
 
 
 def declared() -> set[str]:
-    return declared_experiments(yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8")))
+    document = yaml.safe_load((FOLDER.parents[1] / "params.yaml").read_text(encoding="utf-8"))
+    return declared_experiments(whole_blocks("problems", document["problems"]))
 
 
 def test_all_seven_papers_are_there() -> None:
@@ -257,7 +259,7 @@ def test_malformed_table_is_refused(change: dict[str, Any], message: str) -> Non
 
 def test_the_report_refuses_a_ledger_that_names_a_missing_experiment(checkout: Path) -> None:
     shutil.copytree(FOLDER, checkout / "data/published")
-    table = {"experiments": {"pcgrad_toy": {"pcgrad": {}}}}
+    table = {"problems": {"pcgrad_toy": {"methods": {"pcgrad": None}}}}
     (checkout / "params.yaml").write_text(yaml.safe_dump(table))
     with pytest.raises(ValueError, match=r"`answered_by` of .* must name an experiment of the table, found"):
         gather(checkout)

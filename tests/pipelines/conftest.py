@@ -59,10 +59,7 @@ def params():
     """params.yaml cut down to four experiments that take seconds."""
     document = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     document["scale"] = "smoke"
-    table = document["experiments"]
-    document["experiments"] = {p: {key: table[p][key] for key in keys} for p, keys in EXPERIMENTS.items()}
-    document["methods"] = {k: document["methods"][k] for k in {key for keys in EXPERIMENTS.values() for key in keys}}
-    document["sequels"] = {}
+    document["methods"] = {key: document["methods"][key] for key in ("sum", "mean", "pcgrad")}
     document["studies"] = {
         "search": {
             "multi_mnist": {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
@@ -70,19 +67,32 @@ def params():
         "fronts": {"multi_mnist": {"line": "sum", "shares": [0.2, 0.5, 0.8], "seeds": [0, 1]}},
         "smoke": {"problems": ["multi_mnist"], "trials": 2, "points": 3},
     }
-    for block in ("problems", "protocols"):
-        document[block] = {name: document[block][name] for name in EXPERIMENTS}
+    document["problems"] = {name: document["problems"][name] for name in EXPERIMENTS}
+    for name, keys in EXPERIMENTS.items():
+        document["problems"][name]["methods"] = dict.fromkeys(keys)
     document["regression"]["exceptions"] = {}
-    document["datasets"] = {"digits": digits({"train_images": {"file": "train-images-idx3-ubyte", "sha256": "0" * 64}})}
+    document["datasets"] = {"digits": digits({"train_images": {"file": "train-images-idx3-ubyte"}})}
     image = document["problems"]["multi_mnist"]
-    image |= {"inputs": {"left": "data/raw/digits", "right": "data/raw/digits"}, "sha256": {}}
     image["prepare"] |= {"left": "digits", "right": "digits"}
     image["smoke"] |= {"seeds": [0, 1], "epochs": 4, "train_size": 64, "val_size": 8, "test_size": 16, "batch_size": 16}
     return document
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory, params):
+def pins():
+    """data/pins.yaml of the small checkout."""
+    return {"datasets": {"digits": {"train_images": "0" * 64}}}
+
+
+def settle(folder: Path, params: Any, pins: Any) -> None:
+    """Writes params.yaml and data/pins.yaml into a folder."""
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    for path, document in ((folder / "params.yaml", params), (folder / "data/pins.yaml", pins)):
+        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory, params, pins):
     """The small repository, committed and not yet run."""
     folder = tmp_path_factory.mktemp("checkout")
     root, mirror = folder / "clone", folder / "mirror"
@@ -104,9 +114,9 @@ def checkout(tmp_path_factory, params):
     (root / "reports/study/.gitkeep").touch()  # DVC asks for the folder, which a clone has where it holds a file
     for path in (root / "data/published").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")
-    arrays = _pictures(mirror / "digits")
-    params["datasets"] = {"digits": digits(arrays)}
-    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    files, pins["datasets"]["digits"] = _pictures(mirror / "digits")
+    params["datasets"] = {"digits": digits(files)}
+    settle(root, params, pins)
     made = Checkout(root, mirror)
     made.run("git", "init", "-q")
     made.commit()
@@ -131,9 +141,9 @@ def _published(path: Path) -> dict[str, Any]:
     return document
 
 
-def _pictures(folder: Path) -> dict[str, dict[str, str]]:
-    """Writes IDX files; their pins, as params.yaml holds them."""
-    rng, pins = np.random.default_rng(0), {}
+def _pictures(folder: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
+    """Writes IDX files; their arrays as params.yaml holds them, and their pins."""
+    rng, files, pins = np.random.default_rng(0), {}, {}
     folder.mkdir(parents=True)
     for split, count in (("train", 48), ("test", 12)):
         images = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
@@ -142,5 +152,6 @@ def _pictures(folder: Path) -> dict[str, dict[str, str]]:
             file = f"{split}-{kind}-idx{array.ndim}-ubyte"
             header = struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
             (folder / file).write_bytes(header + array.tobytes())
-            pins[f"{split}_{kind}"] = {"file": file, "sha256": hashlib.sha256(array.tobytes()).hexdigest()}
-    return pins
+            files[f"{split}_{kind}"] = {"file": file}
+            pins[f"{split}_{kind}"] = hashlib.sha256(array.tobytes()).hexdigest()
+    return files, pins

@@ -43,7 +43,7 @@ def test_a_change_is_seen_although_size_and_time_are_as_before(folder):
     whole[-1] ^= 1
     path.write_bytes(whole)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(ValueError, match=r"p/train_images\.npy must hold the values that `problems\.p\.sha256"):
+    with pytest.raises(ValueError, match=r"p/train_images\.npy must hold the values that data/pins\.yaml pins"):
         hashes_of(folder, PINS)
     assert hashes_of(folder, {})["train_images"] != PINS["train_images"]
 

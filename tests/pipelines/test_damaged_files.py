@@ -101,7 +101,8 @@ def small(checkout, params, tmp_path_factory):
         paper = yaml.safe_load((checkout.root / PUBLISHED.parent / name).read_text())
         paper["tables"] = [table for table in paper["tables"] if table["id"] in ("table-4", "size")]
         (root / PUBLISHED.parent / name).write_text(yaml.safe_dump(paper, sort_keys=False))
-    shutil.copy(checkout.root / "params.yaml", root)
+    for name in ("params.yaml", "data/pins.yaml"):
+        shutil.copy(checkout.root / name, root / name)
     shutil.copy(checkout.root / "README.md", root)
     (root / RAW).parent.mkdir(parents=True)
     for name, pin in params["datasets"]["digits"]["arrays"].items():
@@ -123,8 +124,8 @@ def small(checkout, params, tmp_path_factory):
         pins = hashes_of(IMAGES.parent, {})  # the checkout pins nothing, as its pictures are made anew every time
         problems = {**loaded.problems, "multi_mnist": dataclasses.replace(loaded.problems["multi_mnist"], sha256=pins)}
         loaded = dataclasses.replace(loaded, problems=problems)
-        for problem, lines in params["experiments"].items():
-            for key in lines:
+        for problem, block in params["problems"].items():
+            for key in block["methods"]:
                 assert train.main([f"{problem}-{key}", "--jobs", "1"]) == 0
         for stage in ("study", "evaluate"):
             assert made.run(stage)[0] == 0

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import shutil
 import socket
 import struct
 import tarfile
@@ -152,6 +153,13 @@ def _dataset(*sources):
         for name, (file, array) in ARRAYS.items()
     }
     return {"title": "Ones and zeros", "licence": "none needed", "arrays": pins, "sources": list(sources)}
+
+
+def _read(dataset):
+    """What params.yaml and data/pins.yaml would make of it."""
+    arrays = {name: {k: v for k, v in pin.items() if k != "sha256"} for name, pin in dataset["arrays"].items()}
+    pins = {name: pin["sha256"] for name, pin in dataset["arrays"].items() if "sha256" in pin}
+    return read_datasets({"ones": {**dataset, "arrays": arrays}}, {"ones": pins})
 
 
 def _files(server):
@@ -460,17 +468,23 @@ def test_a_source_written_wrongly_is_refused(go, source, said):
     with pytest.raises(ValueError, match=said):
         go(_dataset(source))
     with pytest.raises(ValueError, match=said):
-        read_datasets({"ones": _dataset(source)})
+        _read(_dataset(source))
     with pytest.raises(ValueError, match=r"`datasets.ones.optional` is no field of it"):
-        read_datasets({"ones": _dataset() | {"optional": True}})
+        _read(_dataset() | {"optional": True})
 
 
-@pytest.mark.parametrize("missing", ["file", "sha256"])
-def test_what_is_downloaded_must_be_pinned(server, missing):
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("file", r"`datasets\.ones\.arrays\.train_labels` must hold `file`"),
+        ("sha256", r"`data/pins\.yaml` must hold the sha256 of `datasets\.ones\.train_labels`, found none\."),
+    ],
+)
+def test_what_is_downloaded_must_be_pinned(server, missing, said):
     dataset = _files(server)
     del dataset["arrays"]["train_labels"][missing]
-    with pytest.raises(ValueError, match=rf"`datasets\.ones\.arrays\.train_labels` must hold `{missing}`"):
-        read_datasets({"ones": dataset})
+    with pytest.raises(ValueError, match=said):
+        _read(dataset)
 
 
 def test_a_trickle_is_given_up(server, go, monkeypatch):
@@ -549,6 +563,8 @@ def test_the_exit_code_says_that_nothing_could_be_had(server, tmp_path, monkeypa
     document = yaml.safe_load((root / "params.yaml").read_text(encoding="utf-8"))
     document["datasets"]["mnist"]["sources"] = [{"kind": "archive", "url": "http://127.0.0.1:9/p.tgz"}]
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    (tmp_path / "data").mkdir()
+    shutil.copy(root / "data/pins.yaml", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("GRADSURGERY_MIRROR", raising=False)

@@ -138,7 +138,7 @@ def test_what_is_not_pinned_is_told_and_what_is_pinned_is_checked(lab, capsys):
     right = hashlib.sha256(Y.tobytes()).hexdigest()
     _fetched(lab, _block(source, X={}, y={"sha256": right}))
     said = capsys.readouterr().err
-    assert "`datasets.mine.arrays.X` holds no sha256, so that nothing was checked" in said
+    assert "data/pins.yaml holds no sha256 of `datasets.mine.X`, so nothing was checked" in said
     assert hashlib.sha256(X.tobytes()).hexdigest() in said
     assert "arrays.y" not in said
     with pytest.raises(SourceError, match=r"y has sha256 .* decoded, not 0000"):

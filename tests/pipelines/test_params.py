@@ -11,12 +11,15 @@ import yaml
 
 import pipelines.train
 from gradsurgery.evidence.roles import Role
-from pipelines._params import CHECKED, Experiment, load, read, sha256_of
+from pipelines._params import CHECKED, load, read, sha256_of
+from pipelines._problems import Problem
 from pipelines._studies import read_studies
+from pipelines._table import Experiment
+from tests.pipelines.conftest import settle
 
 ROOT = Path(__file__).parents[2]
 PCGRAD = "multi_mnist-pcgrad"
-PCGRAD_LINE = ("experiments", "multi_mnist", "pcgrad")
+PCGRAD_LINE = ("methods", "pcgrad")
 
 
 def _put(*path):
@@ -34,26 +37,32 @@ def _put(*path):
     return change
 
 
-def _sequel(**entries):
-    """A change that turns the sum of multi_mnist into a sequel as well."""
+def _line(key, **entries):
+    """A change that adds a line to multi_mnist, `like` the sum."""
 
     def change(document):
-        line = {**document["experiments"]["multi_mnist"]["sum"], **entries}
-        document["sequels"] = {"multi_mnist": {"recon-sum": line}}
-        document["methods"]["recon-sum"] = {"family": "recon", "role": "study"}
+        document["methods"][key] = {"like": "sum", **entries}
+        document["problems"]["multi_mnist"]["methods"][key] = None
 
     return change
+
+
+def _own(**entries):
+    """A change that has a line of multi_mnist say something itself."""
+    return _put("problems", "multi_mnist", "methods", "pcgrad", entries)
 
 
 SEARCH = ("studies", "search", "multi_mnist")
 FRONT = ("studies", "fronts", "multi_mnist")
 
 BAD = {
-    "study of nothing": (_put("studies", "search", "mnist", {}), "`studies.search.mnist` must hold `methods`"),
+    "study of nothing": (
+        _put("studies", "search", "mnist", {}),
+        "`studies.search` must be one of cagrad_toy, multi_mnist, found 'mnist'",
+    ),
     "study of an unknown line": (
         _put(*SEARCH, "methods", ["sum", "pcgard"]),
-        "`studies.search.multi_mnist.methods` must name lines of `experiments.multi_mnist` (pcgrad, sum), "
-        "found 'pcgard'; did you mean pcgrad?",
+        "`studies.search.multi_mnist.methods` must be one of pcgrad, sum, found 'pcgard'; did you mean pcgrad?",
     ),
     "study of a reference line": (
         _put(*PCGRAD_LINE, "track", "reference"),
@@ -62,7 +71,7 @@ BAD = {
     "study without trials": (_put(*SEARCH, "trials", 0), "`studies.search.multi_mnist.trials` must be a whole number"),
     "study on seen seeds": (_put(*SEARCH, "seeds", [0, 1]), "must be fresh, found the search's own seed 0"),
     "study judged on test": (
-        _put("protocols", "multi_mnist", "selection", "best-test"),
+        _put("problems", "multi_mnist", "selection", "best-test"),
         "must be one of best-val, last for a search, found 'best-test'",
     ),
     "study of a repeated line": (_put(*SEARCH, "methods", ["sum", "sum"]), "must be a list of different lines"),
@@ -73,32 +82,35 @@ BAD = {
     "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, paper, found 'huge'."),
     "unknown method": (
         _put(*PCGRAD_LINE, "aggregator", {"name": "pcgard"}),
-        "`experiments.multi_mnist.pcgrad.aggregator.name` must be one of cagrad, gcond,",
+        "methods.pcgrad.aggregator.name` must be one of cagrad, gcond,",
     ),
     "unknown field": (
         _put(*PCGRAD_LINE, "aggregator", "orders", "fixed"),
         "`pcgrad.orders` is no field",
     ),
     "wrong type": (
-        _put("experiments", "cagrad_toy", "mean", "aggregator", {"name": "cagrad", "c": "half"}),
+        _put("methods", "mean", "aggregator", {"name": "cagrad", "c": "half"}),
         "found 'half'",
     ),
     "negative c": (
         _put(*PCGRAD_LINE, "aggregator", {"name": "cagrad", "c": -1.0}),
         "found c = -1.0.",
     ),
-    "missing problem": (_put("problems", "multi_mnist", ...), "`experiments` must group lines by problem"),
-    "unknown problem": (
-        _put(*PCGRAD_LINE, "problem", "mnist"),
-        "`experiments.multi_mnist.pcgrad.problem`",
+    "line of no method": (
+        _put("methods", "pcgrad", ...),
+        "`problems.cagrad_toy.methods` must be one of mean, sum, found 'pcgrad'.",
     ),
-    "line of no method": (_put("methods", "pcgrad", ...), "pcgrad` must be one of mean, sum,"),
+    "an unknown field of a line": (_own(agregator={}), "`problems.multi_mnist.methods.pcgrad.agregator` is no field"),
+    "a line that is no block": (_put("problems", "multi_mnist", "methods", "pcgrad", 3), "found 3."),
     "family of no folder": (
         _put("methods", "pcgrad", "family", "../x"),
         "`methods.pcgrad.family` must have names of up",
     ),
-    "no role": (_put("methods", "pcgrad", "role", ...), "`methods.pcgrad` must hold `role`"),
-    "unknown role": (_put("methods", "pcgrad", "role", "studdy"), "must be one of study, baseline, "),
+    "no role": (
+        _put("methods", "pcgrad", "role", ...),
+        "`methods.pcgrad` must hold `role`, found only aggregator, family.",
+    ),
+    "unknown role": (_put("methods", "pcgrad", "role", "studdy"), "must be one of study, baseline, repeat,"),
     "role without a line": (
         _put("methods", "pcgrad", "role", {"kind": "control"}),
         "`methods.pcgrad.role.of` must name a line for kind control, found None.",
@@ -119,20 +131,31 @@ BAD = {
         _put("methods", "pcgrad", "role", {"kind": "equal_compute", "of": "sum"}),
         "`methods.pcgrad.role.base` must name a line for kind equal_compute, found None.",
     ),
-    "wrong problem": (
-        _put(*PCGRAD_LINE, "problem", "cagrad_toy"),
-        "must be the problem it stands under, found 'cagrad_toy'",
+    "evidence of nothing": (
+        _line("recon-sum", evidence="summ"),
+        "`methods.recon-sum.evidence` must name another line of multi_mnist that scores layers, found 'summ'.",
     ),
-    "evidence of an experiment": (
-        _put(*PCGRAD_LINE, "evidence", "multi_mnist-sum"),
-        "`evidence` belongs to a line of `sequels`",
+    "evidence of itself": (
+        _line("recon-sum", evidence="recon-sum"),
+        "must name another line of multi_mnist that scores layers, found",
     ),
-    "sequel without evidence": (_sequel(), "`sequels.multi_mnist.recon-sum.evidence` must name an experiment"),
-    "sequel of nothing": (_sequel(evidence="multi_mnist-summ"), "-summ'; did you mean multi_mnist-sum"),
-    "sequel of one without scores": (_sequel(evidence="multi_mnist-sum"), "must name one with `learner.score_layers`"),
-    "missing scale block": (_put("problems", "multi_mnist", "paper", ...), "`problems.multi_mnist` must hold `paper`"),
+    "evidence without scores": (
+        _line("recon-sum", evidence="sum"),
+        "must name another line of multi_mnist that scores layers, found 'sum'",
+    ),
+    "no settings at a scale": (_put("problems", "multi_mnist", "paper", ...), "`overlay.epochs` must be given"),
+    "no seeds at a scale": (
+        _put("problems", "multi_mnist", "settings", "seeds", ...),
+        "multi_mnist.laptop` must hold `seeds`",
+    ),
+    "like nothing": (_line("twin", like="summ"), "`methods.twin.like` must be one of mean, pcgrad, sum, twin, found"),
+    "like itself": (_line("twin", like="twin"), "`methods.twin.like` must not lead back to itself, found 'twin'."),
+    "a problem like nothing": (
+        _put("problems", "cagrad_toy", {"like": "multi_mnits"}),
+        "`problems.cagrad_toy.like` must be one of cagrad_toy, multi_mnist, found 'multi_mnits'; did you mean",
+    ),
     "unknown section": (_put("experimets", {}), "`params.yaml.experimets` is no field"),
-    "no name": (_put(*PCGRAD_LINE, "balancer", {}), "must hold a `name`"),
+    "no name": (_put("problems", "multi_mnist", "network", {"variant": "cagrad"}), "must hold a `name`"),
     "not a block": (
         _put(*PCGRAD_LINE, "aggregator", "pcgrad"),
         "must be a block of named values",
@@ -140,25 +163,20 @@ BAD = {
     "unknown setting": (_put("problems", "multi_mnist", "smoke", "epoch", 3), "`overlay.epoch` is no field"),
     "seeds": (_put("problems", "multi_mnist", "smoke", "seeds", 3), "must be a list of whole numbers"),
     "unknown data set": (_put("problems", "multi_mnist", "prepare", "left", "mnits"), "found 'mnits'"),
-    "inputs differ": (_put("problems", "multi_mnist", "inputs", "left", "data/raw/other"), "must agree with `prepare`"),
     "unknown module": (_put("problems", "multi_mnist", "module", "overlays"), "`problems.multi_mnist.module`"),
     "unknown track": (
         _put(*PCGRAD_LINE, "track", "mine"),
         "must be one of controlled, as-published",
     ),
-    "other name at a scale": (
-        _put(*PCGRAD_LINE, "paper", {"aggregator": {"name": "cagrad"}}),
-        "`experiments.multi_mnist.pcgrad.paper.aggregator` must not name another one, found 'cagrad'.",
-    ),
     "seeds of a line": (
         _put(*PCGRAD_LINE, "paper", {"seeds": []}),
-        "`experiments.multi_mnist.pcgrad.paper.seeds` must be a list of whole numbers from 0 on, found [].",
+        "`methods.pcgrad.paper.seeds` must be a list of whole numbers from 0 on, found [].",
     ),
     "unknown part at a scale": (
         _put(*PCGRAD_LINE, "paper", {"track": "controlled"}),
-        "`experiments.multi_mnist.pcgrad.paper.track` is no field",
+        "`methods.pcgrad.paper.track` is no field",
     ),
-    "unknown selection": (_put("protocols", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
+    "unknown selection": (_put("problems", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
     "negative band": (_put("regression", "bands", "loss", -1), "must be a non-negative number, found -1"),
     "band of NaN": (
         _put("regression", "bands", "loss", math.nan),
@@ -177,7 +195,6 @@ BAD = {
         _put("regression", "exceptions", {"cagrad_toy": {"loss": {"band": 1.0, "reason": " "}}}),
         "`regression.exceptions.cagrad_toy.loss.reason` must be a text",
     ),
-    "protocol of nobody": (_put("protocols", "multi_mnits", {"selection": "last"}), "did you mean multi_mnist?"),
     "a seed twice": (
         _put("problems", "multi_mnist", "smoke", "seeds", [0, 0]),
         "`problems.multi_mnist.smoke.seeds` must be different numbers, found [0, 0].",
@@ -192,15 +209,15 @@ BAD = {
     ),
     "true for a number at another scale": (
         _put("problems", "multi_mnist", "laptop", "epochs", True),
-        "experiments.multi_mnist.pcgrad at scale laptop: `overlay.epochs` must be a whole number, found True.",
+        "problems.multi_mnist.methods.pcgrad at scale laptop: `overlay.epochs` must be a whole number, found True.",
     ),
     "unknown field at another scale": (
         _put("problems", "multi_mnist", "paper", "epoch", 3),
-        "experiments.multi_mnist.pcgrad at scale paper: `overlay.epoch` is no field of overlay",
+        "problems.multi_mnist.methods.pcgrad at scale paper: `overlay.epoch` is no field of overlay",
     ),
     "wrong field of a line at another scale": (
         _put(*PCGRAD_LINE, "paper", {"aggregator": {"order": "backwards"}}),
-        "experiments.multi_mnist.pcgrad at scale paper: `pcgrad.order` must be one of 'random', 'fixed'",
+        "problems.cagrad_toy.methods.pcgrad at scale paper: `pcgrad.order` must be one of 'random', 'fixed'",
     ),
     "milestones that fall": (
         _put("problems", "multi_mnist", "laptop", "milestones", [4, 2]),
@@ -217,10 +234,10 @@ BAD = {
     ),
     "unknown landscape": (
         _put("problems", "cagrad_toy", "prepare", "landscape", "cagrad_toi"),
-        "`problems.cagrad_toy.smoke.landscape` must be that of `problems.cagrad_toy.prepare`, 'cagrad_toi'",
+        "problems.cagrad_toy: `prepare.landscape` must be one of 'cagrad_toy',",
     ),
     "another landscape than was prepared": (
-        _put("problems", "cagrad_toy", "paper", "landscape", "pcgrad_toy"),
+        _put("problems", "cagrad_toy", "paper", {"landscape": "pcgrad_toy"}),
         "`problems.cagrad_toy.paper.landscape` must be that of `problems.cagrad_toy.prepare`, 'cagrad_toy', found",
     ),
     "prepare of another problem": (
@@ -236,16 +253,12 @@ BAD = {
         "problems.multi_mnist: `seed` must be non-negative, found seed = -1.",
     ),
     "a missing setting": (
-        _put("problems", "cagrad_toy", "paper", "steps", ...),
-        "experiments.cagrad_toy.mean at scale paper: `landscape.steps` must be given, found nothing.",
+        _put("problems", "cagrad_toy", "settings", "steps", ...),
+        "problems.cagrad_toy.methods.mean at scale laptop: `landscape.steps` must be given, found nothing.",
     ),
     "unknown field of a data set": (
         _put("datasets", "digits", "titel", "x"),
         "`datasets.digits.titel` is no field of it; its fields are: arrays, licence, sources, title; did",
-    ),
-    "no hash": (
-        _put("datasets", "digits", "arrays", "train_images", "sha256", "741c"),
-        "`datasets.digits.arrays.train_images.sha256` must be a sha256, 64 hexadecimal digits, found '741c'.",
     ),
     "a file in another folder": (
         _put("datasets", "digits", "arrays", "train_images", "file", "../x"),
@@ -254,19 +267,17 @@ BAD = {
     "a name twice": (
         lambda d: (
             d["problems"].update({"multi_mnist-sum": d["problems"]["multi_mnist"]}),
-            d["methods"].update({"sum-sum": {"family": "baselines", "role": "baseline"}}),
-            d["experiments"]["multi_mnist"].update({"sum-sum": d["experiments"]["multi_mnist"]["sum"]}),
-            d["experiments"].update(
-                {"multi_mnist-sum": {"sum": {**d["experiments"]["multi_mnist"]["sum"], "problem": "multi_mnist-sum"}}}
-            ),
+            d["methods"].update({"sum-sum": {"like": "sum"}}),
+            d["problems"]["multi_mnist"]["methods"].update({"sum-sum": None}),
         ),
-        "`experiments.multi_mnist-sum.sum` must have a full name of its own, found multi_mnist-sum-sum twice.",
+        "`problems.multi_mnist-sum.methods.sum` must have a full name of its own, found multi_mnist-sum-sum twice.",
     ),
-    "no table": (_put("experiments", []), "`experiments` must be a block of named values, found []."),
+    "no table": (_put("problems", []), "`problems` must be a block of named values, found []."),
+    "no lines": (_put("problems", "multi_mnist", "methods", ...), "`problems.multi_mnist` must hold `methods`"),
     "a number for a name": (lambda d: d["problems"].update({3: {}}), "`problems` must have texts for names, found 3."),
     "an unknown way to write a slot": (
         _put(*PCGRAD_LINE, "agregator", {"name": "pcgrad"}),
-        "`experiments.multi_mnist.pcgrad.agregator` is no field of it",
+        "`methods.pcgrad.agregator` is no field of it",
     ),
     "an argument of build": (_put(*PCGRAD_LINE, "aggregator", "kind", "x"), "`pcgrad.kind` is no field of pcgrad"),
     "arrays for settings": (_put("problems", "multi_mnist", "smoke", "arrays", {}), "`settings.arrays` is no field"),
@@ -279,11 +290,10 @@ NAMES = (
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, params):
-    """An empty folder with a good params.yaml, entered."""
-    document = copy.deepcopy(params)
+def folder(tmp_path, monkeypatch, params, pins):
+    """An empty folder with a good params.yaml and its pins, entered."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    settle(tmp_path, params, pins)
     return tmp_path
 
 
@@ -295,7 +305,7 @@ def _refused(folder, capsys, *arguments):
     assert printed.out == ""
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1, printed.err
-    assert [path.name for path in folder.iterdir()] == ["params.yaml"], "nothing may be written"
+    assert {path.name for path in folder.rglob("*")} == {"params.yaml", "data", "pins.yaml"}, "nothing may be written"
     return printed.err
 
 
@@ -309,13 +319,48 @@ def test_a_wrong_line_anywhere_is_refused(folder, capsys, case):
     assert expected in _refused(folder, capsys, "multi_mnist-sum")
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (_put("datasets", "digits", "train_images", "741c"), "train_images` must be a sha256, 64 hexadecimal digits"),
+        (_put("datasets", "digits", "train_image", "0" * 64), "must be one of train_images, found 'train_image'; did"),
+        (_put("datasets", "digits", {}), "must hold the sha256 of `datasets.digits.train_images`, found none."),
+        (_put("datasets", "digitss", {}), "`data/pins.yaml: datasets` must be one of digits, found 'digitss'; did you"),
+        (
+            _put("problems", {"multi_mnits": {}}),
+            "`data/pins.yaml: problems` must be one of multi_mnist, cagrad_toy, found",
+        ),
+        (
+            _put("problems", {"multi_mnist": {"x": 3}}),
+            "`data/pins.yaml: problems.multi_mnist.x` must be a sha256",
+        ),
+        (_put("data", {}), "`data/pins.yaml.data` is no field of it; its fields are: datasets, problems;"),
+    ],
+)
+def test_a_wrong_pin_is_refused(folder, capsys, pins, change, expected):
+    document = copy.deepcopy(pins)
+    change(document)
+    (folder / "data/pins.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
+    assert expected in _refused(folder, capsys, "multi_mnist-sum")
+
+
+def test_a_pin_stands_with_its_array(folder):
+    assert load().datasets["digits"]["arrays"]["train_images"]["sha256"] == "0" * 64
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "block",
-    [("datasets",), ("datasets", "digits", "arrays"), ("problems",), ("experiments", "multi_mnist")],
+    [
+        ("datasets",),
+        ("datasets", "digits", "arrays"),
+        ("problems",),
+        ("methods",),
+        ("problems", "multi_mnist", "methods"),
+    ],
     ids=".".join,
 )
-def test_a_name_that_is_no_plain_word_is_refused_before_anything_is_made_of_it(params, block, name):
+def test_a_name_that_is_no_plain_word_is_refused_before_anything_is_made_of_it(params, pins, block, name):
     document = copy.deepcopy(params)
     inner = document
     for key in block:
@@ -323,7 +368,7 @@ def test_a_name_that_is_no_plain_word_is_refused_before_anything_is_made_of_it(p
     inner[name] = next(iter(inner.values()))
     where = re.escape(".".join(block))
     with pytest.raises(ValueError, match=rf"^`{where}` must have names of up to 64 small letters, .*found .*\.$"):
-        read(document)
+        read(document, pins)
 
 
 @pytest.mark.parametrize("stage", ["train", "prepare", "fetch", "study", "why"])
@@ -351,7 +396,8 @@ def test_what_dvc_writes_for_a_changed_number_is_read(folder):
     from dvc.utils.hydra import apply_overrides  # what `dvc exp run -S` calls
 
     apply_overrides(folder / "params.yaml", [
-        "problems.cagrad_toy.smoke.lr=0.00001", "problems.cagrad_toy.smoke.steps=1000", "regression.bands.loss=1e-05",
+        "problems.cagrad_toy.settings.lr=0.00001", "problems.cagrad_toy.smoke.steps=1000",
+        "regression.bands.loss=1e-05",
         "regression.bands.auc=1e-7",
     ])  # fmt: skip
     text = (folder / "params.yaml").read_text(encoding="utf-8")
@@ -366,7 +412,7 @@ def test_what_dvc_writes_for_a_changed_number_is_read(folder):
 def test_a_file_that_the_driver_has_checked_is_not_built_again(folder, monkeypatch):
     whole = load()
     document = yaml.safe_load((folder / "params.yaml").read_text())
-    document["experiments"]["multi_mnist"]["pcgrad"]["aggregator"]["order"] = "backwards"
+    document["methods"]["pcgrad"]["aggregator"]["order"] = "backwards"
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     with pytest.raises(ValueError, match=r"`pcgrad\.order`"):
         load()
@@ -408,15 +454,15 @@ def test_the_good_file_is_read(folder):
 
 def test_a_line_can_differ_at_one_scale(folder):
     document = yaml.safe_load((folder / "params.yaml").read_text())
-    line = document["experiments"]["multi_mnist"]["pcgrad"]
+    line = document["methods"]["pcgrad"]
     line["aggregator"] = {"name": "pcgrad", "order": "fixed"}
-    line["smoke"] = {"aggregator": {"reduction": "mean"}, "settings": {"epochs": 7}, "learner": {"diagnose_every": 5}}
+    line["smoke"] = {"aggregator": {"reduction": "mean"}, "settings": {"epochs": 8}, "learner": {"diagnose_every": 5}}
     line["paper"], line["track"] = {"settings": {"epochs": 100}}, "reference"
     document["studies"]["search"] = {}  # which takes controlled lines only
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     declaration = load().experiment(PCGRAD).declaration
     assert declaration["aggregator"] == {"name": "pcgrad", "order": "fixed", "reduction": "mean"}
-    assert declaration["settings"]["epochs"] == 7
+    assert declaration["settings"]["epochs"] == 8
     assert declaration["learner"]["diagnose_every"] == 5
     assert not {"smoke", "paper"} & set(declaration)
     assert load().experiment(PCGRAD).seeds == (0, 1)
@@ -441,9 +487,10 @@ def _exits(**front):
         "balancer": {"name": "equal"},
         "aggregator": {"name": "sum"},
     }
-    line = Experiment("exits-sum", "exits", "train@sum", "controlled", (0,), declaration, "baselines", Role("baseline"))
+    problem = Problem("multi_exit", {}, {}, "best-val", "controlled", {}, (0,), {}, {}, settings)
+    line = Experiment("exits-sum", "exits", "controlled", (0,), declaration, "baselines", Role("baseline"))
     return read_studies(
-        {"fronts": {"exits": {"line": "sum", "seeds": [0], **front}}}, "laptop", {"exits-sum": line}, {}
+        {"fronts": {"exits": {"line": "sum", "seeds": [0], **front}}}, "laptop", {"exits-sum": line}, {"exits": problem}
     )
 
 

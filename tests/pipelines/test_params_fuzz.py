@@ -9,14 +9,18 @@ import json
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from pipelines._params import SLOTS, read
+from pipelines._blocks import whole_block, whole_blocks
+from pipelines._params import read
+from pipelines._problems import SLOTS
 from pipelines._yaml import parse, read_yaml
 
-DOCUMENT = read_yaml(Path(__file__).parents[2] / "params.yaml")
+ROOT = Path(__file__).parents[2]
+DOCUMENT, PINNED = read_yaml(ROOT / "params.yaml"), read_yaml(ROOT / "data/pins.yaml")
 REMOVED = object()
 VALUES = {
     "missing": REMOVED,
@@ -48,25 +52,32 @@ MAY_BE = {
 }
 
 
+PROBLEMS = whole_blocks("problems", DOCUMENT["problems"])
+DATASETS = whole_blocks("datasets", DOCUMENT["datasets"])
+LINES = {
+    (name, key): whole_block(key, {"like": key, **(own or {})}, "methods", DOCUMENT["methods"])
+    for name, block in PROBLEMS.items()
+    for key, own in block["methods"].items()
+}
+
+
 def _first(entries):
     return dict(list(entries.items())[:1])
 
 
-def _small(problem, *keys, sequels=(), **studies):
-    """A document with one problem and some of its lines."""
-    lines = {key: DOCUMENT["experiments"][problem][key] for key in keys}
-    block = {**DOCUMENT["problems"][problem], "sha256": _first(DOCUMENT["problems"][problem]["sha256"])}
+def _small(problem, *keys, **studies):
+    """A document with one problem and some of its lines, nothing `like` another; `pins` stands for data/pins.yaml."""
+    block = {**PROBLEMS[problem], "methods": dict.fromkeys(keys)}
     sets = {block["prepare"][side] for side in ("left", "right") if side in block["prepare"]}
-    methods = {key: {"family": DOCUMENT["methods"][key]["family"], "role": "study"} for key in (*keys, *sequels)}
+    arrays = {name: _first(DATASETS[name]["arrays"]) for name in sets}
+    pinned = {name: {array: PINNED["datasets"][name][array] for array in own} for name, own in arrays.items()}
     return {
         "scale": "laptop",
-        "methods": methods,
-        "datasets": {n: {**d, "arrays": _first(d["arrays"])} for n, d in DOCUMENT["datasets"].items() if n in sets},
+        "datasets": {name: {**DATASETS[name], "arrays": own} for name, own in arrays.items()},
+        "methods": {key: {**LINES[problem, key], "role": "study"} for key in keys},
         "problems": {problem: block},
-        "experiments": {problem: lines},
-        "sequels": {problem: {key: DOCUMENT["sequels"][problem][key] for key in sequels}} if sequels else {},
-        "protocols": {problem: DOCUMENT["protocols"][problem]},
         "regression": {"bands": {"loss": 0.05}, "exceptions": {}},
+        "pins": {"datasets": pinned, "problems": {problem: _first(PINNED["problems"][problem])}},
         **({"studies": studies} if studies else {}),
     }
 
@@ -90,38 +101,49 @@ def _under(document, *path):
 
 def _field(document, path):
     """What `path` is a field of; the same in two documents where the same code checks it."""
-    section, *inner = path
-    if section in ("experiments", "sequels"):
-        if len(path) <= 3:
-            return section, len(path)
-        problem, key, part, *rest = inner
-        filler = document[section][problem][key][part]
-        return document["problems"][problem]["module"], part, filler["name"] if part in SLOTS else None, *rest
-    if section == "problems" and len(path) > 2:
-        module = document["problems"][path[1]]["module"]
-        return section, module, *(("sha256", "array") if path[2] == "sha256" and len(path) > 3 else path[2:])
-    if section == "datasets" and len(path) > 2:
-        return section, *(("arrays", "array", *path[4:]) if path[2] == "arrays" and len(path) > 3 else path[2:])
-    return path if section not in ("problems", "datasets") else (section, len(path))
+    section, name, part, *rest = (*path, None, None)[: max(3, len(path))]
+    module = next(iter(document["problems"].values()))["module"]
+    filler = document[section][name][part].get("name") if part in SLOTS else None
+    if section == "methods" and part:
+        return module, part, filler, *rest
+    if part:
+        lists = {"methods", "arrays", "problems", "datasets"}  # of names: one stands for all
+        inner = ("any" if before in lists else key for before, key in pairwise(path))
+        return section, module if section == "problems" else None, filler, *inner
+    return path if section not in ("methods", "problems", "datasets") else (section, len(path))
 
 
 def _documents():
-    """Small documents and the paths in them, those of experiments first."""
-    for problem, lines in DOCUMENT["experiments"].items():
-        for key in lines:
-            document = _small(problem, key)
-            yield document, _under(document, "experiments", problem, key)
-        document = _small(problem, next(iter(lines)))
+    """Small documents and the paths in them, those of lines first."""
+    for problem, block in PROBLEMS.items():
+        for key in block["methods"]:
+            if "evidence" not in LINES[problem, key]:
+                document = _small(problem, key)
+                yield document, _under(document, "methods", key)
+        document = _small(problem, next(iter(block["methods"])))
         yield document, [*_under(document, "problems", problem), *_under(document, "datasets")]
+    yield document, _under(document, "pins")
+    document = _small("multi_fashion_mnist_resnet", "sum-search", "recon-sum-random_parameters")
+    yield document, _under(document, "methods", "recon-sum-random_parameters")
+    document = _small("census", "sum", "sum-long")
+    document["methods"]["sum-long"]["role"] = DOCUMENT["methods"]["sum-long"]["role"] | {"of": "sum"}
+    document["problems"]["census"]["methods"]["sum-long"] = {**LINES["census", "sum-long"], "role": "study"}
+    document["problems"]["twin"] = {
+        "like": "census",
+        "prepare": {"seed": 1},
+        "methods": {"sum": {"like": "sum-long", "role": "study"}},
+    }
+    yield document, _under(document, "methods", "sum-long", "role")
+    yield document, _under(document, "problems", "census", "methods", "sum-long")
+    yield document, [("problems", "twin", "like"), ("problems", "twin", "methods", "sum", "like")]
     document = _small("pcgrad_toy", "sum")
     document["regression"] = {
         "bands": {"loss": 0.05, "solved": 0.0},
         "exceptions": {"pcgrad_toy": {"loss": {"band": 60.0, "reason": "chaotic"}}},
     }
-    document["methods"]["sum"] = {"family": "controls", "role": {"kind": "study"}}
-    for section in ("scale", "methods", "protocols", "regression"):
+    for section in ("scale", "regression"):
         yield document, _under(document, section)
-    yield document, [(section,) for section in ("datasets", "problems", "methods", "experiments", "sequels")]
+    yield document, [(section,) for section in ("datasets", "problems", "methods")]
     search = {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
     two, three = (
         {"line": "sum", "shares": [0.1, 0.5], "seeds": [0]},
@@ -136,8 +158,6 @@ def _documents():
     yield document, _under(document, "studies")
     document = _small("cifar100_exits", "sum", fronts={"cifar100_exits": three})
     yield document, _under(document, "studies", "fronts", "cifar100_exits")
-    document = _small("multi_fashion_mnist_resnet", "sum-search", sequels=("recon-sum-random_parameters",))
-    yield document, _under(document, "sequels", "multi_fashion_mnist_resnet", "recon-sum-random_parameters")
 
 
 def _kind(value):
@@ -165,17 +185,23 @@ def _changed(document, path, value):
     return changed
 
 
-def _outcome(document, path):
+def _read(document):
+    return read({section: block for section, block in document.items() if section != "pins"}, document.get("pins", {}))
+
+
+def _outcome(document, path, held=()):
     """ "accepted", "refused", or what is wrong with the refusal."""
     try:
-        read(document)
+        _read(document)
     except ValueError as error:
         said = str(error)
         if "\n" in said or not said.endswith((".", "?")):
             return f"no single sentence: {said!r}"
         name = next(key for key in reversed(path) if isinstance(key, str))
-        # what is wrong with a block may be said of what it holds (`mapping`), and what is missing of the block around
-        named = (name, ".x` is no field", *(f".{key}` must hold" for key in path[-2:-1]))
+        # what is wrong with a block may be said of what it holds (`mapping`), and what is missing of the block around,
+        # of what was in it, or of the fields of what then takes its place
+        inner = [f".{key}`" for key in held] + {"name": ["` is no field of"], "like": ["must be given"]}.get(name, [])
+        named = (name, ".x` is no field", *(f".{key}` must hold" for key in path[-2:-1]), *inner)
         return "refused" if any(each in said for each in named) else f"does not name {name}: {said}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
@@ -196,10 +222,10 @@ CASES = list(_cases())
 
 def test_the_small_documents_are_good_and_hold_every_filler_and_field():
     for document in {id(document): document for document, _ in CASES}.values():
-        read(document)
-    named = {(slot, _at(d, p)) for d, p in CASES for slot in SLOTS if p[3:] == (slot, "name")}
-    lines = [line for table in ("experiments", "sequels") for own in DOCUMENT[table].values() for line in own.values()]
-    assert named == {(slot, line[slot]["name"]) for line in lines for slot in SLOTS}
+        _read(document)
+    named = {(slot, _at(d, p)) for d, p in CASES for slot in SLOTS if p[-2:] == (slot, "name")}
+    blocks = [*PROBLEMS.values(), *LINES.values()]
+    assert named == {(slot, block[slot]["name"]) for block in blocks for slot in SLOTS if "name" in block.get(slot, {})}
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -207,7 +233,8 @@ def test_a_wrong_value_is_refused_by_name_or_is_right(name):
     bad, counts = [], Counter()
     for document, path in CASES:
         kind = _kind(_at(document, path))
-        outcome = _outcome(_changed(document, path, VALUES[name]), path)
+        held = _at(document, path) if name == "missing" and kind == "block" else ()
+        outcome = _outcome(_changed(document, path, VALUES[name]), path, held)
         counts[outcome if outcome in ("accepted", "refused") else "bad"] += 1
         last = next(key for key in reversed(path) if isinstance(key, str))
         must = name in WRONG.get(kind, ()) and not MAY_BE.get((last, name), False)

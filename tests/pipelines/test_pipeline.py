@@ -70,7 +70,7 @@ def _wait(condition, seconds=60.0):
 
 
 def test_a_fresh_clone_ends_with_a_report_and_a_summary(done, params):
-    experiments = {f"{problem}-{key}" for problem, lines in params["experiments"].items() for key in lines}
+    experiments = {f"{problem}-{key}" for problem, block in params["problems"].items() for key in block["methods"]}
     assert set(_histories(done.root)) == {f"{name}.jsonl" for name in experiments}
     metrics = json.loads((done.root / "reports/metrics.json").read_text())
     assert set(metrics) == experiments

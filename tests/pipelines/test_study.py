@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 import pipelines.study
+import pipelines.train
 from gradsurgery.evidence.study import check, parse
 from pipelines.study import main
+from tests.pipelines.conftest import settle
 
 ROOT = Path(__file__).parents[2]
 DONE = Path("reports/study/multi_mnist.jsonl")
@@ -22,9 +24,9 @@ WORK = Path("runs/study/multi_mnist.jsonl")
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, params, arrays):
+def folder(tmp_path, monkeypatch, params, pins, arrays):
     """A folder with the small params.yaml and the arrays of its one studied problem, entered."""
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    settle(tmp_path, params, pins)
     processed = tmp_path / "data/processed/multi_mnist"
     processed.mkdir(parents=True)
     for name, array in arrays.items():
@@ -55,8 +57,8 @@ def _counting(monkeypatch, stop=None):
 
 
 def test_a_whole_study_is_fair_complete_and_free_of_the_clock(folder, capsys):
-    (folder / "workspaces/laptop").mkdir(parents=True)
-    (folder / "data").rename(folder / "workspaces/laptop/data")  # where `make repro` prepares them
+    (folder / "workspaces/laptop/data").mkdir(parents=True)
+    (folder / "data/processed").rename(folder / "workspaces/laptop/data/processed")  # where `make repro` prepares them
     assert main(["--jobs", "1"]) == 0
     lines = DONE.read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
@@ -106,7 +108,7 @@ def test_an_interrupted_study_goes_on_to_the_same_bytes(folder, monkeypatch, cap
 
 def test_what_changed_is_trained_again_and_nothing_else(folder, monkeypatch):
     main(["--jobs", "1"])
-    _edit(folder, lambda d: d["experiments"]["multi_mnist"]["pcgrad"]["aggregator"].update(order="fixed"))
+    _edit(folder, lambda d: d["methods"]["pcgrad"]["aggregator"].update(order="fixed"))
     seen = _counting(monkeypatch)
     assert main(["--jobs", "1"]) == 0
     assert {method for _, method, *_ in seen} == {"pcgrad"}

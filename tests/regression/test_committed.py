@@ -54,6 +54,7 @@ def test_histories_are_of_the_scale_the_seeds_and_the_declaration_in_the_table(p
         for run in runs:
             assert run.scale == params.scale
             assert run.declaration == experiment.declaration, name
+            assert (run.family, run.role) == (experiment.family, experiment.role), name
             settings = experiment.declaration["settings"]
             assert len(run.epochs) == settings["epochs"] * settings.get("passes", 1)
 

@@ -1,22 +1,11 @@
-"""The blocks `protocols` and `regression` of params.yaml: how runs are judged, and how far a number may move."""
+"""The block `regression` of params.yaml: how far a number may move on another machine."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gradsurgery.core.discovery import endless
 from gradsurgery.evidence.measures import KNOWN
-from gradsurgery.evidence.selection import RULES
 from pipelines._blocks import fields, known, mapping
-
-
-def read_selections(block: Any) -> dict[str, str]:
-    """The selection rule of every problem that has one. Raises ValueError for anything but a known rule."""
-    return {
-        problem: known(
-            f"protocols.{problem}.selection", fields(f"protocols.{problem}", own, {"selection"})["selection"], RULES
-        )
-        for problem, own in mapping("protocols", block).items()
-    }
 
 
 def check_regression(block: Any) -> None:
