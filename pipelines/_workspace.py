@@ -1,5 +1,6 @@
 """The folder a run happens in: a copy of the tree, so that nothing that Git knows is touched before it is whole."""
 
+import json
 import os
 import re
 import shutil
@@ -20,11 +21,12 @@ def checkout(here: Path) -> Path:
     return here.parents[1] if here.parent.name == "workspaces" else here
 
 
-def workspace(root: Path, scale: str) -> Path:
+def workspace(root: Path, scale: str, trust: bool = False) -> Path:
     """workspaces/<scale>/: the tree as it is here, `scale` replaced, results of its own, DVC's cache shared.
 
     It starts from what the checkout holds of its scale, and keeps following that for every line that was not trained
-    there; of other scales it takes what runs cost, which says in what order to train.
+    there; of other scales it takes what runs cost, which says in what order to train. A run that the checkout holds is
+    one that was made here only where `trust` says so: else it is made again, if its data can be had.
 
     Raises:
         ValueError: the folder is no Git checkout, so that nobody knows what belongs to it.
@@ -47,7 +49,7 @@ def workspace(root: Path, scale: str) -> Path:
     if is_cut(lock := here / "dvc.lock"):
         print(f"warning: {lock.relative_to(root)} was cut off by a kill; removed.", file=sys.stderr)
         lock.unlink()
-    _seed(root, here, generated, scale, same_scale=own is not None and own[1].decode() == scale)
+    _seed(root, here, generated, scale, own is not None and own[1].decode() == scale, trust)
     cache = root / ".dvc" / "cache"
     _put(here / ".dvc" / "config.local", f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n".encode())
     for folder in _SHARED:
@@ -84,7 +86,7 @@ def _listed(root: Path) -> list[str]:
     return list(filter(None, listed.split("\0")))
 
 
-def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: bool) -> None:
+def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: bool, trust: bool) -> None:
     """Takes over the checkout's results where this folder has none of its own."""
     trained = {path.parent.name for path in (here / "runs").glob("*/seed-*.json")}
     studied = {path.stem for path in (here / "runs/study").glob("*.jsonl")}
@@ -98,7 +100,20 @@ def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: b
         else:  # the lock knows the data, which have no scale
             take = not (here / name).exists() and (same_scale or name in ("dvc.lock", "README.md"))
         if take and not (name == "dvc.lock" and is_cut(root / name)):
-            _put(here / name, (root / name).read_bytes())
+            content = (root / name).read_bytes()
+            _put(here / name, _untrained(content) if kind == "costs" and inner[0] == scale and not trust else content)
+
+
+def _untrained(costs: bytes) -> bytes:
+    """Costs without the fingerprints that say that a run is there."""
+    try:
+        found = json.loads(costs)
+        for cost in found["seeds"].values():
+            cost.pop("fingerprint", None)
+        found["fingerprints"] = {}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return costs  # damaged: who reads them says so
+    return json.dumps(found, indent=1, sort_keys=True).encode()
 
 
 def _share(root: Path, here: Path, folder: str) -> None:

@@ -3,11 +3,12 @@
 Everything happens in workspaces/<scale>/, a copy of the tree that shares DVC's cache, so that no file that Git knows is
 touched, whenever the run is interrupted. `--record` puts a complete run's results into the checkout. A data set that
 cannot be had costs its own problems and no others: they keep their committed numbers, marked in the report, and the
-summary ends with them. A plain `dvc repro` in the checkout gives the same numbers there, in place, as fast.
+summary ends with them. A plain `dvc repro` in the checkout trains what is stale there, in place, as fast.
 
 Examples:
     python -m pipelines.repro                 at the scale of params.yaml
     python -m pipelines.repro --scale smoke   every line end to end in minutes
+    python -m pipelines.repro --changed       only the runs that an edit made stale since they were committed
     python -m pipelines.repro --record        the same again, and the results into reports/ and dvc.lock here
 """
 
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scale = arguments.scale or committed.scale
         places_on(asked_device(None, committed.compute, scale), arguments.jobs, arguments.per_gpu)
         mirror = mirror_folder()
-        here = workspace(ROOT, scale)
+        here = workspace(ROOT, scale, trust=arguments.changed)
         params = committed if scale == committed.scale else load(here / "params.yaml")
         if _missing.read(here):
             (here / _missing.SKIPPED).unlink()  # so that `fetch` asks again
@@ -127,6 +128,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", choices=SCALES, help="default: the scale in params.yaml")
     parser.add_argument("--jobs", help="runs at once (default: one per core, or as --per-gpu says)")
     parser.add_argument("--per-gpu", help="runs at once on every GPU, with GRADSURGERY_DEVICE=cuda (default: 1)")
+    parser.add_argument("--changed", action="store_true", help="train only what is stale against the committed runs, "
+                        "not all that was not trained in the workspace")  # fmt: skip
     parser.add_argument("--require-data", action="store_true", help="exit code 1 when a data set cannot be had")
     parser.add_argument("--record", action="store_true", help="keep a complete run's results in the checkout, for a "
                         "commit (of another scale than that of params.yaml: its numbers)")  # fmt: skip

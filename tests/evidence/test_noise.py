@@ -80,7 +80,7 @@ def test_the_controlled_table_holds_it_and_reference_lines_come_last() -> None:
             dataclasses.replace(r, track=track, declaration={**r.declaration, "module": "census"}, test_rows=49_881)
             for r in made
         ]
-    metrics = evaluate(groups, {})
+    metrics, _ = evaluate(groups, {})
     assert metrics["p-pcgrad"]["minus_sum"]["income.auc"]["test_noise"] == pytest.approx(0.008, abs=0.002)
     table = problem_table(metrics, "p", dict.fromkeys(AREAS, True))
     assert [str(m) for m in table["method"]] == ["PCGrad", "sum", "a, long"]

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pipelines import _cifar
-from pipelines.fetch import SourceError, fetch
+from pipelines._download import SourceError
+from pipelines._obtain import fetch
 
 # Classes 2, 0, 1, ... in an order of no kind, names that do not sort by class, one name in two classes.
 CLASSES = [2, 0, 1, 0, 2, 1, 0]

@@ -1,5 +1,6 @@
 """A run's own folder: what it starts from, what it keeps, and which lock was cut off, wherever it was cut."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -94,6 +95,18 @@ def test_the_committed_scale_starts_from_the_checkout_and_follows_it(tree: Path)
     (tree / "reports/study/p.jsonl").write_text("once more\n")
     workspace(tree, "laptop")
     assert (here / "reports/study/p.jsonl").read_text() == "moved on\n"
+
+
+def test_a_committed_run_counts_as_run_here_only_where_it_is_trusted(tree: Path) -> None:
+    path = Path("reports/costs/laptop/f/p-a.json")
+    costs = {"seeds": {"0": {"seconds": 1.0, "fingerprint": "f"}}, "fingerprints": {"f": {"data": "d"}}}
+    (tree / path).write_text(json.dumps(costs))
+    here = workspace(tree, "laptop")
+    assert json.loads((here / path).read_text()) == {"seeds": {"0": {"seconds": 1.0}}, "fingerprints": {}}
+    assert json.loads((workspace(tree, "laptop", trust=True) / path).read_text()) == costs
+    (here / "runs/p-a").mkdir(parents=True)
+    (here / "runs/p-a/seed-0.json").write_text("{}")
+    assert json.loads((workspace(tree, "laptop") / path).read_text()) == costs, "trained here since"
 
 
 def test_another_scale_takes_the_data_and_no_results(tree: Path) -> None:

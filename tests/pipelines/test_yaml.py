@@ -76,7 +76,7 @@ def test_every_number_of_params_yaml_may_be_written_so(form):
 
     # as JSON, where 1 is not 1.0
     assert json.dumps(parse(written(document), "params.yaml")) == json.dumps(document)
-    assert count > 900
+    assert count > 300
     print(f"\n{form}: {count} numbers")
 
 
@@ -95,7 +95,7 @@ def test_a_name_that_stands_twice_is_refused_with_its_line():
 
 def test_a_doubled_line_of_the_table_is_refused():
     text = PARAMS.read_text(encoding="utf-8")
-    line = next(each for each in text.splitlines() if each.startswith("    pcgrad: {<<: *multi_mnist,"))
+    line = next(each for each in text.splitlines() if each.startswith("  pcgrad: {family: "))
     with pytest.raises(ValueError, match='found duplicate key "pcgrad"'):
         parse(text.replace(line, f"{line}\n{line}", 1), "params.yaml")
 
