@@ -6,6 +6,7 @@ Nothing is trained and no data is read. Example: python -m pipelines.evaluate
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections import Counter
@@ -18,6 +19,8 @@ from gradsurgery.evidence.documents import encode
 from gradsurgery.evidence.evaluation import evaluate
 from gradsurgery.evidence.history import Run, parse
 from gradsurgery.evidence.scores import results
+from gradsurgery.evidence.study import Trial
+from gradsurgery.ledger.records import Paper
 from gradsurgery.ledger.verdicts import find, verdicts
 from pipelines._evidence import read_costs, read_papers, read_studies
 from pipelines._files import UnwritableError, as_json, named, read_json, read_text, read_yaml, write
@@ -88,18 +91,36 @@ def document(metrics: Any) -> bytes:
     return (json.dumps(metrics, indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
-def evaluate_all(root: Path) -> dict[str, bytes]:
-    """Everything that can be said of the runs of one checkout: the files, by their name under `reports/`."""
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What is evaluated: runs and costs by experiment, selection rules and studies by problem, published records."""
+
+    groups: Mapping[str, Sequence[Run]]
+    selections: Mapping[str, str]
+    costs: Mapping[str, Any]
+    papers: Sequence[Paper]
+    studies: Mapping[str, Sequence[Trial]]
+
+
+def read_inputs(root: Path) -> Inputs:
+    """Everything under one checkout that `evaluate` and `report` both start from, read and checked once."""
     scale, selections = read_scale(root), read_selections(root / "params.yaml")
     groups = read_histories(root / "reports/history" / scale)
-    costs, papers = (
-        read_costs(root / "reports/costs" / scale, groups),
-        read_papers(root / "data/published"),
-    )
-    studies = read_studies(root / "reports/study", selections)
-    found = evaluate(groups, selections, costs, studies, [plan for paper in papers for plan in paper.contrasts])
-    whole, gone = split(groups)
-    findings = find(papers, whole, {name: found.scores[name] for name in whole}, gone)
+    costs = read_costs(root / "reports/costs" / scale, groups)
+    papers = read_papers(root / "data/published")
+    return Inputs(groups, selections, costs, papers, read_studies(root / "reports/study", selections))
+
+
+def evaluate_all(root: Path) -> dict[str, bytes]:
+    """Everything that can be said of the runs of one checkout: the files, by their name under `reports/`."""
+    return evaluated(read_inputs(root))
+
+
+def evaluated(given: Inputs) -> dict[str, bytes]:
+    plans = [plan for paper in given.papers for plan in paper.contrasts]
+    found = evaluate(given.groups, given.selections, given.costs, given.studies, plans)
+    whole, gone = split(given.groups)
+    findings = find(given.papers, whole, {name: found.scores[name] for name in whole}, gone)
     return {
         "metrics.json": document(found.scores),
         "results.csv": results(found.scores).encode(),
@@ -115,10 +136,10 @@ def lines(records: Sequence[Mapping[str, Any]]) -> bytes:
     return f"[\n{text}\n]\n".encode()
 
 
-def read_evaluation(root: Path) -> dict[str, Any]:
-    """What `evaluate` left, by file. Raises ValueError where it is not what it makes of these histories."""
+def read_evaluation(root: Path, given: Inputs) -> dict[str, Any]:
+    """What `evaluate` left, by file. Raises ValueError where it is not what it makes of what is given."""
     found = {}
-    for name, content in evaluate_all(root).items():
+    for name, content in evaluated(given).items():
         path = root / "reports" / name
         if name.endswith(".json"):
             found[name] = read_json(path, "run `evaluate` first")

@@ -24,11 +24,9 @@ from gradsurgery.report.site import assemble
 from gradsurgery.report.sources import Sources
 from pipelines import _missing
 from pipelines._blocks import whole_blocks
-from pipelines._evidence import read_costs, read_papers, read_studies
 from pipelines._files import read_text, read_yaml, write
 from pipelines._links import places
-from pipelines._problems import read_selections as selections_of
-from pipelines.evaluate import read_evaluation, read_histories, read_scale
+from pipelines.evaluate import read_evaluation, read_inputs
 
 OWNED = (
     "tables",
@@ -47,32 +45,29 @@ def declared_experiments(problems: Mapping[str, Any]) -> set[str]:
 
 def gather(root: Path) -> Sources:
     """All sources of the report under one checkout. Raises ValueError when they do not belong together."""
-    scale = read_scale(root)
-    groups = read_histories(root / "reports/history" / scale)
+    given = read_inputs(root)
     params = root / "params.yaml"
     document = read_yaml(params, "see CONTRIBUTING.md") if params.exists() else {}
     if not isinstance(document, dict):
         raise ValueError(f"{params} must hold named blocks, found {document!r:.40}.")
-    papers = read_papers(root / "data/published")
     datasets, problems = (whole_blocks(name, document.get(name) or {}) for name in ("datasets", "problems"))
     if problems:
-        check_provenance(papers, declared_experiments(problems))
+        check_provenance(given.papers, declared_experiments(problems))
     # the one way to see that no number stems from other histories
-    found = read_evaluation(root)
-    rules = selections_of(problems)
+    found = read_evaluation(root, given)
     return Sources(
-        groups=groups,
+        groups=given.groups,
         metrics=found["metrics.json"],
-        costs=read_costs(root / "reports/costs" / scale, groups),
-        papers=papers,
+        costs=given.costs,
+        papers=given.papers,
         datasets=datasets,
         declared=problems,
-        studies=read_studies(root / "reports/study", rules),
+        studies=given.studies,
         skipped=_missing.problems_without(_missing.read(root)),
         contrasts=parse_contrasts(found["contrasts.json"]),
         measured=decode(Measured, found["measured.json"]),
-        findings=parse_verdicts(found["verdict.json"], papers),
-        places=places(groups),
+        findings=parse_verdicts(found["verdict.json"], given.papers),
+        places=places(given.groups),
     )
 
 
