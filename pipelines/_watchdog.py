@@ -4,6 +4,7 @@ A signal to `dvc` alone does not reach the stage below it, which would go on for
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -11,18 +12,31 @@ from pathlib import Path
 
 import psutil
 
-_DRIVERS = {"dvc", "pipelines.repro", "repro.py"}
+DRIVER = "GRADSURGERY_DRIVER"  # the environment variable by which `pipelines.repro` says who it is
+
+
+def signature() -> str:
+    """This process as `DRIVER` names it: its number, and when it began, as numbers come again."""
+    own = psutil.Process()
+    return f"{own.pid}@{own.create_time()}"
 
 
 def drivers() -> list[psutil.Process]:
-    """Whoever started this process: `dvc repro`, and `make repro` above it. Empty for a start by hand."""
-    found = []
-    for parent in psutil.Process().parents():
+    """Whoever started this process: `dvc repro`, and `make repro` above it. Empty for a start by hand.
+
+    Ends this process when `make repro` ended before it began: DVC, left alone, would go through all stages.
+    """
+    found = [parent for parent in psutil.Process().parents() if _is_dvc(parent)]
+    if said := os.environ.get(DRIVER):
+        number, began = said.split("@")
         try:
-            if _DRIVERS & {Path(word).name for word in parent.cmdline()[:3]}:
-                found.append(parent)
-        except psutil.Error:
-            continue
+            driver = psutil.Process(int(number))
+            same = abs(driver.create_time() - float(began)) < 1.0 and _alive(driver)
+        except psutil.NoSuchProcess:
+            same = False
+        if not same:
+            sys.exit(143)
+        found.append(driver)
     return found
 
 
@@ -36,6 +50,13 @@ def end_with(processes: Sequence[psutil.Process]) -> None:
 
     if processes:
         threading.Thread(target=watch, daemon=True, name="watchdog").start()
+
+
+def _is_dvc(process: psutil.Process) -> bool:
+    try:
+        return "dvc" in {Path(word).name for word in process.cmdline()[:3]}
+    except psutil.Error:
+        return False
 
 
 def _alive(process: psutil.Process) -> bool:

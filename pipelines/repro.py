@@ -34,6 +34,7 @@ from pipelines._pool import places_on
 from pipelines._sources import MIRROR
 from pipelines._store import uri
 from pipelines._summary import summary
+from pipelines._watchdog import DRIVER, signature
 from pipelines._workspace import workspace
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,6 +110,7 @@ def _environment(here: Path, mirror: Path | None, arguments: argparse.Namespace)
         # the sources of this folder, not those of the checkout that the package was installed from
         "PYTHONPATH": str(here / "src"),
         CHECKED: sha256_of(here / "params.yaml"),
+        DRIVER: signature(),
         "MLFLOW_TRACKING_URI": uri(ROOT),
         "DVC_NO_ANALYTICS": "1",
         "DO_NOT_TRACK": "true",

@@ -92,7 +92,7 @@ def settle(folder: Path, params: Any, pins: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory, params, pins):
+def checkout(tmp_path_factory, params):
     """The small repository, committed and not yet run."""
     folder = tmp_path_factory.mktemp("checkout")
     root, mirror = folder / "clone", folder / "mirror"
@@ -114,9 +114,8 @@ def checkout(tmp_path_factory, params, pins):
     (root / "reports/study/.gitkeep").touch()  # DVC asks for the folder, which a clone has where it holds a file
     for path in (root / "data/published").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")
-    files, pins["datasets"]["digits"] = _pictures(mirror / "digits")
-    params["datasets"] = {"digits": digits(files)}
-    settle(root, params, pins)
+    files, pinned = _pictures(mirror / "digits")
+    settle(root, {**params, "datasets": {"digits": digits(files)}}, {"datasets": {"digits": pinned}})
     made = Checkout(root, mirror)
     made.run("git", "init", "-q")
     made.commit()

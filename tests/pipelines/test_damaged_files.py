@@ -93,7 +93,8 @@ class Small:
 
 
 @pytest.fixture(scope="module")
-def small(checkout, params, tmp_path_factory):
+def small(checkout, tmp_path_factory):
+    params = yaml.safe_load((checkout.root / "params.yaml").read_text())
     root = tmp_path_factory.mktemp("damaged") / "here"
     (root / PUBLISHED.parent).mkdir(parents=True)
     for name in (PUBLISHED.name, "cagrad.yaml"):  # two papers with a table each, as every report reads them all

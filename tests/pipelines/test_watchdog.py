@@ -1,10 +1,14 @@
 """Who started a stage: DVC or `make repro`, and nobody else."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+
+from pipelines._watchdog import DRIVER, signature
 
 SCRIPT = "from pipelines._watchdog import drivers; print(len(drivers()))"
 
@@ -17,3 +21,14 @@ def test_a_stage_knows_its_driver(tmp_path: Path, name: str, count: int) -> None
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     above = subprocess.run([*command[:1], "-c", SCRIPT], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert int(done.stdout) - int(above.stdout) == count
+
+
+def test_a_stage_ends_at_once_where_its_driver_ended_before_it_began() -> None:
+    gone = subprocess.run([sys.executable, "-c", "from pipelines._watchdog import signature; print(signature())"],
+                          capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout.strip()  # fmt: skip
+    another = f"{os.getpid()}@{psutil.Process().create_time() - 60}"  # the number came again
+    for said, code in ((signature(), 0), (gone, 143), (another, 143)):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT], cwd=Path(__file__).parents[2], env={**os.environ, DRIVER: said}
+        )
+        assert done.returncode == code, said
