@@ -9,6 +9,7 @@ import torch
 from gradsurgery.core import declaration as declared
 from gradsurgery.core.declaration import validate
 from gradsurgery.core.interfaces import ModelTransform
+from gradsurgery.core.layers import shared_layers
 from gradsurgery.experiment import build_learner, evidence_of, history
 
 ROLE = {"role": {"kind": "placebo", "of": "pcgrad"}, "family": "controls"}
@@ -115,7 +116,7 @@ def test_the_transform_is_what_is_trained(declare, arrays, monkeypatch):
         def check(self, build):
             pass
 
-        def __call__(self, network, evidence):
+        def __call__(self, network, evidence, generator):
             network.heads[0].weight.data.zero_()
             return network
 
@@ -132,6 +133,16 @@ def test_a_recon_that_leaves_nothing_shared_is_refused_before_any_work(declare, 
     declaration = declare("cagrad") | {"transform": {"name": "recon", "k": k, "selection": "first"}}
     with pytest.raises(ValueError, match=f"`k` must be less than the number of shared layers, 2, .* found k = {k}"):
         validate(declaration)
+
+
+def test_every_run_draws_layers_and_copies_of_its_own(declare, arrays):
+    """Their spread is part of the spread over seeds: what all seeds share is no sample of it."""
+    transform = {"name": "recon", "k": 1, "selection": "random"}
+    declaration = declare("sum") | {"transform": transform}
+    declaration["settings"] = declaration["settings"] | {"network": {"name": "resnet", "width": 2}}
+    shared = [tuple(shared_layers(build_learner(declaration, arrays, seed).network)) for seed in (0, 0, 1, 2)]
+    assert shared[0] == shared[1]
+    assert len(set(shared)) == 3
 
 
 def test_layer_scores_go_into_the_history_with_the_size_of_every_layer(declare, arrays):

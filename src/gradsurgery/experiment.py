@@ -55,7 +55,7 @@ def build_learner(
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
     )  # without it torch refuses deterministic products on CUDA
     generators = Generators(seed)
-    network = parts.transform(parts.problem.network(generators.init), evidence)
+    network = parts.transform(parts.problem.network(generators.init), evidence, generators.transform)
     return Learner(
         parts.problem,
         network,

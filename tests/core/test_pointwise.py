@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -147,7 +148,7 @@ def learner(arrays, network, device="cpu"):
 def test_a_network_that_is_handed_in_never_meets_the_fault(arrays, recon):
     network = Plain()
     if recon:  # which copies the layer for every task
-        network = discover("transforms", "recon", k=1, selection="last")(network, None)
+        network = discover("transforms", "recon", k=1, selection="last")(network, None, np.random.default_rng(0))
     with Faulty() as mode:
         network(torch.rand(2, 1, 36, 36))
     assert len(mode.calls) == (2 if recon else 1)

@@ -24,11 +24,10 @@ def test_a_stage_knows_its_driver(tmp_path: Path, name: str, count: int) -> None
 
 
 def test_a_stage_ends_at_once_where_its_driver_ended_before_it_began() -> None:
-    gone = subprocess.run([sys.executable, "-c", "from pipelines._watchdog import signature; print(signature())"],
-                          capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]).stdout.strip()  # fmt: skip
+    root = Path(__file__).parents[2]
+    said = [sys.executable, "-c", "from pipelines._watchdog import signature; print(signature())"]
+    gone = subprocess.run(said, capture_output=True, text=True, check=True, cwd=root).stdout.strip()
     another = f"{os.getpid()}@{psutil.Process().create_time() - 60}"  # the number came again
-    for said, code in ((signature(), 0), (gone, 143), (another, 143)):
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT], cwd=Path(__file__).parents[2], env={**os.environ, DRIVER: said}
-        )
-        assert done.returncode == code, said
+    for driver, code in ((signature(), 0), (gone, 143), (another, 143)):
+        done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=root, env={**os.environ, DRIVER: driver})
+        assert done.returncode == code, driver

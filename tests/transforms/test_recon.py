@@ -131,17 +131,21 @@ def _seed():
     torch.manual_seed(0)
 
 
+def draws(seed=0):
+    return np.random.default_rng(seed)
+
+
 def recon(**fields):
     return discovery.build("transforms", "recon", **fields)
 
 
-def split(network, *names, branch_init="copy", **fields):
+def split(network, *names, branch_init="copy", seed=0):
     """`network` with the layers `names` split, by evidence that ranks them first."""
     layers = list(shared_layers(network))
     assert set(names) <= set(layers)
     counts = np.array([[int(name in names)] for name in layers])
-    transform = recon(k=len(names), branch_init=branch_init, **fields)
-    return transform(network, as_evidence(layers, [0.0], [counts]))
+    transform = recon(k=len(names), branch_init=branch_init)
+    return transform(network, as_evidence(layers, [0.0], [counts]), draws(seed))
 
 
 def size(parameters):
@@ -176,8 +180,8 @@ PICTURES = torch.linspace(-1, 1, 4 * 36 * 36).sin().view(4, 1, 36, 36)
 
 def test_k_0_is_the_network_itself_and_draws_nothing():
     network, state = Chain(), torch.get_rng_state()
-    assert recon(k=0)(network, None) is network
-    assert recon(k=0, selection="random_parameters")(network, None) is network
+    assert recon(k=0)(network, None, draws()) is network
+    assert recon(k=0, selection="random_parameters")(network, None, draws()) is network
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -210,7 +214,6 @@ def test_the_network_handed_in_and_the_global_generators_are_left_alone(branch_i
         ({"k": 1, "threshold": -1.0}, "`threshold` must be above -1 and at most 0"),
         ({"k": 1, "selection": "best"}, "`recon.selection` must be one of 'top', "),
         ({"k": 1, "branch_init": "fresh"}, "`recon.branch_init` must be one of 'independent', 'copy', found 'fresh'."),
-        ({"k": 1, "seed": -1}, "`seed` must be non-negative, found seed = -1."),
         ({}, "`recon.k` must be given"),
     ],
 )
@@ -239,7 +242,7 @@ def test_choices_are_checked_without_discovery_too(field, says):
 
 def test_more_layers_than_there_are_are_refused():
     with pytest.raises(ValueError, match=r"`k` must be at most the number of shared layers, 5, found k = 6\."):
-        recon(k=6, selection="random")(Chain(), None)
+        recon(k=6, selection="random")(Chain(), None, draws())
 
 
 @pytest.mark.parametrize("k", [5, 6])
@@ -260,16 +263,16 @@ def test_top_needs_evidence_of_this_network_at_this_threshold():
     names = list(shared_layers(network))
     counts = [np.zeros((5, 2), dtype=np.int64)]
     good = as_evidence(names, [0.0, -0.1], counts)
-    recon(k=2, threshold=-0.1)(network, good)
+    recon(k=2, threshold=-0.1)(network, good, draws())
     for selection in ("top", "random_parameters"):
         with pytest.raises(ValueError, match=f"`evidence` must be given for selection = '{selection}', found none."):
-            recon(k=2, selection=selection)(network, None)
+            recon(k=2, selection=selection)(network, None, draws())
     with pytest.raises(ValueError, match=r"must be one that was counted, 0\.0, -0\.1, found threshold = -0\.2\."):
-        recon(k=2, threshold=-0.2)(network, good)
+        recon(k=2, threshold=-0.2)(network, good, draws())
     for other in (["stemm", *names[1:]], names[1:], [*names, "more"]):
         wrong = as_evidence(other, [0.0], [np.zeros((len(other), 1), dtype=np.int64)])
         with pytest.raises(ValueError, match="`evidence` must be of a network with the same layers"):
-            recon(k=2)(network, wrong)
+            recon(k=2)(network, wrong, draws())
 
 
 def test_a_network_is_not_split_twice_by_the_same_evidence():
@@ -277,7 +280,7 @@ def test_a_network_is_not_split_twice_by_the_same_evidence():
     assert list(shared_layers(made)) == ["first", "inner", "second", "last"]
     counts = as_evidence(list(shared_layers(Chain())), [0.0], [np.eye(5, 1, dtype=np.int64)])
     with pytest.raises(ValueError, match=r"with the same layers, found a difference: \['stem'\]"):
-        recon(k=1)(made, counts)
+        recon(k=1)(made, counts, draws())
 
 
 # ---- 2, 3: sizes
@@ -290,7 +293,7 @@ def test_the_published_resnet_grows_by_the_published_number():
     scores = {_ours(name): score for name, score in PUBLISHED.items()}
     assert set(scores) <= set(layers)
     counts = np.array([[scores.get(name, 0)] for name in layers])
-    made = recon(k=25)(network, as_evidence(layers, [0.0], [counts]))
+    made = recon(k=25)(network, as_evidence(layers, [0.0], [counts]), draws())
     assert size(network.parameters()) == 11_223_560
     assert size(made.parameters()) - size(network.parameters()) == 160_192
     assert round(size(made.parameters()) * 4 / 2**20, 4) == 43.4256
@@ -324,8 +327,7 @@ def test_size_and_function_for_any_network_and_any_layers(name, fields):
     expected = network.eval()(inputs)
     for k in {1, len(sizes) // 2, len(sizes)}:
         for seed in range(2):
-            transform = recon(k=k, selection="random", branch_init="copy", seed=seed)
-            made = transform(network, None)
+            made = recon(k=k, selection="random", branch_init="copy")(network, None, draws(seed))
             chosen = set(sizes) - set(shared_layers(made))
             assert len(chosen) == k
             added = sum(sizes[layer] for layer in chosen) * (len(expected) - 1)
@@ -514,7 +516,7 @@ def _tied(self, x):
 )
 def test_what_cannot_be_split_is_refused_with_the_reason(body, says):
     with pytest.raises(ValueError, match="`network` must") as caught:
-        recon(k=1, selection="first")(Odd(body), None)
+        recon(k=1, selection="first")(Odd(body), None, draws())
     assert says in str(caught.value)
 
 
@@ -538,13 +540,13 @@ def test_tied_layers_are_refused():
     with pytest.raises(
         ValueError, match=r"must not tie a chosen layer's parameters to another layer, found \['other'\]"
     ):
-        recon(k=1, selection="first")(network, None)
+        recon(k=1, selection="first")(network, None, draws())
 
 
 def test_a_layer_inside_a_module_of_torch_that_is_not_called_is_refused():
     network = Odd(lambda self, x: (self.attention(x, x, x)[0],) * 2, attention=nn.MultiheadAttention(2, 1))
     with pytest.raises(ValueError, match=r"must call the layer attention\.out_proj as a module"):
-        recon(k=1, selection="last")(network, None)
+        recon(k=1, selection="last")(network, None, draws())
 
 
 # ---- copies
@@ -552,7 +554,7 @@ def test_a_layer_inside_a_module_of_torch_that_is_not_called_is_refused():
 
 def test_independent_copies_of_convolutions_differ_and_have_the_same_law():
     network = discovery.build("networks", "resnet", width=4)
-    made = recon(k=41, selection="first")(network, None)
+    made = recon(k=41, selection="first")(network, None, draws())
     state, plain = made.state_dict(), network.state_dict()
     for name, value in plain.items():
         if name.startswith("heads"):
@@ -587,8 +589,8 @@ def _sized():
     return discovery.build("networks", "mlp", in_features=10, hidden=[10, 5, 4, 2])
 
 
-def _chosen(network, evidence=None, **fields):
-    return sorted(set(shared_layers(network)) - set(shared_layers(recon(**fields)(network, evidence))))
+def _chosen(network, evidence=None, seed=0, **fields):
+    return sorted(set(shared_layers(network)) - set(shared_layers(recon(**fields)(network, evidence, draws(seed)))))
 
 
 def test_first_and_last_follow_registration():
@@ -640,7 +642,7 @@ def test_random_parameters_first_exceed_the_budget_of_the_top():
 def test_the_papers_toy_goes_down_where_the_shared_step_stands_still():
     targets = (1.0, -1.0)
     network, x = Toy(), torch.zeros(())
-    made = recon(k=1, selection="first")(network, None)
+    made = recon(k=1, selection="first")(network, None, draws())
     sums = []
     for trained, weights in ((network, (0.5, 0.5)), (made, (1.0, 1.0))):
         losses = [(o - t).square() / 2 for o, t in zip(trained(x), targets, strict=True)]
@@ -671,7 +673,7 @@ def test_methods_see_what_is_shared_and_leave_the_rest_to_its_own_loss(method):
 
 def test_with_every_layer_split_the_summed_loss_trains_each_task_alone():
     network = Chain(num_tasks=2)
-    made = recon(k=5, selection="last", branch_init="copy")(network, None)
+    made = recon(k=5, selection="last", branch_init="copy")(network, None, draws())
     assert made.shared_parameters() == []
     sum(squares(made(PICTURES), (1.0, -1.0))).backward()
     for t in range(2):
@@ -688,7 +690,7 @@ def _learner(arrays, method, network, seed=0):
     settings["network"] |= {"variant": "cagrad"} if network == "lenet" else {"width": 2}
     problem = discovery.build("problems", "overlay", arrays=arrays, **settings, momentum=0.9)
     generators = Generators(seed)
-    made = recon(k=3, selection="random", seed=1)(problem.network(generators.init), None)
+    made = recon(k=3, selection="random")(problem.network(generators.init), None, draws(1))
     rule, balancer = discovery.build("rules", "joint"), discovery.build("balancers", "equal")
     return Learner(problem, made, rule, balancer, build(method), generators, diagnose_every=1)
 

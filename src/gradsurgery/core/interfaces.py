@@ -151,8 +151,8 @@ class ModelTransform(ABC):
         """
 
     @abstractmethod
-    def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:
-        """The network to train; the one handed in is left as it was."""
+    def __call__(self, network: Network, evidence: Mapping[str, Any] | None, generator: np.random.Generator) -> Network:
+        """The network to train; the one handed in is left as it was. Whatever is drawn comes from `generator`."""
 
 
 class Problem(ABC):

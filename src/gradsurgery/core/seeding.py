@@ -31,6 +31,7 @@ class Generators:
         init: initial weights; the only torch generator.
         order: order of the training examples.
         augmentation: random changes to training examples.
+        transform: what a transform of the network draws (such as which layers, or the weights of copies).
         method: everything a balancer or an aggregation method draws (such as PCGrad's task order).
     """
 
@@ -39,6 +40,7 @@ class Generators:
         self.split = philox(seed, "split")
         self.order = philox(seed, "order")
         self.augmentation = philox(seed, "augmentation")
+        self.transform = philox(seed, "transform")  # over when training starts, hence in no checkpoint
         self.method = philox(seed, "method")
         # 63 bits: torch takes signed seeds only.
         self.init = torch.Generator().manual_seed(int(philox(seed, "init").integers(2**63)))

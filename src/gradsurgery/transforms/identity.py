@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gradsurgery.core.interfaces import ModelTransform, Network
 
 
@@ -21,6 +23,6 @@ class Identity(ModelTransform):
     def check(self, build: Callable[[], Network]) -> None:
         """Nothing is refused, and no network is built."""
 
-    def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:
-        """`network` itself; evidence is not looked at."""
+    def __call__(self, network: Network, evidence: Mapping[str, Any] | None, generator: np.random.Generator) -> Network:
+        """`network` itself; evidence is not looked at, and nothing is drawn."""
         return network

@@ -14,7 +14,6 @@ from torch import Tensor, fx, nn
 
 from gradsurgery.core.interfaces import ModelTransform, Network
 from gradsurgery.core.layers import ranked, shared_layers
-from gradsurgery.core.seeding import philox
 
 _CONVOLUTIONS = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -49,7 +48,6 @@ class Recon(ModelTransform):
         threshold: S; one of those that the evidence counted. Only "top" and "random_parameters" look at it.
         branch_init: "independent": each copy of a convolution has weights of its own, other copies are equal; "copy":
             all copies are equal.
-        seed: of random selections and of independent weights. Runs of different seed share it, so they share layers.
 
     Departures:
         1. The paper says that copies start equal, the official code draws convolutions anew: `branch_init`. We follow
@@ -60,7 +58,8 @@ class Recon(ModelTransform):
            position; we go by name, and a task without a gradient in a layer has none there.
         4. Which search (steps, aggregator), k and S made the paper's tables is not certain: its text, scripts and
            parameter counts disagree. All are the experiment's settings here.
-        5. Random selections are drawn by numpy's Philox: other layers than the official code's for the same seed.
+        5. Random selections and independent weights are drawn anew by every run, from its own generator: a run is one
+           draw of both, so that the spread over seeds is over draws too. The official code's selections share one seed.
         6. A parameter that no output depends on stays in the network, shared or not, as it was.
     """
 
@@ -68,7 +67,6 @@ class Recon(ModelTransform):
     selection: Literal["top", "random", "random_parameters", "first", "last"] = "top"
     threshold: float = 0.0
     branch_init: Literal["independent", "copy"] = "independent"
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.k < 0:
@@ -82,8 +80,6 @@ class Recon(ModelTransform):
             raise ValueError(
                 f"`branch_init` must be 'independent' or 'copy', found branch_init = {self.branch_init!r}."
             )
-        if self.seed < 0:
-            raise ValueError(f"`seed` must be non-negative, found seed = {self.seed}.")
 
     def check(self, build: Callable[[], Network]) -> None:
         """Refuses a k that leaves the tasks nothing to share; `__call__` itself allows k = all, for comparisons."""
@@ -96,25 +92,28 @@ class Recon(ModelTransform):
                 f"found k = {self.k}."
             )
 
-    def __call__(self, network: Network, evidence: Mapping[str, Any] | None) -> Network:
+    def __call__(self, network: Network, evidence: Mapping[str, Any] | None, generator: np.random.Generator) -> Network:
         """The network with its own copies for each task; `network` itself for k = 0 and for a single task.
 
         Args:
             network: freshly initialised; left as it was.
             evidence: what `core.layers.as_evidence` returned for a network with the same shared layers.
+            generator: draws random selections, then the weights of independent copies.
         """
         sizes = {name: sum(p.numel() for p in own) for name, own in shared_layers(network).items()}
         if self.k > len(sizes):
             raise ValueError(f"`k` must be at most the number of shared layers, {len(sizes)}, found k = {self.k}.")
-        chosen = self._select(sizes, evidence)
+        chosen = self._select(sizes, evidence, generator)
         if not chosen:
             return network
         program = _trace(network)
         if len(_outputs(program)) == 1:
             return network
-        return _branch(network, program, chosen, self.seed if self.branch_init == "independent" else None)
+        return _branch(network, program, chosen, generator if self.branch_init == "independent" else None)
 
-    def _select(self, sizes: Mapping[str, int], evidence: Mapping[str, Any] | None) -> list[str]:
+    def _select(
+        self, sizes: Mapping[str, int], evidence: Mapping[str, Any] | None, generator: np.random.Generator
+    ) -> list[str]:
         names = list(sizes)
         if self.selection == "first":
             return names[: self.k]
@@ -123,7 +122,7 @@ class Recon(ModelTransform):
         top = [] if self.selection == "random" or self.k == 0 else self._top(names, evidence)
         if self.selection == "top":
             return top
-        shuffled = [names[i] for i in philox(self.seed, "recon.selection").permutation(len(names))]
+        shuffled = [names[i] for i in generator.permutation(len(names))]
         if self.selection == "random":
             return shuffled[: self.k]
         budget = sum(sizes[name] for name in top)
@@ -220,8 +219,8 @@ def _outputs(program: fx.Graph) -> tuple[fx.Node, ...]:
     return tuple(outputs)
 
 
-def _branch(network: Network, program: fx.Graph, chosen: Collection[str], seed: int | None) -> Network:
-    """`network` with copies of the `chosen` layers for each of its tasks; independent ones if there is a `seed`."""
+def _branch(network: Network, program: fx.Graph, chosen: Collection[str], rng: np.random.Generator | None) -> Network:
+    """`network` with copies of the `chosen` layers for each of its tasks; independent ones if there is an `rng`."""
     body = copy.deepcopy(network)
     K = len(_outputs(program))
     streams = _rewrite(network, program, chosen)
@@ -231,7 +230,6 @@ def _branch(network: Network, program: fx.Graph, chosen: Collection[str], seed: 
     if tied:
         raise ValueError(f"`network` must not tie a chosen layer's parameters to another layer, found {tied}.")
     shared = [p for p in body.shared_parameters() if id(p) not in own]
-    rng = None if seed is None else philox(seed, "recon.init")
     for name in layers:
         if name in chosen:
             layer = body.get_submodule(name)
