@@ -1,0 +1,57 @@
+"""What was fixed before the runs that decide: which claims are confirmatory, by how many fresh seeds, judged how."""
+
+import dataclasses
+from collections.abc import Mapping
+
+FIXED = "fixed n"  # the one stopping rule: all seeds are run, and looked at once
+COMPARED = ("difference", "no_difference")  # kinds of claims that seeds can confirm
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """How one claim is decided.
+
+    Attributes:
+        claim: `<paper>/<claim>`, the id of its record.
+        scale: the one whose runs decide.
+        n: seeds of every line that it compares, from the protocol's first on.
+        rule: of stopping.
+    """
+
+    claim: str
+    scale: str
+    n: int
+    rule: str = FIXED
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """All of protocol.yaml.
+
+    Attributes:
+        alpha: family-wise level of one paper's confirmatory claims.
+        power: the least that a design must have for the published effect.
+        margins: of practical equality, in the metric's own unit, by the last word of a metric.
+        first_seed: of the confirmatory ones, which no setting was ever chosen on.
+        designs: by paper, in the order in which they are run; a paper's are one family.
+        sha256: of all this, and of what the named claims compare.
+    """
+
+    alpha: float
+    power: float
+    margins: Mapping[str, float]
+    first_seed: int
+    designs: Mapping[str, tuple[Design, ...]]
+    sha256: str
+
+    def margin(self, metric: str) -> float | None:
+        """Of `left.accuracy` that of accuracy; None where differences of such a metric have none."""
+        return self.margins.get(metric.rsplit(".", 1)[-1])
+
+    def design(self, claim: str) -> Design | None:
+        """Of a record's id; None for an exploratory one."""
+        return next((one for family in self.designs.values() for one in family if one.claim == claim), None)
+
+    def seeds(self, design: Design) -> range:
+        """Those that a design asks of every line that it compares."""
+        return range(self.first_seed, self.first_seed + design.n)
