@@ -46,7 +46,16 @@ def test_seven_papers_methods_on_real_data_and_landscapes():
         problems.setdefault(line.problem, set()).update(parts)
         modules.add(line.declaration["module"])
     assert {"pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad"} <= used
-    assert {"overlay", "census", "multi_exit", "superclass", "reconstruction", "synthetic", "landscape"} <= modules
+    assert {
+        "overlay",
+        "census",
+        "multi_exit",
+        "superclass",
+        "reconstruction",
+        "synthetic",
+        "landscape",
+        "dial",
+    } <= modules
     for overlay in ("multi_mnist", "multi_fashion", "multi_fashion_mnist"):
         assert len(problems[overlay]) >= 10
     for problem, parts in problems.items():

@@ -105,6 +105,7 @@ def _networks() -> dict[str, Run]:
             "network": {"name": "autoencoder", "width": 6, "depth": 1, "norm": "frozen"}}),
         "cnn": Run("superclass"),
         "cnn-separate": Run("superclass", {"network": {"name": "cnn", "width": 2, "hidden": 4, "trunk": "separate"}}),
+        "fixed_heads": Run("dial"),
         "lenet": Run(settings={"network": {"name": "lenet"}}),
         "lenet-cagrad": Run(settings={"network": {"name": "lenet", "variant": "cagrad"}}),
         "mlp": Run(),
@@ -207,6 +208,9 @@ def _alone(network: Mapping[str, Any], device: torch.device | str) -> Learner:
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "census": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
+    "dial": {
+        "network": {"name": "fixed_heads", "width": 2}, "epochs": 1, "batch_size": 16, "cosine": -0.5, "ratio": 4.0,
+    },
     "landscape": {"landscape": "cagrad_toy", "steps": 2, "epochs": 1},
     "multi_exit": {
         "network": {"name": "sdn_resnet", "depth": 14, "width": 4}, "exits": 3, "num_classes": 4, "epochs": 1,
@@ -234,6 +238,9 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
         if problem == "overlay":
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 36, 36)).astype(np.uint8)
             arrays[f"{split}_labels"] = rng.integers(0, 10, (n, 2)).astype(np.uint8)
+        elif problem == "dial":
+            arrays[f"{split}_images"] = rng.integers(0, 255, (n, 28, 28)).astype(np.uint8)
+            arrays[f"{split}_labels"] = rng.integers(0, 10, n).astype(np.uint8)
         elif problem == "superclass":
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, len(TASKS), 32, 32, 3)).astype(np.uint8)
             places = [np.tile(np.arange(len(TASKS)), (n, 1)), rng.integers(0, 5, (n, len(TASKS)))]

@@ -38,6 +38,10 @@ PROBLEMS = {
         {"network": _MLP, "epochs": 1, "batch_size": 4},
         _splits(images=_bytes(4, 36, 36), labels=_bytes(4, 2, high=10)),
     ),
+    "dial": (
+        {"network": {"name": "fixed_heads", "width": 2}, "epochs": 1, "batch_size": 4},
+        _splits(images=_bytes(4, 28, 28), labels=_bytes(4, high=10)),
+    ),
     "multi_exit": (
         {"network": {"name": "sdn_resnet", "width": 4}, "epochs": 1, "exits": 7, "batch_size": 4},
         _splits(images=_bytes(4, 32, 32, 3), labels=_bytes(4, high=100)),
