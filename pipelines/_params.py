@@ -21,7 +21,9 @@ from pipelines._blocks import fields, known, named
 from pipelines._datasets import read_datasets
 from pipelines._device import Compute, read_compute, with_precision
 from pipelines._pins import load_pins, read_pins
-from pipelines._problems import SCALES, Problem, read_problems
+from pipelines._problems import FRESH, LONG, SCALES, Problem, read_problems
+from pipelines._protocol import NAME as PROTOCOL
+from pipelines._protocol import first_seed
 from pipelines._studies import Studies, read_studies
 from pipelines._table import Experiment, check_whole, read_method, read_table
 from pipelines._yaml import check_plain, read_yaml
@@ -63,15 +65,23 @@ def complain(error: Exception) -> int:
     return 2
 
 
-def load(path: Path = Path("params.yaml")) -> Params:
-    """The checked contents of `path`. Raises ValueError for anything missing, unknown or of the wrong kind."""
+def load(path: Path = Path("params.yaml"), scale: str | None = None) -> Params:
+    """The checked contents of `path`, at the scale in force or another.
+
+    Raises ValueError for anything missing, unknown or of the wrong kind.
+    """
     if not path.is_file():
         raise ValueError(f"{path} must exist in the current folder, found none: run from the repository's root.")
     trusted = os.environ.get(CHECKED) == sha256_of(path)
-    return read(read_yaml(path), load_pins(), str(path), trusted)
+    registered = path.with_name(PROTOCOL)
+    first = first_seed(read_yaml(registered)) if registered.is_file() else FRESH
+    return read(read_yaml(path), load_pins(), str(path), trusted, first, scale)
 
 
-def read(document: Any, pins: Any, where: str = "params.yaml", trusted: bool = False) -> Params:
+def read(
+    document: Any, pins: Any, where: str = "params.yaml", trusted: bool = False, first: int = FRESH,
+    scale: str | None = None,
+) -> Params:  # fmt: skip
     """What `load` makes of a file's contents.
 
     Args:
@@ -79,10 +89,12 @@ def read(document: Any, pins: Any, where: str = "params.yaml", trusted: bool = F
         pins: what YAML reads in data/pins.yaml.
         where: its name in errors.
         trusted: whether these very contents have been checked before.
+        first: the first of the fresh seeds.
+        scale: the one to read it at, where that is not the one in force.
     """
     top = fields(where, document, {"scale", "datasets", "problems", "methods", "regression"}, {"compute", "studies"})
     check_plain("", document)
-    scale = known("scale", top["scale"], SCALES)
+    scale = known("scale", scale or top["scale"], SCALES)
     hashes = read_pins(pins, {section: named(section, top[section]) for section in ("datasets", "problems")})
     datasets = read_datasets(top["datasets"], hashes["datasets"])
     methods = named("methods", top["methods"])
@@ -92,16 +104,22 @@ def read(document: Any, pins: Any, where: str = "params.yaml", trusted: bool = F
     compute = read_compute(top.get("compute", {}))
     check_regression(top["regression"])
 
+    metrics: dict[str, set[str]] = {}
+
     def at(scale: str) -> Params:
-        problems = read_problems(top["problems"], datasets, hashes["problems"], scale)
-        lines = with_precision(read_table(problems, methods, scale), compute)
+        problems = read_problems(top["problems"], datasets, hashes["problems"], scale, first)
+        lines = with_precision(read_table(problems, methods, scale, first), compute)
         if not trusted:
-            check_metrics(top["regression"], check_whole(lines, problems, scale))
-        studies = read_studies(studied, scale, lines, problems)
+            for owner, own in check_whole(lines, problems, scale).items():
+                metrics.setdefault(owner, set()).update(own)
+        # a study tunes at a scale of minutes; what it found stands in the lines of those of hours
+        studies = read_studies(studied, scale, lines, problems) if scale not in LONG else Studies({}, {})
         return Params(scale, datasets, problems, lines, top["regression"], studies, compute)
 
     found = at(scale)
     for other in () if trusted else SCALES:
         if other != scale:
             at(other)
+    if not trusted:
+        check_metrics(top["regression"], metrics)
     return found

@@ -8,9 +8,13 @@ from gradsurgery.core.discovery import available, make, preparation
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.history_parts import TRACKS
 from gradsurgery.evidence.selection import FAIR, RULES
-from pipelines._blocks import fields, known, mapping, merged, named, seed_list, whole_blocks
+from pipelines._blocks import fields, known, mapping, merged, named, seed_list, whole, whole_blocks
 
-SCALES = ("smoke", "laptop", "paper")
+SCALES = ("smoke", "laptop", "overnight", "paper")
+LONG = ("overnight", "paper")  # scales whose runs take hours: what is committed of them is not made again
+CHOSEN = "overnight"  # the scale at which a problem without a block of that name is not run
+FRESH = 1000  # seeds from here on are confirmatory; those below, of tuning and of exploratory runs
+MOST_SEEDS = 1000  # more is a slip
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
          "aggregator": "aggregators"}  # fmt: skip
 _DEFAULTS = {"transform": {"name": "identity"}, "balancer": {"name": "equal"}, "rule": {"name": "joint"},
@@ -22,7 +26,8 @@ class Problem:
     """What stages read of one problem, at the scale in force.
 
     Attributes:
-        lines: what each line says itself, by method.
+        selection: rule of the epoch at this scale.
+        lines: what each line that is run at this scale says itself, by method.
         parts: fillers of the slots, where no line says another.
     """
 
@@ -38,24 +43,41 @@ class Problem:
     settings: Mapping[str, Any]
 
 
-def read_problems(table: Any, datasets: Mapping[str, Any], pins: Mapping[str, Any], scale: str) -> dict[str, Problem]:
-    """Raises ValueError for the first thing, at whatever scale, that is missing, unknown or of the wrong kind."""
+def read_problems(
+    table: Any, datasets: Mapping[str, Any], pins: Mapping[str, Any], scale: str, first: int = FRESH
+) -> dict[str, Problem]:
+    """The problems that are run at a scale; `first` is the first of the fresh seeds, of which `seeds` may give a count.
+
+    Raises ValueError for the first thing, at whatever scale, that is missing, unknown or of the wrong kind.
+    """
     return {
-        name: _read(f"problems.{name}", block, datasets, pins.get(name, {}), scale)
+        name: _read(f"problems.{name}", block, datasets, pins.get(name, {}), scale, first)
         for name, block in whole_blocks("problems", table).items()
+        if scale != CHOSEN or block.get(CHOSEN) is not None
     }
 
 
-def read_selections(table: Any) -> dict[str, str]:
+def read_selections(table: Any, scale: str) -> dict[str, str]:
     """The selection rule of every problem, for who reads nothing else. Raises ValueError for one that is unknown."""
-    return {name: _selection(f"problems.{name}", block) for name, block in whole_blocks("problems", table).items()}
+    return {
+        name: _selection(f"problems.{name}", block, scale) for name, block in whole_blocks("problems", table).items()
+    }
 
 
-def _selection(where: str, block: Mapping[str, Any]) -> str:
-    return known(f"{where}.selection", block.get("selection", FAIR[0]), RULES)
+def _selection(where: str, block: Mapping[str, Any], scale: str) -> str:
+    at = mapping(f"{where}.{scale}", block.get(scale) or {})
+    inner = f"{where}.{scale}.selection" if "selection" in at else f"{where}.selection"
+    rule = known(inner, at.get("selection", block.get("selection", FAIR[0])), RULES)
+    if (
+        rule not in FAIR and scale != "paper" and block.get("track", TRACK) == TRACK
+    ):  # there a paper's own rule may stand
+        raise ValueError(f"`{inner}` must be one of {', '.join(FAIR)}, found {rule!r}, which looks at the test set.")
+    return rule
 
 
-def _read(where: str, block: Any, datasets: Mapping[str, Any], pins: Mapping[str, str], scale: str) -> Problem:
+def _read(
+    where: str, block: Any, datasets: Mapping[str, Any], pins: Mapping[str, str], scale: str, first: int
+) -> Problem:
     fields(
         where, block, {"module", "prepare", "network", "methods"}, {*SLOTS, *SCALES, "settings", "track", "selection"}
     )
@@ -69,19 +91,33 @@ def _read(where: str, block: Any, datasets: Mapping[str, Any], pins: Mapping[str
         raise ValueError(f"{where}: {error}") from None
     track = known(f"{where}.track", block.get("track", TRACK), TRACKS)
     lines = named(f"{where}.methods", block["methods"])
-    at = {each: _at(where, block, each) for each in SCALES}
-    return Problem(module, prepare, pins, _selection(where, block), track, lines, *at[scale])
+    at = {each: _at(where, block, each, first) for each in SCALES if each != CHOSEN or block.get(CHOSEN) is not None}
+    rules = {each: _selection(where, block, each) for each in SCALES}
+    return Problem(module, prepare, pins, rules[scale], track, _run_at(where, block, scale, lines), *at[scale])
+
+
+def _run_at(where: str, block: Mapping[str, Any], scale: str, lines: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the lines that the block of a scale names in `methods`, or all of them."""
+    at = block.get(scale) or {}
+    if "methods" not in at:
+        return dict(lines)
+    wanted = at["methods"]
+    if not isinstance(wanted, list) or not wanted:
+        raise ValueError(f"`{where}.{scale}.methods` must be a list of its lines, found {wanted!r:.60}.")
+    for name in wanted:
+        known(f"{where}.{scale}.methods", name, lines)
+    return {name: own for name, own in lines.items() if name in wanted}
 
 
 def _at(
-    where: str, block: Mapping[str, Any], scale: str
+    where: str, block: Mapping[str, Any], scale: str, first: int
 ) -> tuple[tuple[int, ...], Any, dict[str, Any], dict[str, Any]]:
     """Seeds, learner, parts and settings at one scale."""
     said = [mapping(f"{where}.{name}", block.get(name, {})) for name in ("settings", scale)]
-    values = {**said[0], **said[1]}
+    values = {k: v for k, v in {**said[0], **said[1]}.items() if k not in ("methods", "selection")}
     if "seeds" not in values:
         raise ValueError(f"`{where}.settings` or `{where}.{scale}` must hold `seeds`, found none.")
-    seeds = seed_list(f"{where}.{scale}.seeds", values.pop("seeds"))
+    seeds = read_seeds(f"{where}.{scale}.seeds", values.pop("seeds"), first)
     learner = mapping(f"{where}.{scale}.learner", values.pop("learner", {}))
     network = mapping(f"{where}.{scale}.network", values.pop("network", {}))
     parts = merged(_DEFAULTS, {slot: mapping(f"{where}.{slot}", block[slot]) for slot in SLOTS if slot in block})
@@ -92,3 +128,11 @@ def _at(
                 f"found {values[shared]!r}."
             )
     return seeds, learner, merged(parts, {"network": network}), values
+
+
+def read_seeds(where: str, value: Any, first: int) -> tuple[int, ...]:
+    """A list of seeds, or a `count` of fresh ones. Raises ValueError."""
+    if not isinstance(value, dict):
+        return seed_list(where, value)
+    count = whole(f"{where}.count", fields(where, value, {"count"})["count"], 1, MOST_SEEDS)
+    return tuple(range(first, first + count))

@@ -15,16 +15,21 @@ from gradsurgery.evidence.measures import DERIVED, KNOWN
 from gradsurgery.ledger.protocol import COMPARED, FIXED, Design, Protocol
 from gradsurgery.ledger.records import Paper, Record
 from pipelines._blocks import fields, known, mapping, whole
+from pipelines._problems import FRESH, SCALES
 from pipelines._yaml import check_plain, read_yaml
 
 NAME = "protocol.yaml"
-DECIDING = ("laptop", "overnight", "paper")  # scales; smoke decides nothing
-FRESH = 1000  # seeds below are those of tuning and of exploratory runs
 
 
 def read_protocol(root: Path, papers: Sequence[Paper]) -> Protocol:
     """Raises ValueError for the first thing in a checkout's file that is missing, unknown or of the wrong kind."""
     return parse(read_yaml(root / NAME), papers)
+
+
+def first_seed(document: Any) -> int:
+    """The first fresh seed that the file's content says, for who needs no more of it."""
+    seeds = mapping(NAME, document).get("seeds")
+    return whole("seeds.first", fields("seeds", seeds, {"first"})["first"], FRESH)
 
 
 def parse(document: Any, papers: Sequence[Paper]) -> Protocol:
@@ -35,7 +40,7 @@ def parse(document: Any, papers: Sequence[Paper]) -> Protocol:
         known("margins", word, sorted({*KNOWN, *DERIVED})): _number(f"margins.{word}", margin, 0.0, float("inf"))
         for word, margin in mapping("margins", top["margins"]).items()
     }
-    first = whole("seeds.first", fields("seeds", top["seeds"], {"first"})["first"], FRESH)
+    first = first_seed(top)
     alpha, power = _number("alpha", top["alpha"], 0.0, 0.5), _number("power", top["power"], 0.5, 1.0)
     records = {paper.key: {r.id: r for r in paper.records if r.kind in COMPARED} for paper in papers}
     designs: dict[str, tuple[Design, ...]] = {}
@@ -65,7 +70,7 @@ def _family(
             raise ValueError(f"`{here}.claim` must be one that an experiment answers, found {own['claim']!r}.")
         if (last := answer.metric.rsplit(".", 1)[-1]) not in margins:
             raise ValueError(f"`margins` must hold {last!r}, which {own['claim']!r} is judged by, found none.")
-        scale, rule = known(f"{here}.scale", own["scale"], DECIDING), known(f"{here}.rule", own["rule"], [FIXED])
+        scale, rule = known(f"{here}.scale", own["scale"], SCALES[1:]), known(f"{here}.rule", own["rule"], [FIXED])
         found[name] = Design(name, scale, whole(f"{here}.n", own["n"], 2), rule)
     return tuple(found.values())
 

@@ -1,6 +1,7 @@
 """The table, at one scale: a line for every method of every problem, from what problem, method and line say."""
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,10 +10,11 @@ from gradsurgery.core.discovery import available, did_you_mean
 from gradsurgery.evidence.contract import TRACK, check_line
 from gradsurgery.evidence.history_parts import TRACKS
 from gradsurgery.evidence.roles import Role, read_role
-from pipelines._blocks import check_name, fields, known, mapping, merged, seed_list, whole_block
-from pipelines._problems import SCALES, SLOTS, Problem
+from pipelines._blocks import check_name, fields, known, mapping, merged, whole_block
+from pipelines._problems import FRESH, SCALES, SLOTS, Problem, read_seeds
 
 _BLOCKS = {*SLOTS, "settings", "learner"}
+_SUM = re.compile(r"(\w+) \+ (\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +35,10 @@ class Experiment:
         return self.name.removeprefix(f"{self.problem}-")
 
 
-def read_table(problems: Mapping[str, Problem], methods: Mapping[str, Any], scale: str) -> dict[str, Experiment]:
-    """Every line by its full name. Raises ValueError for the first that is none."""
+def read_table(
+    problems: Mapping[str, Problem], methods: Mapping[str, Any], scale: str, first: int = FRESH
+) -> dict[str, Experiment]:
+    """Every line by its full name; `first` as for `read_problems`. Raises ValueError for the first that is none."""
     found: dict[str, Experiment] = {}
     for name, problem in problems.items():
         for key, own in problem.lines.items():
@@ -42,7 +46,7 @@ def read_table(problems: Mapping[str, Problem], methods: Mapping[str, Any], scal
             says = {} if own is None else mapping(where, own)
             if "like" not in says:
                 known(f"problems.{name}.methods", key, methods)
-            line = _line(where, name, key, problem, read_method(where, {"like": key, **says}, methods), scale)
+            line = _line(where, name, key, problem, read_method(where, {"like": key, **says}, methods), scale, first)
             if line.name in found:  # problem `a-b`, method `c` and problem `a`, method `b-c`
                 raise ValueError(f"`{where}` must have a full name of its own, found {line.name} twice.")
             found[line.name] = line
@@ -64,14 +68,16 @@ def read_method(where: str, block: Any, methods: Mapping[str, Any]) -> dict[str,
     known(f"{where}.track", whole.get("track", TRACK), TRACKS)
     for scale in SCALES:
         at = fields(f"{where}.{scale}", whole.get(scale, {}), set(), {*_BLOCKS, "seeds"})
-        seed_list(f"{where}.{scale}.seeds", at.get("seeds", [0]))
+        read_seeds(f"{where}.{scale}.seeds", at.get("seeds", [0]), 0)
         for part in sorted(_BLOCKS & {*whole, *at}):
             mapping(f"{where}.{part}", whole.get(part, {}))
             mapping(f"{where}.{scale}.{part}", at.get(part, {}))
     return {**whole, "role": read_role(f"{where}.role", role)}
 
 
-def _line(where: str, under: str, key: str, problem: Problem, method: Mapping[str, Any], scale: str) -> Experiment:
+def _line(
+    where: str, under: str, key: str, problem: Problem, method: Mapping[str, Any], scale: str, first: int
+) -> Experiment:
     own = merged({entry: value for entry, value in method.items() if entry not in SCALES}, method.get(scale, {}))
     parts = merged(problem.parts, {slot: own[slot] for slot in SLOTS if slot in own})
     for slot, kind in SLOTS.items():
@@ -82,14 +88,25 @@ def _line(where: str, under: str, key: str, problem: Problem, method: Mapping[st
     declaration = {
         "problem": under,
         "module": problem.module,
-        "settings": {**problem.settings, **own.get("settings", {}), "network": parts.pop("network")},
+        "settings": {**_settings(where, problem.settings, own.get("settings", {})), "network": parts.pop("network")},
         **parts,
         **({"learner": learner} if learner else {}),
         **({"evidence": f"{under}-{own['evidence']}"} if "evidence" in own else {}),
     }
-    seeds = seed_list(where, own["seeds"]) if "seeds" in own else problem.seeds
+    seeds = read_seeds(where, own["seeds"], first) if "seeds" in own else problem.seeds
     track = own.get("track", problem.track)
     return Experiment(f"{under}-{key}", under, track, seeds, declaration, own["family"], own["role"])
+
+
+def _settings(where: str, problem: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A problem's settings and over them a line's, of which one may be `exits + 1`: a whole number of the problem's
+    and so many more, so that it follows where a scale has another."""
+    settings = {**problem, **own}
+    for name, value in own.items():
+        if isinstance(value, str) and (sum_ := _SUM.fullmatch(value)):
+            other = known(f"{where}.settings.{name}", sum_[1], [n for n, v in problem.items() if type(v) is int])
+            settings[name] = problem[other] + int(sum_[2])
+    return settings
 
 
 def _check_names(line: Experiment, lines: Mapping[str, Experiment]) -> None:

@@ -70,10 +70,10 @@ def check_together(runs: Mapping[str, Sequence[Run]], folder: Path) -> None:
                     )
 
 
-def read_selections(path: Path) -> dict[str, str]:
-    """`problems.<problem>.selection` of params.yaml; problems that it does not name are judged by best-val."""
+def read_selections(path: Path, scale: str) -> dict[str, str]:
+    """The rule of every problem of params.yaml at a scale; problems that it does not name are judged by best-val."""
     found = read_yaml(path, "see CONTRIBUTING.md") if path.exists() else {}
-    return selections_of((found.get("problems") if isinstance(found, dict) else None) or {})
+    return selections_of((found.get("problems") if isinstance(found, dict) else None) or {}, scale)
 
 
 def read_scale(root: Path) -> str:
@@ -104,7 +104,8 @@ class Inputs:
 
 def read_inputs(root: Path) -> Inputs:
     """Everything under one checkout that `evaluate` and `report` both start from, read and checked once."""
-    scale, selections = read_scale(root), read_selections(root / "params.yaml")
+    scale = read_scale(root)
+    selections = read_selections(root / "params.yaml", scale)
     groups = read_histories(root / "reports/history" / scale)
     costs = read_costs(root / "reports/costs" / scale, groups)
     papers = read_papers(root / "data/published")

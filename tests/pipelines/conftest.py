@@ -69,7 +69,11 @@ def params():
     }
     document["problems"] = {name: document["problems"][name] for name in EXPERIMENTS}
     for name, keys in EXPERIMENTS.items():
-        document["problems"][name]["methods"] = dict.fromkeys(keys)
+        block = document["problems"][name]
+        block["methods"] = dict.fromkeys(keys)
+        block.pop("overnight", None)
+        for scale in ("smoke", "laptop", "paper"):
+            block.get(scale, {}).pop("methods", None)
     document["regression"]["exceptions"] = {}
     document["datasets"] = {"digits": digits({"train_images": {"file": "train-images-idx3-ubyte"}})}
     image = document["problems"]["multi_mnist"]

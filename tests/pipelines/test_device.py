@@ -48,7 +48,7 @@ def test_an_argument_goes_before_the_variable_and_that_before_params_yaml(gpus, 
 
 
 def test_auto_takes_a_gpu_at_scale_paper_alone(gpus):
-    assert [asked_device(None, Compute(), scale) for scale in _params.SCALES] == ["cpu", "cpu", "cuda"]
+    assert [asked_device(None, Compute(), scale) for scale in _params.SCALES] == ["cpu", "cpu", "cpu", "cuda"]
 
 
 def test_auto_is_the_cpu_without_a_gpu(no_gpu):

@@ -72,14 +72,14 @@ BAD = {
     "study on seen seeds": (_put(*SEARCH, "seeds", [0, 1]), "must be fresh, found the search's own seed 0"),
     "study judged on test": (
         _put("problems", "multi_mnist", "selection", "best-test"),
-        "must be one of best-val, last for a search, found 'best-test'",
+        "must be one of best-val, last, found 'best-test'",
     ),
     "study of a repeated line": (_put(*SEARCH, "methods", ["sum", "sum"]), "must be a list of different lines"),
     "static weights of pcgrad": (_put(*SEARCH, "static", "pcgrad"), "must name a line with balancer equal and a sum"),
     "points for two tasks": (_put(*FRONT, "points", 4), "must hold `shares` and not the other for 2 tasks"),
     "a share of everything": (_put(*FRONT, "shares", [0.5, 1.0]), "must be a list of numbers between 0 and 1"),
     "small study of nothing": (_put("studies", "smoke", "problems", ["census"]), "found 'census'."),
-    "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, paper, found 'huge'."),
+    "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, overnight, paper, found 'huge'."),
     "unknown method": (
         _put(*PCGRAD_LINE, "aggregator", {"name": "pcgard"}),
         "methods.pcgrad.aggregator.name` must be one of cagrad, gcond,",
@@ -177,6 +177,34 @@ BAD = {
         "`methods.pcgrad.paper.track` is no field",
     ),
     "unknown selection": (_put("problems", "multi_mnist", "selection", "best"), "must be one of best-val, last"),
+    "the rule that sees the test set": (
+        _put("problems", "multi_mnist", "selection", "best-test"),
+        "`problems.multi_mnist.selection` must be one of best-val, last, found 'best-test', which looks at",
+    ),
+    "the same at a scale": (
+        _put("problems", "multi_mnist", "laptop", "selection", "last10"),
+        "`problems.multi_mnist.laptop.selection` must be one of best-val, last, found 'last10'",
+    ),
+    "unknown selection at a scale": (
+        _put("problems", "multi_mnist", "paper", "selection", "first"),
+        "`problems.multi_mnist.paper.selection` must be one of best-val, last, last10, best-test, found 'first'",
+    ),
+    "an unknown line at a scale": (
+        _put("problems", "multi_mnist", "laptop", "methods", ["sum", "pcgard"]),
+        "`problems.multi_mnist.laptop.methods` must be one of pcgrad, sum, found 'pcgard'; did you mean pcgrad?",
+    ),
+    "no line at a scale": (
+        _put("problems", "multi_mnist", "laptop", "methods", []),
+        "`problems.multi_mnist.laptop.methods` must be a list of its lines, found [].",
+    ),
+    "a count of no seeds": (
+        _put("problems", "multi_mnist", "laptop", "seeds", {"count": 0}),
+        "`problems.multi_mnist.laptop.seeds.count` must be a whole number from 1 to 1000, found 0.",
+    ),
+    "more of an unknown setting": (
+        _put(*PCGRAD_LINE, "settings", {"epochs": "exits + 1"}),
+        "settings.epochs` must be one of",
+    ),
     "negative band": (_put("regression", "bands", "loss", -1), "must be a non-negative number, found -1"),
     "band of NaN": (
         _put("regression", "bands", "loss", math.nan),
@@ -342,6 +370,38 @@ def test_a_wrong_pin_is_refused(folder, capsys, pins, change, expected):
     change(document)
     (folder / "data/pins.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     assert expected in _refused(folder, capsys, "multi_mnist-sum")
+
+
+def test_a_scale_has_lines_seeds_and_a_rule_of_its_own(params, pins):
+    document = copy.deepcopy(params)
+    document["problems"]["multi_mnist"] |= {
+        "overnight": {"epochs": 9, "train_size": 0, "val_size": 0, "test_size": 0, "seeds": {"count": 3}},
+        "paper": {
+            "epochs": 9,
+            "train_size": 0,
+            "val_size": 0,
+            "test_size": 0,
+            "methods": ["sum"],
+            "selection": "last10",
+        },
+    }
+    laptop, overnight, paper = (read(document, pins, scale=s) for s in ("laptop", "overnight", "paper"))
+    assert "cagrad_toy" in laptop.problems
+    assert set(overnight.experiments) == {"multi_mnist-pcgrad", "multi_mnist-sum"}, "no overnight block, not run there"
+    assert overnight.experiments[PCGRAD].seeds == (1000, 1001, 1002)
+    assert overnight.studies.problems == []
+    assert [name for name in paper.experiments if name.startswith("multi_mnist")] == ["multi_mnist-sum"]
+    assert [at.problems["multi_mnist"].selection for at in (laptop, overnight, paper)] == ["best-val"] * 2 + ["last10"]
+
+
+def test_a_setting_follows_one_of_the_problem(params, pins):
+    document = copy.deepcopy(params)
+    document["problems"]["multi_mnist"]["methods"]["pcgrad"] = {
+        "track": "reference",
+        "settings": {"epochs": "epochs + 2"},
+    }
+    document["studies"] = {}
+    assert read(document, pins).experiments[PCGRAD].declaration["settings"]["epochs"] == 6
 
 
 def test_a_pin_stands_with_its_array(folder):

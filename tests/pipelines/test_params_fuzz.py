@@ -16,7 +16,7 @@ import pytest
 
 from pipelines._blocks import whole_block, whole_blocks
 from pipelines._params import read
-from pipelines._problems import SLOTS
+from pipelines._problems import SCALES, SLOTS
 from pipelines._yaml import parse, read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +47,8 @@ WRONG = {
 MAY_BE = {
     ("threshold", "negative"): False,  # of Recon: above -1, so that -3 is refused
     ("title", "text"): True,
+    ("seeds", "list"): True,  # or a count
+    ("passes", "huge"): True,  # or `exits + 1`
     ("licence", "text"): True,
     ("reason", "text"): True,
 }
@@ -68,6 +70,7 @@ def _first(entries):
 def _small(problem, *keys, **studies):
     """A document with one problem and some of its lines, nothing `like` another; `pins` stands for data/pins.yaml."""
     block = {**PROBLEMS[problem], "methods": dict.fromkeys(keys)}
+    block |= {scale: {**block[scale], "methods": list(keys)} for scale in SCALES if "methods" in block.get(scale, {})}
     sets = {block["prepare"][side] for side in ("left", "right") if side in block["prepare"]}
     arrays = {name: _first(DATASETS[name]["arrays"]) for name in sets}
     pinned = {name: {array: PINNED["datasets"][name][array] for array in own} for name, own in arrays.items()}
@@ -186,7 +189,11 @@ def _changed(document, path, value):
 
 
 def _read(document):
-    return read({section: block for section, block in document.items() if section != "pins"}, document.get("pins", {}))
+    return read(
+        {section: block for section, block in document.items() if section != "pins"},
+        document.get("pins", {}),
+        first=1000,
+    )
 
 
 def _outcome(document, path, held=()):
