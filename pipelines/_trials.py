@@ -90,6 +90,8 @@ def run(driver: int, trial: Trial, folder: Path) -> tuple[Trial, Record, float]:
     own = {"kind": trial.kind, "method": trial.method, "trial": trial.number, "fingerprint": trial.fingerprint}
     epochs = [row for row in line["epochs"] if row["epoch"] != learner.diverged]
     slim = {"epochs": epochs, "diagnostics": [], "trajectory": None, "layers": None}
+    if trial.kind == "search":  # what is picked on validation is held against nothing on the test set
+        slim["examples"] = None
     failed = learner.diverged is not None
     return trial, {**line, **slim, **own, "failed": failed}, time.perf_counter() - started
 

@@ -1,7 +1,9 @@
 """Made-up histories to develop and test the report against. Nothing here is a measured number."""
 
+import dataclasses
 import functools
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.examples import pack
 from gradsurgery.evidence import scores
 from gradsurgery.evidence.history import Role, Run
 from gradsurgery.ledger.reading import read
@@ -145,6 +149,22 @@ def published() -> list[Any]:
 def as_run(record: Record) -> Run:
     """A made-up line as the report sees it, without the checks of one read from a file."""
     return Run(**{**record, "role": Role(**record["role"])})
+
+
+def with_examples(run: Run, n: int) -> Run:
+    """The run with contributions of n test examples to every metric in every epoch.
+
+    A line errs on examples of its own, and on the same ones with every seed: what two samples of examples would give.
+    """
+    examples = []
+    for row in run.epochs:
+        values = {}
+        for name in run.own_metrics:
+            rng, level = np.random.default_rng(zlib.crc32(f"{run.experiment} {name}".encode())), row[f"test.{name}"]
+            spread = rng.standard_normal(n)
+            values[name] = spread.argsort() < round(level * n) if name.endswith("accuracy") else level + 0.3 * spread
+        examples.append({"epoch": row["epoch"], "metrics": pack(Evaluation({}, values), run.own_metrics)})
+    return dataclasses.replace(run, examples=examples)
 
 
 def landscape_run(problem: str, method: str, solved: list[bool]) -> Record:

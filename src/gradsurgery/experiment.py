@@ -98,6 +98,7 @@ def history(
         "data_sha256": data_sha256,
         "test_rows": learner.problem.test_rows,
         "epochs": learner.epochs,
+        "examples": None if learner.diverged else learner.examples.history(),
         "diagnostics": learner.diagnostics,
         "skipped_steps": learner.skipped_steps,
         "trajectory": learner.rule_state.get("trajectory"),

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from gradsurgery.core.discovery import available, build
+from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.learner import Learner
 from gradsurgery.core.seeding import Generators
@@ -65,7 +66,7 @@ class Rows(Problem):
         return [(outputs[k] - y[:, k])[rows].square().mean() if rows.any() else None for k, rows in there.items()]
 
     def evaluate(self, network, split):
-        return {}
+        return Evaluation({})
 
 
 FIELDS = {

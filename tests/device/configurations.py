@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import available, build
+from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.layers import as_evidence, shared_layers
 from gradsurgery.core.learner import Learner
@@ -192,8 +193,8 @@ class _Maps(Problem):
     def losses(self, network: Network, batch: Any) -> list[Tensor]:
         return [output.square().mean() for output in network(batch)]
 
-    def evaluate(self, network: Network, split: str) -> dict[str, float]:
-        return {}
+    def evaluate(self, network: Network, split: str) -> Evaluation:
+        return Evaluation({})
 
 
 def _alone(network: Mapping[str, Any], device: torch.device | str) -> Learner:

@@ -1,89 +1,219 @@
-"""What the test set alone explains: against simulation, against the counts on record, and where it is not known."""
+"""What the test set alone explains: against formulas by hand, against resampled examples, and where it is not known."""
 
 import dataclasses
-from pathlib import Path
+import json
 
 import numpy as np
 import pytest
-import yaml
 
-from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.noise import auc_noise, classes_of, mean_noise, metric_noise, unknown
-from gradsurgery.evidence.scores import evaluate
-from gradsurgery.evidence.statistics import test_noise as accuracy_noise
-from gradsurgery.report.tables import problem_table
-from tests.histories import as_run, data_run
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.examples import pack, unpack
+from gradsurgery.core.ranking import delong_components, roc_auc
+from gradsurgery.evidence.history import Run, parse
+from gradsurgery.evidence.lines import Line
+from gradsurgery.evidence.noise import half_width
+from tests.histories import as_run, data_run, with_examples
 
-AREAS = {"income.auc": (0.94, True), "never_married.auc": (0.99, True)}
-
-
-def run(metrics: dict[str, tuple[float, bool]] = AREAS, module: str = "census", rows: object = 49_881) -> Run:
-    made = as_run(data_run("p", "sum", 0, 0.0, metrics))
-    return dataclasses.replace(made, declaration={**made.declaration, "module": module}, test_rows=rows)
+Z = 1.959964
+ACCURACIES = {"a.accuracy": (0.5, True), "b.accuracy": (0.5, True)}
 
 
-def test_noise_of_an_auc_is_hanley_and_mcneils() -> None:
+def contributions(values, strata=None):
+    """One seed of one line, as it comes out of a history."""
+    packed = pack(Evaluation({}, values, strata or {}), dict.fromkeys(values, True))
+    return {name: unpack(json.loads(json.dumps(record))) for name, record in packed.items()}
+
+
+def accuracies(*bits):
+    return [contributions({"a.accuracy": own}) for own in bits]
+
+
+def resampled(statistic, n, draws=4000, seed=0):
+    """Half of the 95 % range of a statistic of rows over samples of the examples."""
+    rng = np.random.default_rng(seed)
+    found = [statistic(rng.integers(0, n, n)) for _ in range(draws)]
+    return Z * float(np.std(found))
+
+
+def test_of_two_accuracies_it_is_mcnemars():
+    """12 examples only one line has right, 5 only the other, of 200: (12 + 5 - 7^2 / 200) / 200^2."""
+    mine, theirs = np.zeros(200, bool), np.zeros(200, bool)
+    mine[:150], theirs[12:155] = True, True
+    assert ((mine & ~theirs).sum(), (theirs & ~mine).sum()) == (12, 5)
+    expected = Z * ((17 - 49 / 200) / 200**2 * 200 / 199) ** 0.5
+    assert half_width(accuracies(mine), accuracies(theirs), ["a.accuracy"], True) == pytest.approx(expected, rel=1e-5)
+
+
+def test_of_one_accuracy_it_is_the_binomials():
+    own = half_width(accuracies(np.arange(400) < 360), [], ["a.accuracy"], True)
+    assert own == pytest.approx(Z * (0.9 * 0.1 / 399) ** 0.5, rel=1e-5)
+
+
+def test_the_same_line_twice_has_none():
+    own = accuracies(np.arange(9) < 4)
+    assert half_width(own, own, ["a.accuracy"], True) == 0.0
+
+
+def test_seeds_are_averaged_before_examples_are_compared():
+    """Hard examples are hard for every seed: what seeds have in common does not average out, the rest does."""
     rng = np.random.default_rng(0)
-    positives, negatives, draws = 60, 140, 1500
-    scores = rng.standard_normal((draws, positives)) + 1.5, rng.standard_normal((draws, negatives))
-    areas = (scores[0][:, :, None] > scores[1][:, None, :]).mean(axis=(1, 2))
-    assert auc_noise([float(areas.mean())], positives, negatives) / 1.96 == pytest.approx(
-        areas.std(), rel=0.15
-    )  # its model errs upwards
-    two = auc_noise([0.95, 0.95], 3133, 46748)
-    assert two == pytest.approx(2**0.5 * auc_noise([0.95], 3133, 46748))
-    assert 0.007 < two < 0.0085
+    n, seeds = 500, 6
+    hard = rng.random(n) < 0.3
+    mine = [rng.random(n) < np.where(hard, 0.6, 0.95) for _ in range(seeds)]
+    theirs = [rng.random(n) < np.where(hard, 0.2, 0.95) for _ in range(seeds)]
+    differences = np.mean(mine, axis=0) - np.mean(theirs, axis=0)
+    found = half_width(accuracies(*mine), accuracies(*theirs), ["a.accuracy"], True)
+    assert found == pytest.approx(resampled(lambda rows: differences[rows].mean(), n), rel=0.05)
+    one = half_width(accuracies(mine[0]), accuracies(theirs[0]), ["a.accuracy"], True)
+    assert one / seeds**0.5 < 0.9 * found < 0.9 * one
 
 
-def test_the_counts_are_those_of_the_published_records() -> None:
-    ledger = Path(__file__).parents[2] / "data/published/drgrad.yaml"
-    records = yaml.safe_load(ledger.read_text(encoding="utf-8"))["claims"]
-    asked = {(r["answered_by"]["metric"], tuple(r["classes"])) for r in records
-             if r.get("classes") and r["answered_by"]["experiment"].startswith("census-")}  # fmt: skip
-    assert asked == {(f"{task}.auc", classes_of(run(), task)) for task in ("income", "never_married")}
-    assert classes_of(run(module="synthetic", rows=10_000), "first") == (5000, 5000)
-    assert classes_of(run(module="overlay"), "income") is None
-    assert classes_of(run(rows=10), "income") == (1, 9)  # a slice may hold fewer than one positive by share
+def test_tasks_on_the_same_examples_go_together_and_others_apart():
+    rng = np.random.default_rng(1)
+    n = 600
+    shared = rng.random(n)
+    mine = {f"{t}.accuracy": shared + 0.1 * rng.random(n) < 0.9 for t in "abc"}
+    theirs = {f"{t}.accuracy": rng.random(n) < 0.7 for t in "abc"}
+    differences = np.array([mine[name].astype(float) - theirs[name] for name in mine])
+    ours, others = [contributions(mine)], [contributions(theirs)]
+    together = half_width(ours, others, list(mine), True)
+    assert together == pytest.approx(resampled(lambda rows: differences[:, rows].mean(), n), rel=0.05)
+    apart = half_width(ours, others, list(mine), False)
+    assert apart == pytest.approx(Z * (differences.var(axis=1, ddof=1).sum() / n) ** 0.5 / 3, rel=1e-5)
+    assert apart < 0.8 * together, "the errors of the tasks coincide in part"
 
 
-def test_each_kind_of_metric() -> None:
-    assert metric_noise(run(), "income.auc", 0.94, 0.95) == auc_noise([0.94, 0.95], 3133, 46_748)
-    assert metric_noise(run({"a.accuracy": (0.5, True)}), "a.accuracy", 0.8, 0.9) == accuracy_noise(
-        [(0.8, 0.9)], 49_881
-    )
-    assert metric_noise(run({"a.mae": (0.5, False)}), "a.mae", 0.8, 0.9) is None
-    each = [metric_noise(run(), name, 0.9, 0.9) for name in AREAS]
-    levels = dict.fromkeys(AREAS, 0.9)
-    assert mean_noise(run(), list(AREAS), levels, levels) == pytest.approx(np.mean(np.array(each, dtype=float)))
-    assert mean_noise(run(module="overlay"), list(AREAS), levels, levels) is None
+def test_of_errors_it_is_that_of_a_paired_mean():
+    rng = np.random.default_rng(2)
+    values = rng.gamma(2.0, 0.1, 3000)
+    moved = values + 0.002 + 0.01 * rng.standard_normal(3000)
+    ours, theirs = ([contributions({"l1.mae": own})] for own in (moved, values))
+    expected = Z * (moved - values).std(ddof=1) / 3000**0.5
+    assert half_width(ours, theirs, ["l1.mae"], True) == pytest.approx(expected, rel=0.01)
 
 
-def test_a_mean_of_accuracies_counts_all_examples() -> None:
-    tasks = {"a.accuracy": (0.5, True), "b.accuracy": (0.5, True)}
-    own = run(tasks, "superclass", {"a": 200, "b": 200})
-    levels = {"a.accuracy": 0.4, "b.accuracy": 0.6}
-    assert mean_noise(own, list(tasks), levels, levels) == accuracy_noise([(0.5, 0.5)], 400)
+def scored(n, share, seed):
+    """Labels, and the scores that two related models give."""
+    rng = np.random.default_rng(seed)
+    labels = (rng.random(n) < share).astype(int)
+    common = rng.standard_normal(n) + 1.5 * labels
+    return labels, [common + 0.5 * rng.standard_normal(n) for _ in range(2)]
 
 
-def test_what_is_not_known_is_said() -> None:
-    assert unknown(run()) == ""
-    text = unknown(run({"l1.mae": (0.4, False), "s.ssim": (0.5, True)}))
-    assert "not known for mean absolute error and SSIM: intervals are over seeds only." in text
-    assert unknown(dataclasses.replace(run({"all.loss": (0.4, False)}), trajectory={})) == ""
+def areas(labels, scores):
+    return contributions({"a.auc": delong_components(labels, scores)}, {"a.auc": labels})
 
 
-def test_the_controlled_table_holds_it_and_reference_lines_come_last() -> None:
-    groups = {}
-    for method, track in (("sum", "controlled"), ("a-long", "reference"), ("pcgrad", "controlled")):
-        made = [as_run(data_run("p", method, seed, 0.0, AREAS)) for seed in range(3)]
-        groups[f"p-{method}"] = [
-            dataclasses.replace(r, track=track, declaration={**r.declaration, "module": "census"}, test_rows=49_881)
-            for r in made
-        ]
-    metrics, _ = evaluate(groups, {})
-    assert metrics["p-pcgrad"]["minus_sum"]["income.auc"]["test_noise"] == pytest.approx(0.008, abs=0.002)
-    table = problem_table(metrics, "p", dict.fromkeys(AREAS, True))
-    assert [str(m) for m in table["method"]] == ["PCGrad", "sum", "a, long"]
-    assert table["in the controlled table"].tolist() == ["yes", "yes", "no: track reference"]
-    expected = metrics["p-pcgrad"]["minus_sum"]["all.auc"]["test_noise"]
-    assert table["ROC-AUC, the test set alone explains"].tolist()[:2] == [f"{expected:.4f}", "-"]
+def test_of_two_areas_it_is_delongs_by_its_definition():
+    labels, scores = scored(60, 0.4, 3)
+    psi = [(own[labels == 1][:, None] > own[labels == 0]).astype(float) for own in scores]
+    by_positive, by_negative = (np.stack([p.mean(axis=axis) for p in psi]) for axis in (1, 0))
+    S = np.cov(by_positive) / by_positive.shape[1] + np.cov(by_negative) / by_negative.shape[1]
+    expected = Z * (S[0, 0] + S[1, 1] - 2 * S[0, 1]) ** 0.5
+    found = half_width([areas(labels, scores[0])], [areas(labels, scores[1])], ["a.auc"], True)
+    assert found == pytest.approx(expected, rel=0.01)
+    alone = half_width([areas(labels, scores[0])], [], ["a.auc"], True)
+    assert alone == pytest.approx(Z * S[0, 0] ** 0.5, rel=0.01)
+
+
+def test_of_two_areas_it_is_what_resampled_examples_show():
+    labels, scores = scored(400, 0.2, 4)
+
+    def difference(rows):
+        return roc_auc(labels[rows], scores[0][rows]) - roc_auc(labels[rows], scores[1][rows])
+
+    found = half_width([areas(labels, scores[0])], [areas(labels, scores[1])], ["a.auc"], True)
+    assert found == pytest.approx(resampled(difference, 400, 1500), rel=0.1)
+
+
+def test_of_a_mean_of_areas_the_tasks_strata_differ_but_their_examples_do_not():
+    first, own = scored(500, 0.2, 5)
+    second = np.where(np.random.default_rng(6).random(500) < 0.8, first, 1 - first)  # labels that go together
+    truths, scores = {"a.auc": first, "b.auc": second}, {"a.auc": own, "b.auc": [s + second for s in own]}
+    lines = [
+        [contributions({m: delong_components(truths[m], scores[m][k]) for m in truths}, truths)] for k in (0, 1)
+    ]  # fmt: skip
+
+    def difference(rows):
+        each = [[roc_auc(truths[m][rows], own[rows]) for own in scores[m]] for m in truths]
+        return np.mean([one - other for one, other in each])
+
+    found = half_width(lines[0], lines[1], list(truths), True)
+    assert found == pytest.approx(resampled(difference, 500, 1500), rel=0.1)
+
+
+def test_a_sample_of_the_examples_tells_what_all_of_them_would():
+    labels, scores = scored(40_000, 0.1, 7)
+    found = half_width([areas(labels, scores[0])], [areas(labels, scores[1])], ["a.auc"], True)
+    parts = [delong_components(labels, own) for own in scores]
+    difference = parts[0] - parts[1]
+    exact = sum(difference[labels == k].var(ddof=1) / (labels == k).sum() for k in (0, 1))
+    assert len(areas(labels, scores[0])["a.auc"].values) < 5000
+    assert found == pytest.approx(Z * exact**0.5, rel=0.05)
+
+
+def lines(**changes) -> tuple[Line, Line]:
+    made = []
+    for method in ("pcgrad", "sum"):
+        runs = [as_run(data_run("p", method, seed, 0.0, ACCURACIES)) for seed in range(3)]
+        made.append(Line([with_examples(dataclasses.replace(run, **changes), 1000) for run in runs], "best-val"))
+    return made[0], made[1]
+
+
+def test_a_line_answers_for_its_seeds_at_the_epoch_that_its_rule_picks():
+    mine, theirs = lines()
+    bits = [[line.examples[seed]["a.accuracy"].values for seed in range(3)] for line in (mine, theirs)]
+    differences = np.mean(bits[0], axis=0) - np.mean(bits[1], axis=0)
+    assert mine.noise(theirs, "a.accuracy") == pytest.approx(Z * differences.std(ddof=1) / 1000**0.5, rel=1e-5)
+    seed = mine.runs[1]
+    best = int(np.argmax([np.mean([row["val.a.accuracy"], row["val.b.accuracy"]]) for row in seed.epochs]))
+    assert bits[0][1].mean() == pytest.approx(seed.epochs[best]["test.a.accuracy"], abs=0.5 / 1000)
+    fewer = Line(theirs.runs[:2], "best-val")
+    assert mine.noise(fewer, "a.accuracy") != mine.noise(theirs, "a.accuracy")
+
+
+def test_a_mean_over_tasks_follows_what_the_tasks_are_tested_on():
+    mine, theirs = lines()
+    apart = lines(test_rows={"a": 1000, "b": 1000})
+    each = [mine.noise(theirs, name) for name in ACCURACIES]
+    assert apart[0].noise(apart[1], "all.accuracy") == pytest.approx(np.hypot(*each) / 2)
+    assert mine.noise(theirs, "all.accuracy") != apart[0].noise(apart[1], "all.accuracy")
+
+
+def without(run: Run) -> Run:
+    return dataclasses.replace(run, examples=None)
+
+
+def test_where_it_is_not_known():
+    mine, theirs = lines()
+    assert mine.noise(Line([without(run) for run in theirs.runs], "best-val"), "a.accuracy") is None
+    assert mine.noise(Line([theirs.runs[0], without(theirs.runs[1])], "best-val"), "a.accuracy") is None
+    assert mine.noise(Line([dataclasses.replace(theirs.runs[0], seed=9)], "best-val"), "a.accuracy") is None
+    other = [dataclasses.replace(run, data_sha256="1" * 64) for run in theirs.runs]
+    assert mine.noise(Line(other, "best-val"), "a.accuracy") is None, "other examples"
+    fewer = [with_examples(run, 900) for run in theirs.runs]
+    assert mine.noise(Line(fewer, "best-val"), "a.accuracy") is None, "fewer examples"
+    assert Line(mine.runs, "last10").noise(theirs, "a.accuracy") is None, "no one epoch"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda e: e[0].update(epoch=9), "`examples` must hold metrics of epochs of the run"),
+        (lambda e: e[0]["metrics"]["a.accuracy"].pop("bits"), "`examples` must hold contributions to a.accuracy"),
+        (lambda e: e[0]["metrics"]["a.accuracy"].update(bits="AAAA"), "found ValueError"),
+        (lambda e: e[0]["metrics"]["a.accuracy"].update(bits="?"), "found Error"),
+        (lambda e: e[0]["metrics"]["a.accuracy"].update(cells=[[1000]]), "found ValueError"),
+        (lambda e: e[0]["metrics"].update({"c.accuracy": e[0]["metrics"]["a.accuracy"]}), "average to None"),
+        (lambda e: e[0]["metrics"].update({"a.accuracy": e[0]["metrics"]["b.accuracy"]}), "must average to"),
+    ],
+)
+def test_a_history_whose_examples_are_not_its_own_is_refused(spoil, message):
+    record = data_run("p", "sum", 0, 0.0, ACCURACIES)
+    for row in record["epochs"]:
+        row |= {"test.a.accuracy": 0.25, "test.b.accuracy": 0.75}
+    record["examples"] = [dict(entry) for entry in with_examples(as_run(record), 1000).examples]
+    assert parse([json.dumps(record)], "h.jsonl")[0].examples == record["examples"]
+    spoil(record["examples"])
+    with pytest.raises(ValueError, match=f"h.jsonl:1: .*{message}"):
+        parse([json.dumps(record)], "h.jsonl")

@@ -11,7 +11,7 @@ from scipy.stats import ttest_rel
 from gradsurgery.evidence.history import Run, parse
 from pipelines._files import write
 from pipelines.evaluate import main, read_histories
-from tests.histories import scores_of
+from tests.histories import scores_of, with_examples
 
 
 def test_pairing_removes_what_the_seeds_share(checkout: Path) -> None:
@@ -66,15 +66,18 @@ def test_every_kind_of_metric_is_compared_in_its_own_direction(others: Path) -> 
 
 
 def test_means_over_twenty_tasks_and_the_noise_of_their_test_set(others: Path) -> None:
-    record = scores_of(read_histories(others / "reports/history"), {})["cifar100_superclass-pcgrad"]
+    read = read_histories(others / "reports/history")
+    groups = {f"cifar100_superclass-{m}": read[f"cifar100_superclass-{m}"] for m in ("sum", "pcgrad")}
+    groups = {name: [with_examples(run, 2000) for run in runs] for name, runs in groups.items()}
+    record = scores_of(groups, {})["cifar100_superclass-pcgrad"]
     tasks = [record[f"task{k}.accuracy"]["mean"] for k in range(20)]
     assert record["all.accuracy"]["mean"] == pytest.approx(sum(tasks) / 20, rel=1e-4)
     assert record["minus_sum"]["all"] == record["minus_sum"]["all.accuracy"]
-    # 2,000 test rows, both shares near 0.4, tasks taken as fully dependent
-    assert record["minus_sum"]["all"]["test_noise"] == pytest.approx(1.96 * (2 * 0.24 / 2000) ** 0.5, rel=0.05)
+    # 2,000 test rows, both shares near 0.4, every task and both lines with errors of their own
+    assert record["minus_sum"]["all"]["test_noise"] == pytest.approx(1.96 * (2 * 0.24 / 2000 / 20) ** 0.5, rel=0.1)
 
 
-def test_areas_have_no_test_noise_of_accuracies(others: Path) -> None:
+def test_where_a_history_holds_no_examples_nothing_is_said_of_their_noise(others: Path) -> None:
     record = scores_of(read_histories(others / "reports/history"), {})["census-pcgrad"]
     assert "test_noise" not in record["minus_sum"]["all"]
     assert record["all.auc"]["n"] == 5

@@ -5,7 +5,6 @@ import pytest
 from scipy.stats import bootstrap
 from scipy.stats import t as student
 
-from gradsurgery.evidence import statistics
 from gradsurgery.evidence.statistics import BCA_FROM, DRAWS, compare, holm, significant, summarise
 
 
@@ -143,17 +142,6 @@ def test_one_seed_is_compared_without_a_verdict() -> None:
 def test_significant_digits() -> None:
     assert significant(0.123456789) == 0.123457
     assert significant(-12345678.0, 3) == -12300000.0
-
-
-def test_test_set_noise_covers_independent_errors() -> None:
-    draws = np.random.default_rng(3).binomial(400, [0.9, 0.8], (4000, 2)) / 400
-    outside = np.abs(draws[:, 0] - draws[:, 1] - 0.1) > statistics.test_noise([(0.9, 0.8)], 400)
-    assert 0.03 < outside.mean() < 0.07
-
-
-def test_test_set_noise_of_a_mean_over_tasks() -> None:
-    one = statistics.test_noise([(0.9, 0.8)], 400)
-    assert statistics.test_noise([(0.9, 0.8), (0.9, 0.8)], 400) == pytest.approx(one / 2**0.5)
 
 
 def test_equal_differences_other_than_zero_are_as_sure_as_can_be() -> None:

@@ -15,12 +15,12 @@ from gradsurgery.ledger.records import Answer, Record
 from gradsurgery.ledger.words import direction
 from gradsurgery.report.sentences import image_sentence, landscape_sentence
 from pipelines.evaluate import read_histories
-from tests.histories import scores_of
+from tests.histories import scores_of, with_examples
 
 CLAIM = Record(
     id="p/claim", paper="p", version="v1", cell="Table 1", statement="A claim", task="all", metric="starts",
     direction=None, kind="count", value=2.0, spread=None, spread_kind=None, margin=None, seeds=None, selection="last",
-    data="landscape", network="point", origin="paper", twin=None, classes=None, doubtful=None,
+    data="landscape", network="point", origin="paper", twin=None, doubtful=None,
     answered_by=Answer("cagrad_toy-mean", "stuck"), unanswered=None, headline=False, short=None,
 )  # fmt: skip
 
@@ -124,7 +124,7 @@ def test_sentences_name_both_sides(checkout: Path) -> None:
 def test_a_small_test_set_silences_the_sentence(checkout: Path) -> None:
     groups = read_histories(checkout / "reports/history")
     small = {
-        name: [dataclasses.replace(r, declaration={**r.declaration, "settings": {"test_size": 100}}) for r in runs]
+        name: [with_examples(run, 100) for run in runs]
         for name, runs in groups.items()
         if name.startswith("multi_fashion_mnist-")
     }
@@ -313,15 +313,17 @@ def test_reproduced_needs_the_prediction_interval_and_the_tolerance(
 
 def test_cells_and_bounds_are_held_against_the_noise_of_the_test_set_too(laptop: Path) -> None:
     groups, metrics = pair(laptop, "auc")
+    small = {name: [with_examples(run, 100) for run in runs] for name, runs in groups.items()}
     answer = Answer("multi_fashion_mnist-cagrad-c0_5", "left.auc", "multi_fashion_mnist-sum")
     cell = dataclasses.replace(CLAIM, kind="level", value=0.97, metric="auc", answered_by=answer, margin=0.02)
     assert judge(cell, groups, metrics).verdict == "direction only"
-    assert judge(dataclasses.replace(cell, classes=(300, 700)), groups, metrics).verdict == "no difference detected"
+    assert judge(cell, small, metrics).verdict == "no difference detected"
+    tiny = {name: [with_examples(run, 4) for run in runs] for name, runs in groups.items()}
     bound = dataclasses.replace(
         CLAIM, kind="at_least", value=0.7, metric="auc", answered_by=Answer("multi_fashion_mnist-sum", "left.auc")
     )
     assert judge(bound, groups, metrics).verdict == "direction only"
-    assert judge(dataclasses.replace(bound, classes=(4, 4)), groups, metrics).verdict == "no difference detected"
+    assert judge(bound, tiny, metrics).verdict == "no difference detected"
 
 
 def with_cosine(runs: list[Run], value: float) -> list[Run]:
@@ -381,8 +383,9 @@ def test_a_lucky_interval_of_aucs_is_no_difference_where_the_test_set_explains_i
     groups, metrics = pair(laptop, "auc")
     claim = difference("cagrad-c0_5", "left.auc", "higher")
     assert judge(claim, groups, metrics).verdict == "direction only"
-    small = judge(dataclasses.replace(claim, classes=(300, 700)), groups, metrics)
+    few, many = ({name: [with_examples(run, n) for run in runs] for name, runs in groups.items()} for n in (100, 10**6))
+    small = judge(claim, few, metrics)
     assert small.verdict == "no difference detected"
     assert "the test set's size alone explains" in small.why
-    large = judge(dataclasses.replace(claim, classes=(3_000_000, 7_000_000)), groups, metrics)
+    large = judge(claim, many, metrics)
     assert large.verdict == "direction only"

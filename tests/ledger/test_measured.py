@@ -5,19 +5,17 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pytest
 
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run, parse
 from gradsurgery.evidence.lines import Line
-from gradsurgery.evidence.noise import auc_noise
-from gradsurgery.evidence.statistics import test_noise as noise
 from gradsurgery.ledger.measured import contrast_of, level_of
+from tests.histories import with_examples
 
 
-def against(ours: list[Run], theirs: list[Run], metric: str, classes: tuple[int, int] | None = None) -> Contrast:
-    return contrast_of(Line(ours, "best-val"), Line(theirs, "best-val"), metric, "higher", classes)
+def against(ours: list[Run], theirs: list[Run], metric: str) -> Contrast:
+    return contrast_of(Line(ours, "best-val"), Line(theirs, "best-val"), metric, "higher")
 
 
 @pytest.fixture
@@ -72,34 +70,11 @@ def test_ends_of_descents_are_paired_by_start(runs: Callable[..., list[Run]]) ->
     assert (found.n, found.mean) == (2, 3.0)
 
 
-def test_noise_is_that_of_both_sides_on_the_tasks_own_examples(runs: Callable[..., list[Run]]) -> None:
-    rows = {"left": 400, "right": 1600}
-    ours, theirs = runs("pcgrad", {0: 0.6}, test_rows=rows), runs("sum", {0: 0.8}, test_rows=rows)
-    assert against(ours, theirs, "left.accuracy").noise == pytest.approx(noise([(0.6, 0.8)], 400))
-    assert against(ours, theirs, "all.accuracy").noise == pytest.approx(noise([(0.65, 0.85)], 2000))
-    areas = [
-        dataclasses.replace(run, metrics={"left.auc": True}, epochs=[{**run.epochs[1], "val.left.auc": 1.0,
-                                                                    "test.left.auc": area}])
-        for (run,), area in ((ours, 0.8), (theirs, 0.9))
-    ]  # fmt: skip
-    assert against(areas[:1], areas[1:], "left.auc").noise is None, "not known without the classes"
-    assert against(areas[:1], areas[1:], "left.auc", (30, 70)).noise == pytest.approx(auc_noise([0.8, 0.9], 30, 70))
-
-
-@pytest.mark.parametrize(("positives", "negatives"), [(30, 270), (270, 30)])
-def test_auc_noise_knows_the_rare_class_from_the_common_one(positives: int, negatives: int) -> None:
-    """Scores of an exponential model, for which Hanley and McNeil's formula is exact: negatives Exp(1), positives
-    Exp(rate) with rate = 1 / area - 1, so that swapping the classes changes the spread."""
-    rng, area = np.random.default_rng(0), 0.9
-    rate = 1 / area - 1
-    high = rng.exponential(1 / rate, (3000, positives))
-    low = np.sort(rng.exponential(1.0, (3000, negatives)), axis=1)
-    areas = [np.searchsorted(b, a).mean() / negatives for a, b in zip(high, low, strict=True)]
-    assert np.mean(areas) == pytest.approx(area, abs=0.002)
-    assert auc_noise([area], positives, negatives) == pytest.approx(1.96 * np.std(areas), rel=0.05)
-
-
-def test_severe_conflict_is_asked_of_two_tasks_only(runs: Callable[..., list[Run]]) -> None:
-    made = [dataclasses.replace(run, tasks=["left", "right", "third"]) for run in runs("sum", {0: 0.5})]
-    with pytest.raises(ValueError, match="`severe_conflict` must be asked of two tasks, found 3 in p-sum"):
-        level_of(Line(made, "best-val"), "severe_conflict")
+def test_noise_is_that_of_the_pair(runs: Callable[..., list[Run]]) -> None:
+    ours, theirs, blind = runs("pcgrad", {0: 0.6}), runs("sum", {0: 0.8}), runs("sum", {0: 0.8})
+    ours, theirs = ([with_examples(run, 100) for run in side] for side in (ours, theirs))
+    for metric in ("left.accuracy", "all.accuracy"):
+        found = against(ours, theirs, metric).noise
+        assert found is not None
+        assert found == Line(ours, "best-val").noise(Line(theirs, "best-val"), metric)
+    assert against(ours, blind, "left.accuracy").noise is None, "not known without examples"

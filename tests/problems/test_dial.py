@@ -82,7 +82,7 @@ def test_losses_weigh_the_last_task_and_metrics_agree_with_a_plain_count(arrays)
     network = problem.network(torch.Generator().manual_seed(0))
     images, labels = torch.from_numpy(arrays["val_images"]), torch.from_numpy(arrays["val_labels"]).long()
     outputs = network((images[:, None].float() / 255 - 0.1307) / 0.3081)
-    losses, found = problem.losses(network, (images, labels)), problem.evaluate(network, "val")
+    losses, found = problem.losses(network, (images, labels)), problem.evaluate(network, "val").metrics
     assert network.training
     assert set(found) == {f"{task}.{what}" for task in problem.tasks for what in ("accuracy", "loss")}
     for k, (task, output) in enumerate(zip(problem.tasks, outputs, strict=True)):

@@ -130,8 +130,8 @@ def test_the_problem_reports_what_the_plane_says():
     first.backward(retain_graph=True)
     np.testing.assert_allclose(network.theta.grad.numpy(), J[:, 0], rtol=1e-13, atol=1e-14)
     assert second.item() == pytest.approx(losses[1].sum())
-    found = problem.evaluate(network, "val")
-    assert found == problem.evaluate(network, "test")
+    found = problem.evaluate(network, "val").metrics
+    assert found == problem.evaluate(network, "test").metrics
     assert found["all.loss"] == pytest.approx(losses.mean())
     assert found["all.solved"] == 0.0
     assert len(list(problem.batches(np.random.default_rng(), np.random.default_rng()))) == 2

@@ -77,10 +77,10 @@ def test_what_a_network_of_nan_is_worth(name):
     problem = build("problems", name, arrays=arrays, **settings)
     network = problem.network(torch.Generator().manual_seed(0))
     with torch.no_grad():
-        before = problem.evaluate(network, "val")
+        before = problem.evaluate(network, "val").metrics
         for parameter in network.parameters():
             parameter.fill_(math.nan)
-        found = problem.evaluate(network, "val")
+        found = problem.evaluate(network, "val").metrics
     assert all(math.isfinite(before[metric]) for metric in problem.metrics)
     for metric in (*problem.metrics, *(f"{task}.loss" for task in problem.tasks)):
         assert math.isnan(found[metric]), metric
@@ -107,14 +107,14 @@ def test_one_output_in_ten_is_enough_and_the_other_task_keeps_its_metric(place):
     broken = outputs.clone()
     broken[place, 1] = math.nan
     answers = [([outputs[i : i + 5], broken[i : i + 5]], [truth[i : i + 5]] * 2) for i in (0, 5)]
-    found = pictures.judge(_Fixed(), ["a", "b"], answers)
+    found = pictures.judge(_Fixed(), ["a", "b"], answers).metrics
     assert found["a.accuracy"] == 1.0
     assert math.isnan(found["b.accuracy"])
 
     scores = torch.randn(10, 2, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([[0.0, 0.0], [1.0, 1.0]] * 5)
     scores[place, 1] = math.nan
-    found = table.judge(_Fixed(), (scores, labels), ["a", "b"])
+    found = table.judge(_Fixed(), (scores, labels), ["a", "b"]).metrics
     assert 0.0 <= found["a.auc"] <= 1.0
     for metric in ("auc", "auc_200", "loss"):
         assert math.isnan(found[f"b.{metric}"]), metric

@@ -140,7 +140,7 @@ def test_losses_and_metrics_agree_with_a_plain_count(arrays):
     network = problem.network(torch.Generator().manual_seed(0))
     scaled = (torch.from_numpy(arrays["val_images"])[:, None].float() / 255 - 0.1307) / 0.3081
     labels = torch.from_numpy(arrays["val_labels"]).long()
-    found = problem.evaluate(network, "val")
+    found = problem.evaluate(network, "val").metrics
     assert network.training
     assert set(found) == {"left.accuracy", "right.accuracy", "left.loss", "right.loss"}
     losses = problem.losses(network, (torch.from_numpy(arrays["val_images"]), labels))

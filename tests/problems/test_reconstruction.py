@@ -169,7 +169,7 @@ def test_a_perfect_picture_is_judged_perfect(arrays):
 def test_losses_and_metrics_agree(arrays):
     problem = _problem(arrays)
     network = problem.network(torch.Generator().manual_seed(0))
-    found = problem.evaluate(network, "val")
+    found = problem.evaluate(network, "val").metrics
     assert network.training
     network.eval()
     holes = torch.zeros(20, 64, dtype=torch.bool)

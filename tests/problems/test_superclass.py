@@ -138,7 +138,7 @@ def test_losses_and_metrics_agree_with_a_plain_count(arrays):
     problem = build("problems", "superclass", arrays=arrays, **_settings(test_size=7))
     assert problem.tasks == TASKS
     network = problem.network(torch.Generator().manual_seed(0))
-    found = problem.evaluate(network, "test")
+    found = problem.evaluate(network, "test").metrics
     assert network.training
     assert set(found) == {f"{task}.{metric}" for task in TASKS for metric in ("accuracy", "loss")}
     mean, sd = torch.tensor([0.50708, 0.48655, 0.44092]), torch.tensor([0.26733, 0.25644, 0.27615])

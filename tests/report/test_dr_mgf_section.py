@@ -10,7 +10,7 @@ from gradsurgery.report.exits import by_exit_and_pass, named, passes
 from gradsurgery.report.papers.dr_mgf import section
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
-from tests.histories import as_run, evidence_of, role_of
+from tests.histories import as_run, evidence_of, role_of, with_examples
 
 TASKS = ["exit1", "exit2", "exit3"]
 METRICS = [f"{task}.accuracy" for task in TASKS]
@@ -21,7 +21,7 @@ LINES = {
 }  # fmt: skip
 
 
-def _history(problem, method, seed, shift, epochs, test_size=4000):
+def _history(problem, method, seed, shift, epochs):
     level = 0.2 + 0.02 * np.random.default_rng(seed).standard_normal() + shift
     rows = []
     for epoch in range(1, epochs + 1):
@@ -45,7 +45,7 @@ def _history(problem, method, seed, shift, epochs, test_size=4000):
         "family": "dr_mgf", "role": role_of(method),
         "declaration": {
             "balancer": {"name": "equal"}, "rule": {"name": rule},
-            "settings": {"train_size": 100, "test_size": test_size},
+            "settings": {"train_size": 100, "test_size": 4000},
         },
         "tasks": TASKS, "metrics": dict.fromkeys(METRICS, True), "data_sha256": "0" * 64, "epochs": rows,
         "diagnostics": [
@@ -58,8 +58,9 @@ def _history(problem, method, seed, shift, epochs, test_size=4000):
 def _evidence(problem="cifar100_exits", lines=LINES, seeds=(0, 1, 2), test_size=4000):
     groups = {}
     for method, (shift, epochs) in lines.items():
-        runs = [_history(problem, method, seed, shift, epochs, test_size) for seed in seeds]
-        groups[f"{problem}-{method}"] = parse([json.dumps(run) for run in runs], method)
+        runs = [_history(problem, method, seed, shift, epochs) for seed in seeds]
+        read = parse([json.dumps(run) for run in runs], method)
+        groups[f"{problem}-{method}"] = [with_examples(run, test_size) for run in read]
     costs = {f"{problem}-dr_mgf": {"seeds": {"0": {"seconds": 10.0}, "1": {"seconds": 12.0}, "2": {"seconds": 20.0}}}}
     return evidence_of(groups, costs)
 
@@ -118,7 +119,7 @@ def test_gap_by_hand():
     assert summary.mean == pytest.approx(differences.mean())
     assert summary.high - summary.mean == pytest.approx(4.302653 * differences.std(ddof=1) / 3**0.5, rel=1e-6)
     p, q = (values.mean(axis=0) for values in last)
-    assert found.noise == pytest.approx((1.959964 * np.sqrt((p * (1 - p) + q * (1 - q)) / 4000)).mean())
+    assert found.noise == pytest.approx(1.959964 * np.sqrt((p * (1 - p) + q * (1 - q)).sum() / 4000) / len(p), rel=0.1)
 
 
 def test_passes_are_counted_from_the_rule():

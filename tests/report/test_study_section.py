@@ -1,6 +1,7 @@
 """Studies: what they may claim, the numbers they give, and what is refused. Every study here is made up."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from gradsurgery.report.papers.study import how, order_sentence, section, senten
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
 from pipelines._evidence import read_studies
-from tests.histories import evidence_of
+from tests.histories import evidence_of, with_examples
 
 Record = dict[str, Any]
 METHODS = {"sum": 0.0, "static": 0.01, "pcgrad": 0.01, "cagrad-c0_5": 0.05}
@@ -59,7 +60,8 @@ def study(tasks: int = 2, trials: int = 4, levels: dict[str, float] = METHODS, *
 
 
 def read(records: list[Record]) -> list[Trial]:
-    return parse([json.dumps(r, sort_keys=True) for r in records], "made up")
+    trials = parse([json.dumps(r, sort_keys=True) for r in records], "made up")
+    return [replace(t, run=with_examples(t.run, 4000) if t.run and t.kind != "search" else t.run) for t in trials]
 
 
 def sheet(trials: list[Trial], kind: str) -> Any:

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.discovery import build
+from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.learner import Learner
 from gradsurgery.core.seeding import Generators
@@ -142,7 +143,9 @@ class Pictures(Problem):
         return [cross_entropy(output, y) for output in network(x)]
 
     def evaluate(self, network, split):
-        return {f"{task}.loss": float(loss) for task, loss in zip(self.tasks, self.losses(network, (self._x, self._y)))}  # noqa: B905
+        return Evaluation(
+            {t: float(loss) for t, loss in zip(self.metrics, self.losses(network, (self._x, self._y)), strict=True)}
+        )
 
 
 class Slopes(Problem):
@@ -170,7 +173,7 @@ class Slopes(Problem):
         return [-down.sum(), 3.0 * up.sum()]
 
     def evaluate(self, network, split):
-        return {"down.loss": 0.0, "up.loss": 0.0}
+        return Evaluation({"down.loss": 0.0, "up.loss": 0.0})
 
 
 def _learner(problem, aggregator="sum", balancer=None, **rule):

@@ -1,5 +1,6 @@
 """Single-task training: one loss, the others never seen."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,9 @@ class SingleTask(Balancer):
     def check(self, num_tasks: int) -> None:
         if self.task >= num_tasks:
             raise ValueError(f"`task` must be less than the number of tasks, {num_tasks}, found task = {self.task}.")
+
+    def trained(self, num_tasks: int) -> Sequence[int]:
+        return (self.task,)
 
     def __call__(
         self, losses: Losses, parameters: Parameters, state: State | None, generator: np.random.Generator

@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
+from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.finite import of_finite
 
 State = dict[str, Any]
@@ -69,7 +70,6 @@ class Aggregator(ABC):
 
 Method = Scalarization | Weighting | Aggregator  # beside one of them: `core/memory.py`
 
-
 Parameters = Mapping[str, nn.Parameter]
 Losses = Sequence[Float[Tensor, ""] | None]  # of the K tasks; None for one that has no example in this batch
 
@@ -90,6 +90,10 @@ class Balancer(ABC):
 
     def check(self, num_tasks: int) -> None:  # noqa: B027 - most balancers take any number
         """Refuses a number of tasks that this balancer is not made for. Raises ValueError."""
+
+    def trained(self, num_tasks: int) -> Sequence[int]:
+        """The tasks that a run answers for: all of them, unless it drops some."""
+        return range(num_tasks)
 
     def parameters(self, num_tasks: int) -> dict[str, nn.Parameter]:
         """Trainable quantities (such as log-variances), by name; none for most. The optimiser steps them too.
@@ -192,5 +196,5 @@ class Problem(ABC):
         """The K task losses of one batch, from one forward pass; None for a task that has no example in it."""
 
     @abstractmethod
-    def evaluate(self, network: Network, split: str) -> Metrics:
-        """Every metric of `metrics`, and `<task>.loss`, on the split "val" or "test"."""
+    def evaluate(self, network: Network, split: str) -> Evaluation:
+        """Every metric of `metrics` and `<task>.loss`, on the split "val" or "test"."""

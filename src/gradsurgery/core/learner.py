@@ -17,6 +17,7 @@ from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses,
 from gradsurgery.core.buffers import Buffers
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.divergence import has_diverged, mean_of_finite
+from gradsurgery.core.examples import Examples
 from gradsurgery.core.instruments import Instruments
 from gradsurgery.core.interfaces import Balancer, Losses, Method, Metrics, Network, Problem, Scalarization, State
 from gradsurgery.core.options import PRECISIONS, check_options
@@ -56,6 +57,7 @@ class Learner:
     Attributes:
         surgery: the engine; used by `step` only.
         instruments: what else the run is watched by.
+        examples: what judges the network, and keeps what the test examples contributed to its metrics.
         epochs: one row of metrics per finished epoch.
         diagnostics: one row per diagnosed step.
         diverged: the first epoch that diverged (`divergence.has_diverged`), or None. No use in training on from there.
@@ -120,6 +122,9 @@ class Learner:
         self.instruments = Instruments(
             self.network, self.surgery, self.losses, score_layers, observe_layers, half_batches
         )
+        trained = {problem.tasks[k] for k in balancer.trained(len(problem.tasks))}
+        own = {name: higher for name, higher in problem.metrics.items() if name.split(".")[0] in trained}
+        self.examples = Examples(problem, own)
         self.scaler = torch.amp.GradScaler(self.device.type) if precision == "float16" else None
         self.buffers = Buffers(self.network)
         self.balancer_state: State | None = None
@@ -217,11 +222,7 @@ class Learner:
         row: Row = {"epoch": len(self.epochs) + 1, **{name: mean_of_finite(v) for name, v in values.items()}}
         losses = np.array([row.get(f"train.{task}.loss", math.nan) for task in self.problem.tasks])
         self.balancer_state = self.balancer.end_epoch(losses, self.balancer_state)
-        self.network.eval()
-        with torch.no_grad():
-            for split in ("val", "test"):
-                evaluated = self.problem.evaluate(self.network, split)
-                row |= {f"{split}.{name}": value for name, value in evaluated.items()}
+        row |= self.examples.evaluate(self.network, len(self.epochs) + 1)
         self.epochs.append(row)
         if self.diverged is None and has_diverged(
             row, self.problem.metrics, self.step_count - steps, self.skipped_steps - skipped
@@ -245,6 +246,7 @@ class Learner:
             "balancer_parameters": dict(self.balancer_parameters),
             "rule": self.rule_state,
             "instruments": self.instruments.state_dict(),
+            "examples": self.examples.state_dict(),
             "epochs": self.epochs,
             "diagnostics": self.diagnostics,
             "diverged": self.diverged,
@@ -270,6 +272,7 @@ class Learner:
             parameter.detach().copy_(state["balancer_parameters"][name])
         self.rule_state = state["rule"]
         self.instruments.load_state_dict(state["instruments"])
+        self.examples.load_state_dict(state["examples"])
         self.epochs = state["epochs"]
         self.diagnostics = state["diagnostics"]
         self.diverged = state["diverged"]

@@ -1,15 +1,41 @@
-"""How one row of metrics is compared with another: Delta-m in both published conventions, and mean ranks.
+"""How one row of metrics is compared with another: the score of an epoch, Delta-m in both published forms, mean ranks.
 
 A metric is named `<task>.<metric>`; `metrics` maps each name to True where higher is better. Every Delta-m here is in
 per cent and *lower is better* (the sign of CAGrad, Nash-MTL, FAMO, SAM-GS and DR-MGF); Recon and LibMTL print the
 task-averaged one with the opposite sign.
 """
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from gradsurgery.core.ranking import average_ranks
+
+_SMALL = 1e-6  # stands for a metric at or below zero where its logarithm is taken
+
+
+def score(epoch: Mapping[str, Any], split: str, metrics: Mapping[str, bool]) -> float:
+    """How good an epoch is: the higher the better, over all metrics together.
+
+    Metrics of one kind share a scale and are averaged, signed so that higher is better. Several kinds (an error beside
+    a similarity) share none: their signed logarithms are averaged, so that equal relative changes count alike.
+
+    Departures:
+        1. protocol.md 1.3 selects by validation Delta-m, which needs single-task runs. Both means here order epochs as
+           Delta-m does, up to the small differences between the single-task bases and to second order in the changes.
+
+    Args:
+        epoch: its row, `<split>.<task>.<metric>`.
+        split: "val" or "test".
+        metrics: those that count.
+    """
+    signs = {name: 1.0 if higher else -1.0 for name, higher in metrics.items()}
+    values = {name: float(epoch[f"{split}.{name}"]) for name in metrics}
+    if len({name.split(".", 1)[1] for name in metrics}) > 1:
+        values = {name: math.log(max(value, _SMALL)) for name, value in values.items()}
+    return float(np.mean([signs[name] * value for name, value in values.items()]))
 
 
 def relative_change(

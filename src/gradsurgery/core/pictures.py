@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from gradsurgery.core.interfaces import Metrics, Network
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network
 from gradsurgery.core.settings import check_rows
 
 # Channel means and s.d. of CIFAR-100's training pictures, as published with the data set's usual loaders.
@@ -73,7 +74,7 @@ def judge(
     network: Network,
     tasks: Sequence[str],
     answers: Iterable[tuple[Sequence[Float[Tensor, "batch classes"]], Sequence[Int64[Tensor, " batch"]]]],
-) -> Metrics:
+) -> Evaluation:
     """Accuracies in [0, 1] and mean losses of every task; both NaN where an output is, as NaN ranks no class first.
 
     Counted here rather than by torchmetrics: one comparison per batch is the whole metric.
@@ -83,21 +84,22 @@ def judge(
         tasks: names.
         answers: for every batch the outputs and the true classes, one of each per task.
     """
-    correct, total, n = np.zeros(len(tasks)), np.zeros(len(tasks)), 0
+    hits, total = list[np.ndarray](), np.zeros(len(tasks))
     was_training = network.training
     network.eval()
     with torch.no_grad():
         for outputs, truths in answers:
-            n += len(truths[0])
-            right, lost = [], []
-            for output, truth in zip(outputs, truths, strict=True):
-                right.append((output.argmax(dim=1) == truth).sum())
-                lost.append(cross_entropy(output, truth, reduction="sum"))
+            pairs = list(zip(outputs, truths, strict=True))
+            right = torch.stack([output.argmax(dim=1) == truth for output, truth in pairs])
+            lost = torch.stack([cross_entropy(output, truth, reduction="sum") for output, truth in pairs])
             # Of the batch all at once, as every look makes the host wait for the device.
-            numbers = torch.cat([torch.stack(right).double(), torch.stack(lost).double()]).cpu().numpy()
-            correct += numbers[: len(tasks)]
-            total += numbers[len(tasks) :]
+            numbers = torch.cat([right.double(), lost.double()[:, None]], dim=1).cpu().numpy()
+            hits.append(numbers[:, :-1] == 1.0)
+            total += numbers[:, -1]
     network.train(was_training)
+    bits = np.concatenate(hits, axis=1)
+    n, correct = bits.shape[1], bits.sum(axis=1, dtype=float)
     correct[np.isnan(total)] = np.nan  # an output that is NaN makes the loss so, and argmax takes it for the largest
-    accuracies = {f"{task}.accuracy": float(correct[k] / n) for k, task in enumerate(tasks)}
-    return accuracies | {f"{task}.loss": float(total[k] / n) for k, task in enumerate(tasks)}
+    metrics = {f"{task}.accuracy": float(correct[k] / n) for k, task in enumerate(tasks)}
+    metrics |= {f"{task}.loss": float(total[k] / n) for k, task in enumerate(tasks)}
+    return Evaluation(metrics, {f"{task}.accuracy": bits[k] for k, task in enumerate(tasks)})

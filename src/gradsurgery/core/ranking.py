@@ -32,6 +32,21 @@ def roc_auc(labels: Integer[np.ndarray, " n"], scores: Real[np.ndarray, " n"]) -
     return float((ranks[positive].sum() - ones * (ones + 1) / 2) / ones / zeros)
 
 
+def delong_components(labels: Integer[np.ndarray, " n"], scores: Real[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
+    """Of every example the share of the other class that lies on its right side, ties counting one half.
+
+    The exact area is their mean over the positives, and over the negatives; its variance is the sum of those of both
+    means (DeLong, DeLong and Clarke-Pearson, 1988, by ranks as in Sun and Xu, 2014). All NaN where a score is.
+    """
+    positive = labels == 1
+    ranks = average_ranks(scores)
+    found = np.empty(len(scores))
+    for own, turned in ((positive, False), (~positive, True)):
+        below = (ranks[own] - average_ranks(scores[own])) / (~own).sum()
+        found[own] = 1.0 - below if turned else below
+    return found
+
+
 def roc_auc_thresholds(
     labels: Integer[np.ndarray, " n"], probabilities: Real[np.ndarray, " n"], thresholds: int = 200
 ) -> float:

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from gradsurgery.core.interfaces import Metrics, Network
-from gradsurgery.core.ranking import roc_auc, roc_auc_thresholds
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.ranking import delong_components, roc_auc, roc_auc_thresholds
 
 Rows = tuple[Float[Tensor, "n features"], Float[Tensor, "n K"]]  # inputs and labels
 
@@ -54,7 +55,7 @@ def binary_losses(network: Network, batch: Rows, positive_weights: Float[Tensor,
     ]
 
 
-def judge(network: Network, rows: Rows, tasks: Sequence[str]) -> Metrics:
+def judge(network: Network, rows: Rows, tasks: Sequence[str]) -> Evaluation:
     """`<task>.auc` (exact), `<task>.auc_200` (at 200 thresholds) and `<task>.loss` (positives counted once)."""
     inputs, labels = rows
     device = next(network.parameters()).device
@@ -63,10 +64,11 @@ def judge(network: Network, rows: Rows, tasks: Sequence[str]) -> Metrics:
     with torch.no_grad():
         parts = [torch.stack(network(part.to(device))).double().cpu() for part in inputs.split(4096)]
     network.train(was_training)
-    found = {}
+    metrics, examples, strata = dict[str, float](), dict[str, np.ndarray](), dict[str, np.ndarray]()
     for task, scores, truth in zip(tasks, torch.cat(parts, dim=1), labels.T, strict=True):
         integers = truth.long().numpy()
-        found[f"{task}.auc"] = roc_auc(integers, scores.numpy())
-        found[f"{task}.auc_200"] = roc_auc_thresholds(integers, scores.sigmoid().numpy())
-        found[f"{task}.loss"] = binary_cross_entropy_with_logits(scores, truth.double()).item()
-    return found
+        metrics[f"{task}.auc"] = roc_auc(integers, scores.numpy())
+        examples[f"{task}.auc"], strata[f"{task}.auc"] = delong_components(integers, scores.numpy()), integers
+        metrics[f"{task}.auc_200"] = roc_auc_thresholds(integers, scores.sigmoid().numpy())
+        metrics[f"{task}.loss"] = binary_cross_entropy_with_logits(scores, truth.double()).item()
+    return Evaluation(metrics, examples, strata)

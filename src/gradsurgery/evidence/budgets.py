@@ -103,9 +103,9 @@ def contrasts(lines: Mapping[str, Line], found: Mapping[str, Budget]) -> list[Co
             cut = [dataclasses.replace(run, epochs=run.epochs[: one.epochs[budget]]) for run in long.runs]
             line, other = lines[method], Line(cut, long.rule)
             pair = Pair.of(line, other, long.main)
-            # an upper bound over both levels, as for the placebos
-            noises = [n for n in (pair.noise, line.noise(line, long.main)) if n is not None]
-            pairs.append(dataclasses.replace(pair, minus=BASELINE, noise=max(noises, default=None)))
+            # of an epoch in the middle no contributions are kept: those of the whole run stand for them
+            noise = line.noise(long, long.main) if pair.noise is None else pair.noise
+            pairs.append(dataclasses.replace(pair, minus=BASELINE, noise=noise))
         made += held(f"equal {budget}", long.run.problem, long.main, long.higher(long.main), pairs, corrected=True)
     return made
 

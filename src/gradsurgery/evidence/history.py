@@ -8,6 +8,7 @@ from typing import Any
 
 from gradsurgery.evidence.history_parts import (
     check_declared,
+    check_examples,
     check_layers,
     check_observed,
     check_rows,
@@ -30,7 +31,8 @@ _SHARED = (
 # Fields that only later histories hold, with what stands for them where they are missing.
 _LATER: dict[str, tuple[tuple[type, ...], Any]] = {
     "layers": ((dict, type(None)), None), "test_rows": ((int, dict, type(None)), None),
-    "observed": ((dict, type(None)), None), "diverged": ((int, type(None)), None),
+    "observed": ((dict, type(None)), None), "examples": ((list, type(None)), None),
+    "diverged": ((int, type(None)), None),
 }  # fmt: skip
 
 
@@ -45,6 +47,8 @@ class Run:
         test_rows: examples behind every test metric, or by task where each task has examples of its own.
         observed: cosine, magnitude similarity and curvature of every shared layer at every diagnosed step; None unless
             asked for.
+        examples: what each test example contributed to the metrics, in the best epoch on validation and in the last;
+            None without data and for a run that diverged.
         diverged: the epoch in which the run diverged, its last, which may hold None; None for a run that did not.
     """
 
@@ -66,6 +70,7 @@ class Run:
     layers: Mapping[str, Any] | None = None
     test_rows: int | Mapping[str, int] | None = None
     observed: Mapping[str, Any] | None = None
+    examples: Sequence[Mapping[str, Any]] | None = None
     diverged: int | None = None
 
     @property
@@ -82,7 +87,7 @@ class Run:
             return self.test_rows
         return self.declaration.get("settings", {}).get("test_size") or None
 
-    def examples(self, task: str) -> int | None:
+    def test_examples(self, task: str) -> int | None:
         """Examples behind a test metric of one task."""
         return self.test_rows.get(task) if isinstance(self.test_rows, Mapping) else self.test_size
 
@@ -157,6 +162,8 @@ def _run(line: str) -> Run:
     for field, check in (("trajectory", check_trajectory), ("layers", check_layers), ("observed", check_observed)):
         if record[field] is not None:
             check(record[field])
+    if record["examples"] is not None:
+        check_examples(record["examples"], record["epochs"])
     known = {field: record[field] for field in (*_TYPES, *_LATER)}
     return Run(**{**known, "role": read_role("role", record["role"])})
 

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradsurgery.core.examples import unpack
+
 TRACKS = ("controlled", "as-published", "reference")
 
 
@@ -101,6 +103,23 @@ def check_observed(observed: Mapping[str, Any]) -> None:
             if name != "step" and (not isinstance(values, list) or len(values) != L):
                 place = f" of step {row['step']}" if "step" in row else ""
                 raise ValueError(f"`observed` must hold {L} numbers in {name}{place}, found {values}.")
+
+
+def check_examples(examples: Sequence[Any], epochs: Sequence[Mapping[str, Any]]) -> None:
+    """Contributions of test examples, which average to the metrics of their epoch where all of them are kept."""
+    rows = {row["epoch"]: row for row in epochs}
+    for entry in examples:
+        if not isinstance(entry, dict) or entry.get("epoch") not in rows or not isinstance(entry.get("metrics"), dict):
+            raise ValueError(f"`examples` must hold metrics of epochs of the run, found {entry!r:.80}.")
+        for name, record in entry["metrics"].items():
+            where, said = f"{name} in epoch {entry['epoch']}", rows[entry["epoch"]].get(f"test.{name}")
+            try:
+                found = unpack(record)
+            except (KeyError, TypeError, ValueError) as error:
+                raise ValueError(f"`examples` must hold contributions to {where}, found {error!r:.80}.") from None
+            step = (record["high"] - record["low"]) / 510 if "bytes" in record else 0.0
+            if said is None or (found.whole and abs(found.mean - said) > step + 1e-6):
+                raise ValueError(f"`examples` must average to {said}, that is {where}, found {found.mean:g}.")
 
 
 def _is_shaped(values: Any, shape: Sequence[int]) -> bool:

@@ -9,10 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
+from gradsurgery.core.examples import Contributions, unpack
+from gradsurgery.core.metrics import score
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import by_word
-from gradsurgery.evidence.noise import mean_noise, metric_noise
-from gradsurgery.evidence.selection import RULES, score, select
+from gradsurgery.evidence.noise import half_width
+from gradsurgery.evidence.selection import RULES, select
 
 Values = Mapping[int, float]  # by seed
 
@@ -37,6 +39,16 @@ class Line:
     def chosen(self) -> dict[int, dict[str, float]]:
         """Test metrics at the epoch that the rule picks, by seed."""
         return {run.seed: select(run, self.rule) for run in self.runs}
+
+    @cached_property
+    def examples(self) -> dict[int, dict[str, Contributions]]:
+        """What the test examples contributed at that epoch, by seed; nothing where the history does not hold it."""
+        found: dict[int, dict[str, Contributions]] = {}
+        for run in self.runs:
+            epochs = {run.epochs[index]["epoch"] for index in RULES[self.rule](run)}
+            held = [entry["metrics"] for entry in run.examples or () if epochs == {entry["epoch"]}]
+            found[run.seed] = {name: unpack(record) for own in held for name, record in own.items()}
+        return found
 
     @property
     def whole(self) -> bool:
@@ -79,24 +91,13 @@ class Line:
     def minus(self, other: "Line", metric: str) -> list[float]:
         return paired(self.values(metric), other.values(metric))
 
-    def means(self, other: "Line", metric: str) -> tuple[dict[str, float], dict[str, float]]:
-        """Levels of what is behind `metric`, of this line and of the other, over the seeds that both have."""
-        seeds = sorted(set(self.chosen) & set(other.chosen))
-        names = self.names(metric)
-        mine, theirs = (
-            {name: float(np.mean([line.chosen[seed][name] for seed in seeds])) for name in names}
-            for line in (self, other)
-        )
-        return mine, theirs
-
-    def noise(self, other: "Line", metric: str) -> float | None:
-        """What the test set's size alone can move the difference by; None where that is not known."""
-        if not set(self.chosen) & set(other.chosen):
+    def noise(self, other: "Line | None", metric: str) -> float | None:
+        """What drawing the test set alone can move the difference by at 95 %, or this line alone; None: not known."""
+        seeds = sorted(set(self.chosen) & set(self.chosen if other is None else other.chosen))
+        if other is not None and other.run.data_sha256 != self.run.data_sha256:
             return None
-        mine, theirs = self.means(other, metric)
-        if list(mine) == [metric]:
-            return metric_noise(self.run, metric, mine[metric], theirs[metric])
-        return mean_noise(self.run, list(mine), mine, theirs)
+        mine, theirs = ([line.examples[seed] for seed in seeds] if line else [] for line in (self, other))
+        return half_width(mine, theirs, self.names(metric), not isinstance(self.run.test_rows, Mapping))
 
 
 def paired(mine: Values, theirs: Values) -> list[float]:

@@ -1,86 +1,66 @@
-"""What chance in drawing the test set alone can move a difference by: known for accuracies and for areas under curves.
+"""What drawing the test set can move a number by: the spread over test examples, of one line or of two on the same.
 
-All seeds share one test set, so that repeats over seeds neither average this out nor show it. Errors of the two methods
-are taken as independent, and tasks of a mean as fully dependent; neither holds, so that every number is an upper bound.
-
-Departures:
-    1. Errors and similarities (MAE, SSIM) would need the spread over test examples, which no history holds. Their range
-       bounds it (Bhatia and Davis, 2000), but for an SSIM of 0.43 on 2,000 pictures by 0.06, several times the
-       differences that are seen: such a bound tells nothing, and none is given.
+All seeds share one test set, so that repeats over seeds neither average this out nor show it. What an example
+contributes (`core/examples.py`) is averaged over the seeds first, as examples and seeds are crossed; its spread over
+examples is then McNemar's for a difference of accuracies, DeLong's for one of areas under curves, and that of a paired
+mean for errors.
 """
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float64
 from scipy.stats import norm
 
-from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.measures import by_word, measure
-from gradsurgery.evidence.statistics import test_noise
+from gradsurgery.core.examples import Contributions
 
-# Share of positives in the test labels, by the problem's module and task, which no history holds. Synthetic labels are
-# cut at the median of the training rows.
-POSITIVES = {
-    "census": {"income": 3133 / 49_881, "never_married": 21_445 / 49_881},
-    "synthetic": {"first": 0.5, "second": 0.5},
-}
+Seeds = Sequence[Mapping[str, Contributions]]  # of every seed the contributions to each metric
+_HALF = float(norm.ppf(0.975))
 
 
-def auc_noise(areas: Sequence[float], positives: int, negatives: int) -> float:
-    """95 % bound on what drawing the test set can move an AUC by, or the difference of two (Hanley and McNeil, 1982).
-
-    The scores of two models are taken as independent; they are not, so this is an upper bound, as `test_noise` is.
-    """
-    variance = 0.0
-    for area in areas:
-        twice, against = area / (2 - area), 2 * area**2 / (1 + area)
-        spread = area * (1 - area) + (positives - 1) * (twice - area**2) + (negatives - 1) * (against - area**2)
-        variance += spread / (positives * negatives)
-    return float(norm.ppf(0.975)) * variance**0.5
-
-
-def classes_of(run: Run, task: str) -> tuple[int, int] | None:
-    """Positives and negatives in the test set of a binary task; None where they are not on record."""
-    share = POSITIVES.get(str(run.declaration.get("module")), {}).get(task)
-    size = run.examples(task)
-    if share is None or not size:
-        return None
-    positives = min(max(round(share * size), 1), size - 1)
-    return positives, size - positives
-
-
-def metric_noise(run: Run, metric: str, mine: float, theirs: float) -> float | None:
-    """Of the difference of one task's metric, whose two levels are given; None where it is not known."""
-    task, word = metric.split(".", 1)
-    if word == "accuracy" and (size := run.examples(task)) is not None:
-        return test_noise([(mine, theirs)], size)
-    if word == "auc" and (classes := classes_of(run, task)) is not None:
-        return auc_noise([mine, theirs], *classes)
-    return None
-
-
-def mean_noise(run: Run, names: Sequence[str], mine: Mapping[str, float], theirs: Mapping[str, float]) -> float | None:
-    """Of the difference of a mean over tasks.
+def half_width(mine: Seeds, theirs: Seeds, names: Sequence[str], together: bool) -> float | None:
+    """Half of the 95 % interval over test examples of a mean over metrics, or of the difference of two.
 
     Args:
-        run: any of the two methods'.
-        names: metrics of one word, the levels of which `mine` and `theirs` hold.
+        mine: one line's contributions; the same seeds as `theirs`, in the same order.
+        theirs: those of the line that is taken away; empty for the noise of `mine` by itself.
+        names: the metrics that are averaged.
+        together: whether they are measured on the same examples, whose contributions then go together; if not, every
+            metric has examples of its own.
+
+    Returns:
+        None where a seed lacks the contributions, or where two lines were not tested on the same examples.
     """
-    if names[0].endswith(".accuracy"):
-        means = [float(np.mean([levels[name] for name in names])) for levels in (mine, theirs)]
-        return None if run.test_size is None else test_noise([(means[0], means[1])], run.test_size)
-    each = [metric_noise(run, name, mine[name], theirs[name]) for name in names]
-    known = [noise for noise in each if noise is not None]
-    return float(np.mean(known)) if len(known) == len(names) else None
+    everyone = [*mine, *theirs]
+    if not mine or any(name not in own for own in everyone for name in names):
+        return None
+    if any(own[name].cells != mine[0][name].cells for own in everyone for name in names):
+        return None
+    pulls, shares = [_pulls(name, mine, theirs) for name in names], [_shares(mine[0][name]) for name in names]
+    if together:
+        pulls, shares = [np.sum(pulls, axis=0)], shares[:1]
+    variance = sum(float(share @ pull**2) for share, pull in zip(shares, pulls, strict=True))
+    return _HALF * variance**0.5 / len(names)
 
 
-def unknown(run: Run) -> str:
-    """What is to be said of a problem with metrics whose test-set noise is not known; empty where all are known."""
-    metrics = by_word(run.metrics)
-    missing = [
-        word for word, names in metrics.items() if any(metric_noise(run, name, 0.5, 0.5) is None for name in names)
-    ]
-    if run.trajectory is not None or not missing:
-        return ""
-    names = " and ".join(measure(word).name for word in missing)
-    return f"What the size of the test set alone can explain is not known for {names}: intervals are over seeds only."
+def _shares(found: Contributions) -> Float64[np.ndarray, " kept"]:
+    """How many examples each one stands for that is kept."""
+    return np.concatenate([np.full(kept, of / kept) for of, kept, _ in found.cells])
+
+
+def _mean(name: str, seeds: Seeds) -> Float64[np.ndarray, " kept"]:
+    return np.asarray(np.mean([own[name].values for own in seeds], axis=0, dtype=np.float64))
+
+
+def _pulls(name: str, mine: Seeds, theirs: Seeds) -> Float64[np.ndarray, " kept"]:
+    """How far each example pulls the metric from its mean: the squares of these add up to the metric's variance."""
+    values = _mean(name, mine) - _mean(name, theirs) if theirs else _mean(name, mine)
+    cells, shares = mine[0][name].cells, _shares(mine[0][name])
+    strata = np.concatenate([np.full(kept, stratum) for _, kept, stratum in cells])
+    pulls = np.zeros(len(values))
+    for stratum in np.unique(strata):
+        rows = strata == stratum
+        size, kept = shares[rows].sum(), int(rows.sum())
+        centred = values[rows] - shares[rows] @ values[rows] / size
+        pulls[rows] = centred / size * (kept / max(kept - 1, 1)) ** 0.5
+    return pulls

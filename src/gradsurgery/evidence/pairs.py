@@ -3,14 +3,10 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from gradsurgery.evidence.contrasts import Contrast, Pair, held
 from gradsurgery.evidence.lines import Line
-from gradsurgery.evidence.statistics import test_noise
 
 EACH = "each"  # stands for every line that answers for all tasks, and for every metric by itself
-NOISES = ("dependent", "independent", "averaged")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +19,6 @@ class Planned:
         lines: method and what it is held against; `each` stands for every other line.
         metrics: names; `each` stands for every metric, `all` for the mean over tasks of the first kind.
         corrected: whether Holm's correction is over the lines (models without a network by themselves).
-        noise: of a mean over tasks, how the tasks' test sets hang together: one set and errors that coincide
-            (`dependent`), a set for each (`independent`), one set and errors that do not (`averaged`).
         resolution: differences that are no larger are none, whatever their interval, in the metric's own unit.
     """
 
@@ -33,12 +27,9 @@ class Planned:
     lines: Sequence[Sequence[str]]
     metrics: Sequence[str]
     corrected: bool = False
-    noise: str = "dependent"
     resolution: float | None = None
 
     def __post_init__(self) -> None:
-        if self.noise not in NOISES:
-            raise ValueError(f"`noise` of {self.family} must be one of {', '.join(NOISES)}, found {self.noise!r}.")
         if any(len(pair) != 2 for pair in self.lines):
             raise ValueError(f"`lines` of {self.family} must be pairs, found {self.lines!r:.80}.")
 
@@ -84,13 +75,4 @@ def _named(ends: Sequence[str], lines: Mapping[str, Line]) -> Iterator[tuple[str
 
 def _pair(plan: Planned, mine: Line, theirs: Line, metric: str) -> Pair:
     pair = Pair.of(mine, theirs, metric)
-    if plan.resolution is not None:
-        return dataclasses.replace(pair, noise=plan.resolution)
-    size = mine.run.examples(mine.run.tasks[0])
-    if plan.noise == "dependent" or size is None or not pair.differences or not metric.startswith("all."):
-        return pair
-    own, others = mine.means(theirs, metric)
-    levels = [(own[name], others[name]) for name in own]
-    if plan.noise == "independent":
-        return dataclasses.replace(pair, noise=test_noise(levels, size))
-    return dataclasses.replace(pair, noise=float(np.mean([test_noise([both], size) for both in levels])))
+    return pair if plan.resolution is None else dataclasses.replace(pair, noise=plan.resolution)

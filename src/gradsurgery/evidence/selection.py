@@ -9,33 +9,12 @@ best-test   the epoch with the best test score: an oracle, shown beside the othe
 Only the first two may decide a comparison (`FAIR`): the others look at the test set, or average over it.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from gradsurgery.core.metrics import score
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.measures import by_word
-
-_SMALL = 1e-6  # stands for a metric at or below zero where its logarithm is taken
-
-
-def score(epoch: Mapping[str, Any], split: str, metrics: Mapping[str, bool]) -> float:
-    """How good an epoch is: the higher the better, over all metrics together.
-
-    Metrics of one kind share a scale and are averaged, signed so that higher is better. Several kinds (an error beside
-    a similarity) share none: their signed logarithms are averaged, so that equal relative changes count alike.
-
-    Departures:
-        1. protocol.md 1.3 selects by validation Delta-m, which needs single-task runs. Both means here order epochs as
-           Delta-m does, up to the small differences between the single-task bases and to second order in the changes.
-    """
-    signs = {name: 1.0 if higher else -1.0 for name, higher in metrics.items()}
-    values = {name: float(epoch[f"{split}.{name}"]) for name in metrics}
-    if len(by_word(metrics)) > 1:
-        values = {name: math.log(max(value, _SMALL)) for name, value in values.items()}
-    return float(np.mean([signs[name] * value for name, value in values.items()]))
 
 
 def _best(run: Run, split: str) -> int:

@@ -5,8 +5,7 @@ Departures:
        and exponential, where 95 % are promised), BCa covers 73 and 69 % at n = 3, 85 and 83 at n = 5, 90 and 87 at
        n = 10, 94 and 94 at n = 30; Student's t covers 96 and 88, 95 and 90, 95 and 90, 96 and 93. So the interval is t
        below `BCA_FROM` repeats and BCa from there on, and says which.
-    2. Its second level, the resampling of test examples, needs predictions that no history holds. `test_noise` bounds
-       that part from above instead.
+    2. Its second level, the resampling of test examples, is not resampled: `noise.py` has its variance in closed form.
     3. rliable's probability of improvement compares every run with every run. Our runs are paired by seed, so it is the
        share of seeds on which the method beats the baseline, with the exact (Clopper-Pearson) interval of a share.
     4. Everything is scipy's but Holm's correction, which it does not have: statsmodels takes two seconds to import and
@@ -19,7 +18,7 @@ from typing import Literal, TypeVar
 
 import numpy as np
 from scipy.special import betaincinv, gammaln
-from scipy.stats import bootstrap, norm
+from scipy.stats import bootstrap
 from scipy.stats import t as student
 
 K = TypeVar("K", bound=Hashable)
@@ -177,17 +176,3 @@ def _hedges(summary: Summary) -> float | None:
     df = summary.n - 1
     correction = np.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / np.sqrt(df / 2)
     return float(summary.mean / summary.sd * correction)
-
-
-def test_noise(pairs: Sequence[tuple[float, float]], size: int) -> float:
-    """How far chance in drawing the test set alone can move a difference of accuracies, at 95 %.
-
-    All seeds share one test set, so repeats over seeds do not average this out, and an interval over seeds does not
-    show it. Errors of the two methods are taken as independent; they coincide in part, so this is an upper bound.
-
-    Args:
-        pairs: both accuracies, in [0, 1], for every task that the difference is averaged over.
-        size: examples in the test set.
-    """
-    variance = sum(p * (1.0 - p) + q * (1.0 - q) for p, q in pairs) / size
-    return float(norm.ppf(0.975)) * variance**0.5 / len(pairs)

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from gradsurgery.budget import SHARED, check_equal
+from gradsurgery.core.metrics import score
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.history import parse as parse_runs
 from gradsurgery.evidence.measures import by_word
-from gradsurgery.evidence.selection import FAIR, RULES, score
+from gradsurgery.evidence.selection import FAIR, RULES
 from gradsurgery.evidence.strict import loads
 
 STATIC, SUM = "static", "sum"

@@ -19,7 +19,6 @@ from gradsurgery.evidence.contrasts import Contrast, side_of
 from gradsurgery.evidence.groups import Groups, Metrics
 from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.measures import TOLERANCE, measure
-from gradsurgery.evidence.noise import auc_noise
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.ledger.measured import CONFLICT, contrast_of, cosines_of, level_of
 from gradsurgery.ledger.records import Answer, Record
@@ -93,9 +92,10 @@ def _counted(record: Record, answer: Answer, where: str, metrics: Metrics) -> Fi
 def _bounded(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
     """A bound on a metric: below scale paper it can only be said on which side of it our interval lies."""
     assert record.value is not None
-    summary = level_of(lines[answer.experiment], answer.metric)
+    line = lines[answer.experiment]
+    summary = level_of(line, answer.metric)
     beyond = summary.moved(measure(answer.metric).factor, record.value)
-    noise = auc_noise([summary.mean], *record.classes) if record.classes else 0.0
+    noise = measure(answer.metric).factor * (line.noise(None, answer.metric) or 0.0)
     verdict = direction(side_of(beyond, noise), record.kind != "at_most")
     words = {"direction only": "our whole interval lies on the side that is said", "not reproduced": "our whole "
              "interval lies on the other side", "no difference detected": "the bound lies in our "
@@ -105,9 +105,7 @@ def _bounded(record: Record, answer: Answer, where: str, lines: Lines) -> Findin
 
 
 def _compared(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
-    found = contrast_of(
-        lines[answer.experiment], lines[str(answer.minus)], answer.metric, record.direction, record.classes
-    )
+    found = contrast_of(lines[answer.experiment], lines[str(answer.minus)], answer.metric, record.direction)
     verdict, why = direction(found.verdict), _why(found)
     if record.kind == "no_difference" and verdict in ("direction only", "not reproduced"):
         # what is claimed is that nothing changes this way: the other way agrees with it
@@ -132,7 +130,7 @@ def _level(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
         why = "" if exact else "a level means nothing at another scale"
         return Finding(record, ours, where, verdict, why, level)
     better = "higher" if record.margin > 0 else "lower"
-    found = contrast_of(line, lines[answer.minus], answer.metric, better, record.classes)
+    found = contrast_of(line, lines[answer.minus], answer.metric, better)
     ours = f"{ours}; minus baseline {_told(found.difference, answer.metric)}"
     why = f"published minus its baseline {record.margin:+.4g}; {_why(found)}"
     return Finding(record, ours, where, direction(found.verdict), why, level, found)

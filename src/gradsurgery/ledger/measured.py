@@ -1,7 +1,5 @@
 """Our number for what a published record asks: of one line, or of two paired by seed, with its noise."""
 
-import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,21 +8,19 @@ from gradsurgery.evidence.contrasts import Contrast, Pair, held
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, paired
 from gradsurgery.evidence.measures import DERIVED
-from gradsurgery.evidence.noise import auc_noise
 from gradsurgery.evidence.statistics import Summary, summarise
 
 CONFLICT = ("conflict_share", "severe_conflict")  # measured on the gradients before surgery, on the logged steps
 SEVERE = -0.01  # cosine below which Recon's Table 6 counts a conflict as severe
 
 
-def contrast_of(line: Line, minus: Line, metric: str, better: str | None, classes: Sequence[int] | None) -> Contrast:
+def contrast_of(line: Line, minus: Line, metric: str, better: str | None) -> Contrast:
     """Two lines held against each other, each claim by itself; paired by seed, or by start for `end_total`.
 
     Args:
         line, minus: of one problem.
         metric: one of the problem's, or of `DERIVED`.
         better: `higher` or `lower`.
-        classes: positives and negatives of the whole test set behind an AUC, where the record knows them.
     """
     if metric in DERIVED:
         pair = Pair(line.method, minus.method, _differences(line, minus, metric))
@@ -35,9 +31,6 @@ def contrast_of(line: Line, minus: Line, metric: str, better: str | None, classe
     if not pair.differences:
         names = f"{line.run.experiment} and {minus.run.experiment}"
         raise ValueError(f"`answered_by` must name experiments that share a seed, found none in {names}.")
-    if classes is not None and metric.endswith(".auc"):
-        levels = [next(iter(side.values())) for side in line.means(minus, metric)]
-        pair = dataclasses.replace(pair, noise=auc_noise(levels, *classes))
     return held("claims", line.run.problem, metric, better == "higher", [pair], corrected=False)[0]
 
 

@@ -14,7 +14,7 @@ from gradsurgery.ledger.records import Answer, Paper, Record
 from gradsurgery.ledger.sections import Declared, read_section
 
 _OPTIONAL = {
-    "origin": "paper", "spread": None, "spread_kind": None, "margin": None, "twin": None, "classes": None,
+    "origin": "paper", "spread": None, "spread_kind": None, "margin": None, "twin": None,
     "doubtful": None, "unanswered": None, "answered_by": None, "short": None,
 }  # fmt: skip
 
@@ -63,18 +63,9 @@ def _claim(source: Mapping[str, Any], entry: Mapping[str, Any]) -> Record:
         raise ValueError(f"`{wrong}` of {fields['id']} must be {'given' if wrong in known else 'a known field'}.")
     if fields["answered_by"] is not None:
         fields["answered_by"] = Answer(**fields["answered_by"])
-    fields["classes"] = _classes(fields["classes"], fields["id"])
     if fields["value"] is not None:
         fields["value"] = _number(fields["value"], fields["id"])
     return Record(**fields)
-
-
-def _classes(value: object, where: str) -> tuple[int, int] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) != 2 or not all(type(n) is int and n > 0 for n in value):
-        raise ValueError(f"`classes` of {where} must be the positives and the negatives, found {value!r}.")
-    return value[0], value[1]
 
 
 def _number(value: object, where: str) -> float:
@@ -85,7 +76,7 @@ def _number(value: object, where: str) -> float:
 
 _TABLE = {"id", "cell", "data", "network", "seeds", "selection", "metrics", "unanswered", "rows"}
 _TABLE_OPTIONAL = {
-    "also", "base", "baseline", "classes", "delta_m", "delta_m_tolerance", "doubtful", "origin", "spread_kind", "twin"
+    "also", "base", "baseline", "delta_m", "delta_m_tolerance", "doubtful", "origin", "spread_kind", "twin"
 }  # fmt: skip
 _ROW_OPTIONAL = {"also", "delta_m", "doubtful", "experiment", "spread"}
 
@@ -157,7 +148,6 @@ def _cells(source: Mapping[str, Any], entry: Mapping[str, Any], table: Table) ->
                     spread_kind=None if spread is None else entry["spread_kind"], margin=margin,
                     seeds=entry["seeds"], selection=entry["selection"], data=entry["data"], network=entry["network"],
                     origin=entry.get("origin", "paper"), twin=entry.get("twin") if answer else None,
-                    classes=_classes(entry.get("classes", {}).get(name) if answer else None, table.id),
                     doubtful=" ".join(f"{d.rstrip('.')}." for d in doubts if d) or None, answered_by=answer,
                     unanswered=None if answer else entry["unanswered"], headline=False,
                 )

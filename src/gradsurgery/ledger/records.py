@@ -48,7 +48,6 @@ class Record:
             draws, or a control of ours.
         seeds, selection: what the paper says, None where it says nothing.
         twin: how the experiment that answers it differs from the published one in kind, not only in scale.
-        classes: positives and negatives of our whole test set behind an AUC, which say what its size can explain.
         doubtful: what speaks against the number, in words; None when nothing is known to.
     """
 
@@ -72,7 +71,6 @@ class Record:
     network: str
     origin: str
     twin: str | None
-    classes: tuple[int, int] | None
     doubtful: str | None
     answered_by: Answer | None
     unanswered: str | None

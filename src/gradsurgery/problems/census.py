@@ -11,8 +11,9 @@ from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import make
+from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.extras import need
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.pictures import permutation
 from gradsurgery.core.settings import check, check_rows, check_seed, network_of
 from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
@@ -77,14 +78,9 @@ class Census(Problem):
     """
 
     def __init__(
-        self,
-        arrays: Mapping[str, np.ndarray],
-        network: dict,
-        training: _Training,
-        sizes: dict | None = None,
-        beta2: float = 0.999,
-        income_weight: float = 1.0,
-    ):
+        self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training, sizes: dict | None = None,
+        beta2: float = 0.999, income_weight: float = 1.0,
+    ):  # fmt: skip
         check({}, {"income_weight": income_weight})
         if not 0 <= beta2 < 1:
             raise ValueError(f"`beta2` must be at least 0 and less than 1, found beta2 = {beta2}.")
@@ -119,7 +115,7 @@ class Census(Problem):
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
         return binary_losses(network, batch, self._positive_weights)
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """Exact AUCs, AUCs at 200 thresholds, and mean losses without the weight of positives."""
         return judge(network, self._splits[split], self.tasks)
 

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.discovery import make
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.pictures import judge, permutation, splits_of, tenth_of_each
 from gradsurgery.core.settings import OneSet, check, check_sizes, network_of
 from gradsurgery.core.training import Stepped
@@ -97,7 +98,7 @@ class Dial(Problem):
         plain = [cross_entropy(output, labels) for output in outputs]
         return [*plain[:-1], self._ratio * plain[-1]]
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """Accuracies in [0, 1] and mean losses."""
         return judge(network, self.tasks, self._answers(network, *self._splits[split]))
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from gradsurgery.core.capabilities import ClosedForm
 from gradsurgery.core.discovery import build, make
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.settings import check_seed, check_sizes
 
 Name = Literal["cagrad_toy", "sam_gs_toy1", "sam_gs_toy2", "pcgrad_toy"]
@@ -136,7 +137,7 @@ class Landscape(Problem, ClosedForm):
             return np.hypot(x - x0, y - y0) < 0.01
         return losses[0] + losses[1] < (-30.17 if self.landscape == "sam_gs_toy1" else -73.13)
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """The same on "val" and "test": a landscape has nothing to hold out.
 
         `all.solved` is NaN where a start has left the finite numbers.
@@ -144,12 +145,12 @@ class Landscape(Problem, ClosedForm):
         theta = network(torch.empty(0))[0].detach().cpu().numpy()
         losses, _ = self.jacobian(theta)
         solved = float(self.solved(theta, losses).mean())
-        return {
+        return Evaluation({
             "all.loss": float(losses.mean()),
             "all.solved": solved if np.isfinite(theta).all() else math.nan,
             "L1.loss": float(losses[0].mean()),
             "L2.loss": float(losses[1].mean()),
-        }
+        })  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.discovery import make
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.pictures import (
     CIFAR_MEAN,
     CIFAR_SD,
@@ -112,7 +113,7 @@ class MultiExit(Problem):
         outputs, labels = _forward(network, images, labels)
         return [cross_entropy(output, labels) for output in outputs]
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """Accuracies in [0, 1] and mean losses of every exit."""
         return judge(network, self.tasks, self._answers(network, *self._splits[split]))
 

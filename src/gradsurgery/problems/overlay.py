@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.discovery import make
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.pictures import judge, permutation, splits_of
 from gradsurgery.core.settings import check_seed, network_of
 from gradsurgery.core.training import Stepped
@@ -89,7 +90,7 @@ class Overlay(Problem):
         outputs, labels = _forward(network, images, labels)
         return [cross_entropy(output, labels[:, k]) for k, output in enumerate(outputs)]
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """Accuracies in [0, 1] and mean losses."""
         return judge(network, self.tasks, self._answers(network, *self._splits[split]))
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from gradsurgery.core.discovery import make
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, first, permutation, tenth_of_each
 from gradsurgery.core.settings import OneSet, check, check_rows, network_of
 from gradsurgery.core.training import Training
@@ -130,21 +131,22 @@ class Reconstruction(Problem):
         error, similarity = judge(network, images, holes)
         return [error.mean(), 1.0 - similarity.mean()]
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """Over hidden pixels: mean absolute error in standard deviations of the data, mean SSIM; losses likewise."""
         images, patches = self._images[split], self._patches[split]
-        totals = np.zeros(2)
+        judged, totals = list[Tensor](), np.zeros(2)
         was_training = network.training
         network.eval()
         with torch.no_grad():
             for start in range(0, len(images), 500):
                 part = slice(start, start + 500)
                 holes = _holes(patches[part], self._hidden)
-                judged = judge(network, torch.from_numpy(images[part].copy()), holes)
-                totals += torch.stack([values.double().sum() for values in judged]).cpu().numpy()
+                judged.append(torch.stack(judge(network, torch.from_numpy(images[part].copy()), holes)).double().cpu())
+                totals += [float(values.sum()) for values in judged[-1]]
         network.train(was_training)
+        examples = dict(zip(self.metrics, torch.cat(judged, dim=1).numpy(), strict=True))
         mae, ssim = (totals / len(images)).tolist()
-        return {"l1.mae": mae, "ssim.ssim": ssim, "l1.loss": mae, "ssim.loss": 1.0 - ssim}
+        return Evaluation({"l1.mae": mae, "ssim.ssim": ssim, "l1.loss": mae, "ssim.loss": 1.0 - ssim}, examples)
 
 
 _Preparation = OneSet

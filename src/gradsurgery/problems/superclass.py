@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.discovery import make
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.evaluation import Evaluation
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, judge, permutation, standardised
 from gradsurgery.core.settings import OneSet, check_rows, network_of
 from gradsurgery.core.training import Training
@@ -104,7 +105,7 @@ class Superclass(Problem):
         outputs, labels = _forward(network, *batch)
         return [cross_entropy(output, labels[k]) for k, output in enumerate(outputs)]
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """Accuracies in [0, 1] and mean losses of every task, on its own pictures."""
         return judge(network, TASKS, self._answers(network, *self._splits[split]))
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,8 +11,9 @@ from jaxtyping import Float, Int64, Real
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import make
+from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.extras import need
-from gradsurgery.core.interfaces import Metrics, Network, Problem
+from gradsurgery.core.interfaces import Network, Problem
 from gradsurgery.core.settings import check_rows, check_seed, network_of
 from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
 from gradsurgery.core.training import Training
@@ -64,13 +65,7 @@ class Synthetic(Problem):
            standard normal, m = 10, d = 100, c = 1, as public re-implementations have them.
     """
 
-    def __init__(
-        self,
-        arrays: Mapping[str, np.ndarray],
-        network: dict,
-        training: _Training,
-        sizes: dict | None = None,
-    ):
+    def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training, sizes: dict | None = None):
         self.tasks = ("first", "second")
         self.metrics = {"first.auc": True, "second.auc": True}
         self.epochs, self.clip = training.epochs, training.clip
@@ -103,10 +98,11 @@ class Synthetic(Problem):
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
         return binary_losses(network, batch, torch.ones(2))
 
-    def evaluate(self, network: Network, split: str) -> Metrics:
+    def evaluate(self, network: Network, split: str) -> Evaluation:
         """AUCs and mean losses, and the correlations of the training labels."""
+        found = judge(network, self._splits[split], self.tasks)
         names = ("labels.correlation", "labels.sign_correlation")
-        return judge(network, self._splits[split], self.tasks) | dict(zip(names, self._correlations, strict=True))
+        return replace(found, metrics=found.metrics | dict(zip(names, self._correlations, strict=True)))
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradsurgery.core.metrics import score
 from gradsurgery.evidence.contract import REFERENCE
 from gradsurgery.evidence.diverged import record
 from gradsurgery.evidence.groups import Groups, Metrics, of, records
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.noise import unknown
-from gradsurgery.evidence.selection import score
 from gradsurgery.evidence.statistics import significant
 from gradsurgery.report import diverged, figures, tables
 from gradsurgery.report.output import Output
@@ -37,7 +36,7 @@ def comparison(
     more: list[dict[str, Any]] = []
     shown: dict[str, Any] = {
         "key": problem, "title": title(problem), "sentence": sentence,
-        "setting": f"{setting(runs)} {unknown(next(iter(runs.values()))[0])}".strip(), "first": first, "more": more,
+        "setting": setting(runs), "first": first, "more": more,
         "table": out.table(problem, tables.problem_table({**metrics, **missing}, problem, directions)),
         "rules": out.table(f"{problem}-selection", tables.rules_table(metrics, problem, directions)),
         "tasks": None,

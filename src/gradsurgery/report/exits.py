@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gradsurgery.core.metrics import score
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.selection import score
 from gradsurgery.evidence.statistics import Summary, summarise
 from gradsurgery.report.style import canvas, colour, label, line, look
 from gradsurgery.report.tables import Metrics, summary_of

@@ -8,7 +8,7 @@ import pytest
 from gradsurgery.evidence.history import parse
 from gradsurgery.report.blocks.superclasses import part
 from gradsurgery.report.style import png
-from tests.histories import evidence_of
+from tests.histories import evidence_of, with_examples
 
 TASKS = [f"task_{k}" for k in range(20)]
 METRICS = {f"{task}.accuracy": True for task in TASKS}
@@ -29,7 +29,7 @@ def _run(method, seed, level, problem="cifar100_superclass", test_size=500):
         "data_sha256": "0", "epochs": [epoch], "diagnostics": [{"step": 0, "conflict_share": 0.25}], "skipped_steps": 0,
         "trajectory": None, "layers": None,
     }  # fmt: skip
-    return parse([json.dumps(record)], "made up")[0]
+    return with_examples(parse([json.dumps(record)], "made up")[0], test_size)
 
 
 def _evidence(levels, seeds=(0, 1, 2), problem="cifar100_superclass", **changes):

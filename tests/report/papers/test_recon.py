@@ -10,7 +10,7 @@ from gradsurgery.report.layer_tables import name
 from gradsurgery.report.papers.recon import PROBLEM, section
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
-from tests.histories import evidence_of
+from tests.histories import evidence_of, with_examples
 
 LAYERS = {"stem": 100, "norm": 10, "deep": 1000, "last": 500}
 OWN = {"recon-sum": ("stem", "norm"), "recon-pcgrad": ("stem", "norm"), "recon-sum-random": ("norm", "deep")}
@@ -48,7 +48,7 @@ def _evidence(made_up, seeds=3, lines=tuple(LINES)):
                 run["declaration"]["transform"] = {"name": "recon", "k": 2, "threshold": -0.1}
                 run["declaration"]["evidence"] = f"{PROBLEM}-sum-search"
             runs.append(json.dumps(run))
-        groups[f"{PROBLEM}-{method}"] = parse(runs, method)
+        groups[f"{PROBLEM}-{method}"] = [with_examples(run, 4000) for run in parse(runs, method)]
     return evidence_of(groups, {})
 
 

@@ -72,7 +72,7 @@ def _minus(evidence: Evidence, method: str, other: str) -> Contrast | None:
 def _ran(run: Run, groups: Mapping[str, Sequence[Run]]) -> str:
     settings = run.declaration["settings"]
     network = settings["network"]
-    test = run.examples(run.tasks[0]) or "all"
+    test = run.test_examples(run.tasks[0]) or "all"
     train = f"{settings['train_size'] or 'all'} training and {test} test pictures of each task"
     n = max(len(group) for group in groups.values())
     return (
