@@ -189,6 +189,46 @@ def landscape_run(problem: str, method: str, solved: list[bool]) -> Record:
     }  # fmt: skip
 
 
+# Level on the test set, and on validation by seed where it is another, of the lines of two dialled problems.
+DIALLED: dict[str, dict[str, tuple[float, tuple[float, ...]]]] = {
+    "dial_r1": {
+        "sum": (0.80, ()), "pcgrad": (0.79, ()), "single_task-head_1": (0.84, ()), "single_task-head_2": (0.86, ()),
+    },
+    "dial_r4": {
+        "sum": (0.70, ()), "pcgrad": (0.74, ()), "placebo_random": (0.68, ()), "static-80": (0.79, (0.8, 0.8, 0.6)),
+    },
+}  # fmt: skip
+
+
+def dialled() -> dict[str, list[Run]]:
+    """Runs of the module `dial` on three seeds: PCGrad and its placebo spread by a tenth of a point, the others by
+    nothing; cosines of -0.3 but for one step."""
+    found = {}
+    for problem, lines in DIALLED.items():
+        for method, (level, validation) in lines.items():
+            found[f"{problem}-{method}"] = [
+                as_run(_dialled(problem, method, seed, level, validation)) for seed in range(3)
+            ]
+    return found
+
+
+def _dialled(problem: str, method: str, seed: int, level: float, validation: tuple[float, ...]) -> Record:
+    tasks = ("head_1", "head_2")
+    record = data_run(problem, method, seed, 0.0, {f"{task}.accuracy": (level, True) for task in tasks}, 1)
+    spread = 0.001 * (seed - 1) if method in ("pcgrad", "placebo_random") else 0.0
+    for task in tasks:
+        record["epochs"][0] |= {
+            f"test.{task}.accuracy": level + spread, f"val.{task}.accuracy": validation[seed] if validation else level,
+        }  # fmt: skip
+    settings = {"num_tasks": 2, "cosine": -0.5, "ratio": float(problem[-1]), "optimizer": "adam", "batch_size": 128}
+    record["declaration"] |= {"module": "dial", "settings": settings | {"train_size": 12800}}
+    if method.startswith("single_task"):
+        record["declaration"]["balancer"] = {"name": "single_task", "task": int(method[-1]) - 1}
+    for row in record["diagnostics"]:
+        row["mean_cosine"] = -0.3 if row["step"] else 0.9
+    return record | {"test_rows": 10_000}
+
+
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder with made-up histories and costs of one image problem and one landscape, as `train` would leave them."""

@@ -4,12 +4,13 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradsurgery.evidence import budgets, clouds, controls, diverged, fronts, pairs, ranks, scores, searches
+from gradsurgery.evidence import budgets, clouds, controls, diverged, dose, fronts, pairs, ranks, scores, searches
 from gradsurgery.evidence.budgets import Budget, Costs, LongRun
 from gradsurgery.evidence.clouds import Cloud
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.controls import Null, Repeat, Tuned
+from gradsurgery.evidence.dose import Dose
 from gradsurgery.evidence.fronts import Front
 from gradsurgery.evidence.groups import Groups
 from gradsurgery.evidence.history import Run
@@ -41,6 +42,7 @@ class Measured:
         activity: by experiment, means of its diagnostics over training.
         condition: the parts of PCGrad's condition that can be judged, for the sum and PCGrad.
         observed: what gradients do in the shared layers.
+        doses: dialled conflict, and what takes back what it costs.
         ranking: of the methods that most problems ran; None where too few did.
     """
 
@@ -58,6 +60,7 @@ class Measured:
     activity: Mapping[str, Mapping[str, Summary]] = dataclasses.field(default_factory=dict)
     condition: Mapping[str, Mapping[str, Mapping[str, Share]]] = dataclasses.field(default_factory=dict)
     observed: Mapping[str, Observed] = dataclasses.field(default_factory=dict)
+    doses: Mapping[str, Dose] = dataclasses.field(default_factory=dict)
     ranking: Ranking | None = None
 
 
@@ -107,7 +110,9 @@ def evaluate(
         contrasts += searches.contrasts(trials, rule)
         members = {name: group for name, group in whole.items() if group[0].problem == problem}
         contrasts += _study_front(problem, weighted(trials, rule), lines_of(members, rule), made)
-    blocks = ranks.levels(problems, records)
+    made["doses"] = dose.doses(problems)
+    # a dial is turned on purpose: its problems are no sample that ranks could be taken over
+    blocks = ranks.levels({name: lines for name, lines in problems.items() if name not in made["doses"]}, records)
     made["ranking"] = ranks.rank(blocks) if blocks else None
     return Evaluation(records, contrasts, Measured(**made))
 

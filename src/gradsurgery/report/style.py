@@ -26,7 +26,8 @@ NAMES = {
 # Sections that are no paper's, by module.
 SECTIONS = {
     "compute": "Equal compute: does the extra cost pay?", "controls": "Controls: is it the mechanism?",
-    "ranks": "Across problems: who ranks where?", "study": "Equal budgets: tuned as often",
+    "dose": "Dose and response: does surgery pay where tasks conflict?", "ranks": "Across problems: who ranks where?",
+    "study": "Equal budgets: tuned as often",
 }  # fmt: skip
 
 # Methods whose name says more than its parts.

@@ -45,9 +45,12 @@ def part(key: str, evidence: Evidence, aggregator: str = "", family: str = "") -
 
 
 def contrasts(evidence: Evidence, aggregator: str, family: str) -> list[Contrast]:
-    """Every line with data that is meant and has the sum beside it; one contrast per kind of metric."""
+    """Every line with data that is meant and has the sum beside it; one contrast per kind of metric.
+
+    Dialled problems are left out: they are many of one kind, and have a section of their own.
+    """
     found = []
-    for problem in problems(evidence.groups):
+    for problem in sorted(set(problems(evidence.groups)) - evidence.measured.doses.keys()):
         for method, group in of(evidence.groups, problem).items():
             if group[0].trajectory is None and _meant(group[0], aggregator, family):
                 own = [c for c in evidence.contrasts.of("sum", problem) if c.method == method]

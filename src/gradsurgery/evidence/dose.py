@@ -1,0 +1,98 @@
+"""Dose and response: what the sum loses to conflict and to unequal weights, and what takes the loss back.
+
+The dose is dialled by the module `dial`: the cosine of fixed heads, and `ratio`, what the last loss weighs over the
+others. What a method has over the sum at the same dose is a contrast like any other; here is what needs two problems,
+or a choice: every line against the sum at the same cosine and equal weights, and static weights chosen on validation.
+All of it is the mean over tasks, paired by seed: seed s has the same heads, but for their angle, at every dose.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from gradsurgery.evidence.fronts import BASELINE, weights_of
+from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.lines import Line, Values, paired
+from gradsurgery.evidence.observed import COSINE
+from gradsurgery.evidence.statistics import Summary, summarise
+
+MODULE = "dial"
+
+
+@dataclasses.dataclass(frozen=True)
+class Dose:
+    """One setting of the dial.
+
+    Attributes:
+        tasks, cosine, ratio: what was dialled.
+        measured: the cosine between the tasks' gradients on the sum's way, median over its steps.
+        alone: a task trained by itself, mean of those that were.
+        equal: the sum at equal weights minus the sum; None where it was not run.
+        static: the static weights, the sum's among them, that validate best on each seed, minus the sum; None where the
+            sum's are the only ones.
+        beyond: every other line that answers for all tasks minus the sum at equal weights.
+    """
+
+    tasks: int
+    cosine: float
+    ratio: float
+    measured: Summary | None
+    alone: Summary | None
+    equal: Summary | None
+    static: Summary | None
+    beyond: Mapping[str, Summary]
+
+
+def doses(problems: Mapping[str, Mapping[str, Line]]) -> dict[str, Dose]:
+    """Of every dialled problem that has its sum, by problem."""
+    sums = {p: lines[BASELINE] for p, lines in problems.items() if BASELINE in lines and _is_dialled(lines[BASELINE])}
+    return {problem: _dose(problems[problem], line, _equal(line, sums)) for problem, line in sums.items()}
+
+
+def _is_dialled(line: Line) -> bool:
+    return line.run.declaration.get("module") == MODULE
+
+
+def _equal(line: Line, sums: Mapping[str, Line]) -> Line | None:
+    """The sum of the problem that differs in nothing but equal weights; the line itself where they are."""
+    wanted = {**line.run.declaration["settings"], "ratio": 1.0}
+    return next((other for other in sums.values() if other.run.declaration["settings"] == wanted), None)
+
+
+def _dose(lines: Mapping[str, Line], plain: Line, equal: Line | None) -> Dose:
+    settings, main = plain.run.declaration["settings"], plain.main
+    level, aim = plain.values(main), equal.values(main) if equal is not None else {}
+    weighed = [plain, *(line for line in lines.values() if weights_of(line) is not None)]
+    beyond = {m: paired(line.values(main), aim) for m, line in lines.items() if line.whole and line is not plain}
+    return Dose(
+        settings["num_tasks"], settings["cosine"], settings["ratio"],
+        _summary([median for run in plain.runs if (median := _median(run)) is not None]),
+        _summary(_alone(lines)),
+        _summary(paired(aim, level)),
+        _summary(paired(_validated(weighed), level)) if len(weighed) > 1 else None,
+        {m: summarise(values) for m, values in beyond.items() if values},
+    )  # fmt: skip
+
+
+def _summary(values: list[float]) -> Summary | None:
+    return summarise(values) if values else None
+
+
+def _median(run: Run) -> float | None:
+    values = [row[COSINE] for row in run.diagnostics if row.get(COSINE) is not None]
+    return float(np.median(values)) if values else None
+
+
+def _alone(lines: Mapping[str, Line]) -> list[float]:
+    """By seed, over the lines that train one task."""
+    single = [line.values(line.main) for line in lines.values() if not line.whole]
+    seeds = set.intersection(*map(set, single)) if single else set()
+    return [float(np.mean([values[seed] for values in single])) for seed in sorted(seeds)]
+
+
+def _validated(lines: list[Line]) -> Values:
+    """On every seed that all have, the test level of the line that validates best on it, the first of equals."""
+    levels, validation = [line.values(line.main) for line in lines], [line.validation() for line in lines]
+    seeds = sorted(set.intersection(*map(set, levels)))
+    return {seed: levels[int(np.argmax([found[seed] for found in validation]))][seed] for seed in seeds}
