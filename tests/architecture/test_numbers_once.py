@@ -14,10 +14,10 @@ RECORDS = {"groups", "history", "measures", "roles"}
 # Names of other modules: dataclasses, constants, and how a record is put in words.
 NAMES = {
     "ACTIVITY", "ALONE", "Against", "BASELINE", "BETTER", "BUDGETS", "Beside", "Budget", "COPIES", "COSINE", "CROSS",
-    "CROSS_TASK", "CURVATURE", "Cloud", "Comparison", "Contrast", "Contrasts", "DEFAULT_RULE", "FAIR", "Front", "LEVEL",
-    "LongRun", "METHODS", "Measured", "Null", "Observed", "REFERENCE", "REGION", "Ranking", "Repeat", "Runs", "SAME",
-    "SAME_TASK", "SIMILARITY", "STATIC", "SUM", "SURE", "Searched", "Share", "Summary", "Trial", "WORSE", "back",
-    "conflicting", "data_set", "record", "significant", "split", "told", "words",
+    "CROSS_TASK", "CURVATURE", "Cloud", "Comparison", "Contrast", "Contrasts", "DEFAULT_RULE", "Dose", "FAIR", "Front",
+    "LEVEL", "LongRun", "METHODS", "Measured", "Null", "Observed", "REFERENCE", "REGION", "Ranking", "Repeat", "Runs",
+    "SAME", "SAME_TASK", "SIMILARITY", "STATIC", "SUM", "SURE", "Searched", "Share", "Summary", "Trial", "WORSE",
+    "back", "conflicting", "data_set", "record", "significant", "split", "told", "words",
 }  # fmt: skip
 # What still computes: courses of a figure, from histories. Names may be removed, none may be added.
 COMPUTING = {

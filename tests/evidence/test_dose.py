@@ -26,6 +26,18 @@ def test_equal_weights_are_those_of_the_same_cosine(measured):
     assert measured.doses["dial_r1"].equal.mean == 0.0
     assert at_four.beyond["pcgrad"].mean == pytest.approx(0.04 - 0.10)
     assert at_four.beyond["pcgrad"].n == 3
+    assert at_four.above == []
+
+
+def test_a_line_above_the_sum_at_equal_weights_is_named():
+    groups = dialled()
+    groups["dial_r4-pcgrad"] = [_moved(run, 0.07) for run in groups["dial_r4-pcgrad"]]
+    assert evaluate(groups, {}, {}, {}, []).measured.doses["dial_r4"].above == ["pcgrad"]
+
+
+def _moved(run, more):
+    rows = [{k: v + more if k.endswith(".accuracy") else v for k, v in row.items()} for row in run.epochs]
+    return dataclasses.replace(run, epochs=rows)
 
 
 def test_static_weights_are_those_that_validate_best_on_each_seed(measured):

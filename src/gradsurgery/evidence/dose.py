@@ -7,10 +7,11 @@ All of it is the mean over tasks, paired by seed: seed s has the same heads, but
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gradsurgery.evidence.contrasts import BETTER, side_of
 from gradsurgery.evidence.fronts import BASELINE, weights_of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, Values, paired
@@ -32,6 +33,7 @@ class Dose:
         static: the static weights, the sum's among them, that validate best on each seed, minus the sum; None where the
             sum's are the only ones.
         beyond: every other line that answers for all tasks minus the sum at equal weights.
+        above: those of them whose interval lies above zero.
     """
 
     tasks: int
@@ -42,6 +44,7 @@ class Dose:
     equal: Summary | None
     static: Summary | None
     beyond: Mapping[str, Summary]
+    above: Sequence[str]
 
 
 def doses(problems: Mapping[str, Mapping[str, Line]]) -> dict[str, Dose]:
@@ -64,14 +67,15 @@ def _dose(lines: Mapping[str, Line], plain: Line, equal: Line | None) -> Dose:
     settings, main = plain.run.declaration["settings"], plain.main
     level, aim = plain.values(main), equal.values(main) if equal is not None else {}
     weighed = [plain, *(line for line in lines.values() if weights_of(line) is not None)]
-    beyond = {m: paired(line.values(main), aim) for m, line in lines.items() if line.whole and line is not plain}
+    others = {m: line for m, line in lines.items() if line.whole and line is not plain}
+    beyond = {m: summarise(gap) for m, line in others.items() if (gap := paired(line.values(main), aim))}
     return Dose(
         settings["num_tasks"], settings["cosine"], settings["ratio"],
         _summary([median for run in plain.runs if (median := _median(run)) is not None]),
         _summary(_alone(lines)),
         _summary(paired(aim, level)),
         _summary(paired(_validated(weighed), level)) if len(weighed) > 1 else None,
-        {m: summarise(values) for m, values in beyond.items() if values},
+        beyond, [m for m, gap in beyond.items() if side_of(gap) == BETTER],
     )  # fmt: skip
 
 

@@ -8,10 +8,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradsurgery.evidence.contrasts import BETTER, Contrast, side_of
+from gradsurgery.evidence.contrasts import BETTER, Contrast
 from gradsurgery.evidence.dose import Dose
 from gradsurgery.evidence.groups import of
-from gradsurgery.evidence.measures import capital, measure
+from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.report.format import bracketed, gain
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
@@ -24,7 +24,7 @@ CLAIM = (
     "is what surgery repairs, its gain grows with the angle at equal weights too."
 )
 EQUAL, TUNED = "sum, equal weights", "static weights, tuned"
-_MARKS = "osD^vPX*<>"
+_MARKS = "DP^vXo*<>"  # but for the square, which is the static weights'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +37,8 @@ class _Point:
     kinds: dict[str, str]
 
     def of_kind(self, kind: str) -> list[Contrast]:
-        return [c for c in self.gains if self.kinds[c.method] == kind]
+        """Those that have an interval."""
+        return [c for c in self.gains if self.kinds[c.method] == kind and c.difference.n > 1]
 
 
 def section(evidence: Evidence) -> Section | None:
@@ -86,16 +87,15 @@ def _found(points: Sequence[_Point]) -> str:
         most, best = max(tried, key=lambda pair: pair[1].gain.mean)
         text += f"; the largest is {bracketed(best.method)} at {_place(most)}, {gain(best)} {how.step}"
         if not equal:
-            over = [(p, m) for p, c in tried for m in [c.method] if side_of(p.dose.beyond[m]) == BETTER]
-            text += f". Of the {len(tried)}, {len(over)} end above the sum at equal weights"
+            over = sum(c.method in point.dose.above for point, c in tried)
+            text += f". Of the {len(tried)}, {over} end above the sum at equal weights"
             if (equal_sum := most.dose.equal) is not None:
                 text += f", which at {_place(most)} has {how.say(equal_sum, signed=True)} over the sum"
             if (static := most.dose.static) is not None:
                 text += f", as tuned static weights have {how.say(static, signed=True)}"
         parts.append(text)
-        if fakes := [(p, c) for p in own for c in p.of_kind("placebo")]:
-            gained = [c for _, c in fakes if c.verdict == BETTER]
-            parts.append(f"{capital('placebos')} gain in {len(gained)} of {len(fakes)} comparisons")
+        if fakes := [c for point in own for c in point.of_kind("placebo")]:
+            parts.append(f"Placebos gain in {sum(c.verdict == BETTER for c in fakes)} of {len(fakes)} comparisons")
     if alone := [point for point in points if point.dose.alone is not None]:
         levels = [f"{how.say(point.dose.alone)} at {_place(point)}" for point in alone]
         parts.append(f"A task alone reaches, in {how.unit or 'its unit'}, {'; '.join(levels)}")
