@@ -101,7 +101,7 @@ def test_a_history_is_complete_and_free_of_clock_and_machine(declare, arrays):
     assert set(line) == {
         "experiment", "problem", "seed", "scale", "track", "role", "family", "declaration", "tasks", "metrics",
         "data_sha256", "epochs", "diagnostics", "skipped_steps", "trajectory", "observed", "layers", "test_rows",
-        "diverged", "examples",
+        "diverged", "examples", "activity",
     }  # fmt: skip
     assert {name: line[name] for name in ROLE} == ROLE
     assert line["tasks"] == ["left", "right"]

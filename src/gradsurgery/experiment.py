@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gradsurgery.core.activity import of_split
 from gradsurgery.core.declaration import parts_of
 from gradsurgery.core.divergence import finite_or_null
 from gradsurgery.core.layers import as_evidence
@@ -55,8 +56,9 @@ def build_learner(
         "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
     )  # without it torch refuses deterministic products on CUDA
     generators = Generators(seed)
-    network = parts.transform(parts.problem.network(generators.init), evidence, generators.transform)
-    return Learner(
+    given = parts.problem.network(generators.init)
+    network = parts.transform(given, evidence, generators.transform)
+    learner = Learner(
         parts.problem,
         network,
         parts.rule,
@@ -66,6 +68,8 @@ def build_learner(
         device="cpu" if parts.rule.cpu_only else device,
         **parts.options,
     )
+    learner.report(of_split(given, network))
+    return learner
 
 
 def history(

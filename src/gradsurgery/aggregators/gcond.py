@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from gradsurgery.core.interfaces import Aggregator, State
+from gradsurgery.core.activity import Reports
+from gradsurgery.core.interfaces import Aggregator, Metrics, State
 from gradsurgery.core.jacobian import combine
 from gradsurgery.core.memory import PerTask, Tensorwise
 from gradsurgery.core.past import Past, with_past
@@ -21,7 +22,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
-class GCond(Aggregator, PerTask, Tensorwise):
+class GCond(Aggregator, PerTask, Reports, Tensorwise):
     """Resolves opposed pairs of gradients, the worst first and in favour of the steadier task, and smooths their sum.
 
     Source: equations 3-10 and tables 1 and 7 of the Gradient Conductor, 2025, arXiv 2509.07252 (v2), and the official
@@ -148,6 +149,10 @@ class GCond(Aggregator, PerTask, Tensorwise):
         if self.output == "lion":
             d = self._trust(d, before)
         return (d if self.output == "raw" else d.to(rows.dtype)).to(J.dtype), after
+
+    def acted(self, state: State) -> Metrics:
+        """Whether a conflict was resolved in the step."""
+        return {"share_resolved": float(state.get("resolutions", 0.0) > 0.0)}
 
     @property
     def tensorwise(self) -> bool:

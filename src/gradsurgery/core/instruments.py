@@ -1,4 +1,4 @@
-"""What a run is watched by, beside its diagnostics. Watching changes no bit: no draw, no gradient, no statistic."""
+"""What a run is watched by. Watching changes no bit of it: no draw, no gradient, no statistic."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 
+from gradsurgery.core.activity import Activity, of_step
 from gradsurgery.core.buffers import kept_buffers
-from gradsurgery.core.conflict import magnitude_similarity, mean_cosine
+from gradsurgery.core.conflict import diagnose, magnitude_similarity, mean_cosine
 from gradsurgery.core.curvature import curvature_shares
 from gradsurgery.core.half_batches import half_batch_null
 from gradsurgery.core.interfaces import Losses, Metrics, Network
@@ -17,7 +18,7 @@ from gradsurgery.core.surgery import GradientSurgery
 
 
 class Instruments:
-    """The three instruments of a learner; each is off unless asked for.
+    """The instruments of a learner; but for diagnostics and activity each is off unless asked for.
 
     Args:
         network: what is watched.
@@ -34,6 +35,7 @@ class Instruments:
         layers: the shared layers' parameters, by name.
         scores: conflict counts (layers, thresholds) of every epoch, the whole J in the last row.
         rows: one per diagnosed step, a list over the layers for each quantity.
+        activity: what the parts of the run did, on average.
     """
 
     def __init__(
@@ -50,13 +52,28 @@ class Instruments:
         self.layers = shared_layers(network)
         self.scores: list[list[list[int]]] = []
         self.rows: list[dict[str, Any]] = []
+        self.activity = Activity()
 
     def begin_epoch(self) -> None:
         if self.score_layers:
             self.scores.append([[0] * len(self.score_layers) for _ in [*self.layers, "all"]])
 
+    def diagnose(self, tasks: Sequence[int]) -> Metrics:
+        """The diagnostics of the step that the engine has just aggregated, of the tasks that are there."""
+        G, w = self._surgery.gram, self._surgery.weights
+        assert G is not None
+        if w is None:
+            assert self._surgery.gains is not None
+            products, length = self._surgery.gains
+        else:
+            # Exact, and free: J d = G w and |d|^2 = w^T G w.
+            products, length = G @ w, float(np.sqrt(max(w @ G @ w, 0.0)))
+        numbers = diagnose(G[np.ix_(tasks, tasks)], products[tasks], length)
+        state = self._surgery.state or {}
+        return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
+
     def look(self, step: int, tasks: Sequence[int], batches: Sequence[Any], diagnosed: bool) -> Metrics:
-        """Counts this step's conflicts and, if it is diagnosed, observes it, where that is asked for.
+        """Notes what the method did; counts the step's conflicts and, if it is diagnosed, observes it, where asked for.
 
         Args:
             step: its number.
@@ -67,6 +84,7 @@ class Instruments:
         Returns:
             Numbers for the diagnostics; what is told apart by layer is kept here.
         """
+        self.activity.note(of_step(self._surgery, diagnosed))
         observe, halve = diagnosed and self.observe_layers, diagnosed and self.half_batches
         if self.score_layers or observe:
             layers = layer_grams(self._surgery.jacobian, self._surgery.parameters, self.layers)
@@ -102,7 +120,11 @@ class Instruments:
         return null
 
     def history(self, steps: int) -> dict[str, Any]:
-        """`observed` and `layers` of the run's history, None where not asked for; `steps`: how many were counted."""
+        """Of the run's history `activity`, and `observed` and `layers`, None where not asked for.
+
+        Args:
+            steps: how many were counted.
+        """
         sizes = [sum(p.numel() for p in own) for own in self.layers.values()]
         named = {"names": list(self.layers), "sizes": sizes}
         scored = {
@@ -115,10 +137,12 @@ class Instruments:
         return {
             "observed": {**named, "rows": self.rows} if self.observe_layers else None,
             "layers": scored if self.score_layers else None,
+            "activity": self.activity.means(),
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"scores": self.scores, "rows": self.rows}
+        return {"scores": self.scores, "rows": self.rows, "activity": self.activity.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.scores, self.rows = state["scores"], state["rows"]
+        self.activity.load_state_dict(state["activity"])

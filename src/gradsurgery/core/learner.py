@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grads_with_norm_
 
+from gradsurgery.core.activity import of_weights
 from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses, move
 from gradsurgery.core.buffers import Buffers
-from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.divergence import has_diverged, mean_of_finite
 from gradsurgery.core.examples import Examples
 from gradsurgery.core.instruments import Instruments
@@ -160,6 +160,9 @@ class Learner:
         seen, passes, before, there = [], 0, self.balancer_state, set[int]()
         for batch, tasks in zip(batches, served, strict=True):
             losses = self.losses(batch)
+            if diagnosed and not self.balancer.neutral:
+                given = (losses, self.balancer_parameters, self.balancer_state, self.generators.method)
+                self.report(of_weights(self.balancer, *given))
             balanced = self.balance(losses)
             if self.rule.needs_every_task:
                 check_every_task(type(self.rule).__module__.rpartition(".")[2], self.problem.tasks, balanced)
@@ -180,7 +183,7 @@ class Learner:
         if finite:
             seen_beside = self.instruments.look(self.step_count, rows, batches, diagnosed)
             if diagnosed:
-                self.diagnostics.append({"step": self.step_count, **self._diagnose(rows), **seen_beside})
+                self.diagnostics.append({"step": self.step_count, **self.instruments.diagnose(rows), **seen_beside})
         taken, metrics = self._update(finite, seen) if rows else (False, mean_losses(self.problem.tasks, seen)[0])
         if not taken:
             self.skipped_steps += 1
@@ -308,18 +311,9 @@ class Learner:
             self.diagnostics.append({"step": step})
         self.diagnostics[-1] |= numbers
 
-    def _diagnose(self, rows: Sequence[int]) -> Metrics:
-        G, w = self.surgery.gram, self.surgery.weights
-        assert G is not None
-        if w is None:
-            assert self.surgery.gains is not None
-            products, length = self.surgery.gains
-        else:
-            # Exact, and free: J d = G w and |d|^2 = w^T G w.
-            products, length = G @ w, float(np.sqrt(max(w @ G @ w, 0.0)))
-        numbers = diagnose(G[np.ix_(rows, rows)], products[rows], length)
-        state = self.surgery.state or {}
-        return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
+    def report(self, numbers: Metrics) -> None:
+        """What a part of the run did in a step, 0 for nothing: into the means that are its activity."""
+        self.instruments.activity.note(numbers)
 
     def _update(self, finite: bool, seen: Sequence[Sequence[Tensor | None]]) -> tuple[bool, Metrics]:
         """Clips and steps. False if the step was left out; and the mean losses, read together with the length."""

@@ -79,6 +79,9 @@ class Run(Protocol):
     def note(self, step: int, numbers: Metrics) -> None:
         """Diagnostics of a step: into that step's row, if it is the last one, or into a row of their own."""
 
+    def report(self, numbers: Metrics) -> None:
+        """What the rule did in a step, or in an epoch, 0 for nothing: into the means that are the run's activity."""
+
 
 class TrainingRule(ABC):
     """How an epoch is run. `joint` is the ordinary loop; a rule may also own the network's extra parameters.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gradsurgery.evidence.history_parts import (
+    check_activity,
     check_declared,
     check_examples,
     check_layers,
@@ -32,7 +33,7 @@ _SHARED = (
 _LATER: dict[str, tuple[tuple[type, ...], Any]] = {
     "layers": ((dict, type(None)), None), "test_rows": ((int, dict, type(None)), None),
     "observed": ((dict, type(None)), None), "examples": ((list, type(None)), None),
-    "diverged": ((int, type(None)), None),
+    "activity": ((dict, type(None)), None), "diverged": ((int, type(None)), None),
 }  # fmt: skip
 
 
@@ -49,6 +50,7 @@ class Run:
             asked for.
         examples: what each test example contributed to the metrics, in the best epoch on validation and in the last;
             None without data and for a run that diverged.
+        activity: how much its parts did, on average over its training: `evidence.activity.acted`.
         diverged: the epoch in which the run diverged, its last, which may hold None; None for a run that did not.
     """
 
@@ -71,6 +73,7 @@ class Run:
     test_rows: int | Mapping[str, int] | None = None
     observed: Mapping[str, Any] | None = None
     examples: Sequence[Mapping[str, Any]] | None = None
+    activity: Mapping[str, float] | None = None
     diverged: int | None = None
 
     @property
@@ -162,6 +165,7 @@ def _run(line: str) -> Run:
     for field, check in (("trajectory", check_trajectory), ("layers", check_layers), ("observed", check_observed)):
         if record[field] is not None:
             check(record[field])
+    check_activity(record["activity"] or {})
     if record["examples"] is not None:
         check_examples(record["examples"], record["epochs"])
     known = {field: record[field] for field in (*_TYPES, *_LATER)}

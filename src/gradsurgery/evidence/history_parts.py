@@ -105,6 +105,13 @@ def check_observed(observed: Mapping[str, Any]) -> None:
                 raise ValueError(f"`observed` must hold {L} numbers in {name}{place}, found {values}.")
 
 
+def check_activity(activity: Mapping[str, Any]) -> None:
+    """Numbers that are finite and not negative."""
+    for name, value in activity.items():
+        if type(value) not in (int, float) or not 0 <= value < math.inf:
+            raise ValueError(f"`activity` must hold numbers from 0 on, found {name} = {value!r:.80}.")
+
+
 def check_examples(examples: Sequence[Any], epochs: Sequence[Mapping[str, Any]]) -> None:
     """Contributions of test examples, which average to the metrics of their epoch where all of them are kept."""
     rows = {row["epoch"]: row for row in epochs}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float64
 
+from gradsurgery.core.activity import of_points
 from gradsurgery.core.capabilities import ClosedForm, Points
 from gradsurgery.core.conflict import diagnose
 from gradsurgery.core.finite import NotFinite
@@ -67,6 +68,7 @@ class Descent(TrainingRule):
             if step in marks:
                 _record(trajectory, step, theta, losses)
                 run.note(step, _diagnose(J, D, state["method"]))
+                run.report(of_points(run.method, J, D, state["method"]))
             if problem.clip is not None:
                 D = D * np.minimum(1.0, problem.clip / (np.sqrt((D * D).sum(axis=1, keepdims=True)) + 1e-6))
             adam.step(theta, D)

@@ -379,7 +379,8 @@ class _Epoch:
             yield metrics
         with torch.no_grad():
             fused_parameters = self.theta()
-            run.note(run.step_count, self._diagnose(fused_parameters))
+            run.note(run.step_count, numbers := self._diagnose(fused_parameters))
+            run.report({"importance_spread": numbers.get("method.importance_spread", math.nan)})
             for name, value in fused_parameters.items():
                 self.parameters[name].copy_(value)
 

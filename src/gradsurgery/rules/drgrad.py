@@ -193,6 +193,7 @@ def _record(run: Run, routed: Metrics) -> None:
     """Puts the router's numbers beside the diagnostics of the same step, or into a row of their own."""
     if not routed:
         return
+    run.report({"gate_spread": abs(2.0 * routed["mu"] - 1.0), "routed": (routed["lambda_a"] + routed["lambda_b"]) / 2})
     step = run.step_count - 1
     if step in _EARLY or (run.diagnostics and run.diagnostics[-1]["step"] == step):
         run.note(step, {f"rule.{name}": value for name, value in routed.items()})

@@ -68,7 +68,7 @@ class DRGradCode(TrainingRule):
                 f"rule `drgrad_code` must run without clipping, as it routes what would be clipped, found clip = "
                 f"{run.problem.clip}."
             )
-        hook = run.optimizer.register_step_pre_hook(partial(self._before_step, run.network))
+        hook = run.optimizer.register_step_pre_hook(partial(self._before_step, run, run.network))
         try:
             for batch in batches:
                 yield run.step(batch)
@@ -76,9 +76,10 @@ class DRGradCode(TrainingRule):
             hook.remove()
 
     @torch.no_grad()
-    def _before_step(self, network: Any, *step: Any) -> None:
+    def _before_step(self, run: Run, network: Any, *step: Any) -> None:
         first, second = (next(tower.parameters()).grad for tower in network.towers)
         s, w_12, w_21 = stakes(first.flatten(), second.flatten(), self.similarity)
+        run.report({"routed": (w_12 + w_21) / 2 * (1.0 - min(s, 0.0))})
         before = first.clone()
         first += w_12 * (1.0 - min(s, 0.0)) * second
         second += w_21 * (1.0 - min(s, 0.0)) * before
