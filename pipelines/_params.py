@@ -46,10 +46,10 @@ class Params:
         return self.experiments[known("experiment", name, self.experiments)]
 
 
-def load_or_exit(path: Path = Path("params.yaml")) -> Params:
+def load_or_exit(path: Path = Path("params.yaml"), scale: str | None = None) -> Params:
     """`load`, for entry points: a wrong file ends the process with its one sentence and exit code 2."""
     try:
-        return load(path)
+        return load(path, scale)
     except ValueError as error:
         sys.exit(complain(error))
 
@@ -113,7 +113,7 @@ def read(
             for owner, own in check_whole(lines, problems, scale).items():
                 metrics.setdefault(owner, set()).update(own)
         # a study tunes at a scale of minutes; what it found stands in the lines of those of hours
-        studies = read_studies(studied, scale, lines, problems) if scale not in LONG else Studies({}, {})
+        studies = read_studies(studied, scale, lines, problems, first) if scale not in LONG else Studies({}, {})
         return Params(scale, datasets, problems, lines, top["regression"], studies, compute)
 
     found = at(scale)

@@ -7,6 +7,7 @@ from typing import Any
 
 from gradsurgery.evidence import history as history_file
 from gradsurgery.experiment import evidence_of
+from gradsurgery.ledger.protocol import Protocol
 from pipelines._arrays import hashes_of
 from pipelines._blocks import unknown
 from pipelines._device import device_for, fingerprint_on
@@ -33,10 +34,10 @@ class Line:
 
 
 class Plan:
-    """What is wanted under one folder, on one device."""
+    """What is wanted under one folder, on one device; `protocol` says which runs are confirmatory, if any are."""
 
-    def __init__(self, params: Params, records: Records, device: str) -> None:
-        self._params, self._records, self._device = params, records, device
+    def __init__(self, params: Params, records: Records, device: str, protocol: Protocol | None = None) -> None:
+        self._params, self._records, self._device, self._protocol = params, records, device, protocol
         self._hashes: dict[str, dict[str, str]] = {}
 
     def line(self, experiment: Experiment) -> Line:
@@ -49,11 +50,23 @@ class Plan:
         found, stale = self._records.read(experiment), {}
         for seed in experiment.seeds:
             if seed not in found or found[seed].fingerprint != wanted:
-                run = Run(experiment, seed, self._params.scale, tuple(hashes), joined(hashes), wanted, evidence)
+                known = tuple(hashes), joined(hashes), wanted, evidence, self._registered(experiment, seed)
+                run = Run(experiment, seed, self._params.scale, *known)
                 stale[run] = _why(found.get(seed), parts, experiment)
         own = labels(experiment).items()
         tidy = set(found) == set(experiment.seeds) and all(own <= record.line.items() for record in found.values())
         return Line(experiment, parts, wanted, found, stale, tidy)
+
+    def begun(self, experiment: Experiment) -> bool:
+        """Whether any run of a line was kept."""
+        return self._records.history(experiment).exists()
+
+    def missing(self, experiment: Experiment) -> list[int]:
+        """The seeds of one line that are not there; all where its evidence is not either."""
+        source = experiment.declaration.get("evidence")
+        if source is not None and not self.begun(self._params.experiment(source)):
+            return list(experiment.seeds)
+        return [run.seed for run in self.line(experiment).stale]
 
     def proven(self, line: Line) -> dict[int, Record]:
         """The records of one line under today's sources, for a line whose numbers were proven not to have changed.
@@ -76,6 +89,10 @@ class Plan:
         """The layer scores that an earlier line left, where the declaration names one."""
         name = experiment.declaration.get("evidence")
         return None if name is None else evidence_in(self._records.history(self._params.experiment(name)), name)
+
+    def _registered(self, experiment: Experiment, seed: int) -> str | None:
+        own = self._protocol
+        return own.sha256 if own and seed in own.asked(experiment.name, self._params.scale) else None
 
     def _pinned(self, problem: str) -> dict[str, str]:
         """By the pins, which a fresh clone has without data; what is on the disk, where nothing is pinned."""

@@ -1,7 +1,7 @@
 """The block `problems` of params.yaml: what is held fixed when methods are compared, and the methods that run on it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gradsurgery.core.discovery import available, make, preparation
@@ -117,7 +117,7 @@ def _at(
     values = {k: v for k, v in {**said[0], **said[1]}.items() if k not in ("methods", "selection")}
     if "seeds" not in values:
         raise ValueError(f"`{where}.settings` or `{where}.{scale}` must hold `seeds`, found none.")
-    seeds = read_seeds(f"{where}.{scale}.seeds", values.pop("seeds"), first)
+    seeds = read_seeds(f"{where}.{scale}.seeds", values.pop("seeds"), first, scale)
     learner = mapping(f"{where}.{scale}.learner", values.pop("learner", {}))
     network = mapping(f"{where}.{scale}.network", values.pop("network", {}))
     parts = merged(_DEFAULTS, {slot: mapping(f"{where}.{slot}", block[slot]) for slot in SLOTS if slot in block})
@@ -130,9 +130,17 @@ def _at(
     return seeds, learner, merged(parts, {"network": network}), values
 
 
-def read_seeds(where: str, value: Any, first: int) -> tuple[int, ...]:
-    """A list of seeds, or a `count` of fresh ones. Raises ValueError."""
-    if not isinstance(value, dict):
-        return seed_list(where, value)
-    count = whole(f"{where}.count", fields(where, value, {"count"})["count"], 1, MOST_SEEDS)
-    return tuple(range(first, first + count))
+def read_seeds(where: str, value: Any, first: int, scale: str) -> tuple[int, ...]:
+    """A list of seeds, or a `count` of fresh ones. Raises ValueError, also for fresh ones at a scale of tuning."""
+    if isinstance(value, dict):
+        count = whole(f"{where}.count", fields(where, value, {"count"})["count"], 1, MOST_SEEDS)
+        value = list(range(first, first + count))
+    seeds = seed_list(where, value)
+    check_spent(where, seeds if scale not in LONG else (), first)
+    return seeds
+
+
+def check_spent(where: str, seeds: Iterable[int], first: int) -> None:
+    """Refuses a confirmatory seed where settings are chosen."""
+    if used := sorted(seed for seed in seeds if seed >= first):
+        raise ValueError(f"`{where}` must lie below {first}, from where on seeds are confirmatory, found {used[0]}.")

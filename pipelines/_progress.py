@@ -19,9 +19,11 @@ class Progress:
 
     Args:
         expected: seconds of each run, as far as known; what is not known counts as a usual one.
+        later: seconds, as far as known, of the runs that come after these.
     """
 
-    def __init__(self, expected: Mapping[Run, float]) -> None:
+    def __init__(self, expected: Mapping[Run, float], later: float = 0.0) -> None:
+        self._later = later
         usual = statistics.median([s for s in expected.values() if math.isfinite(s)] or [1.0])
         self._weights = {run: seconds if math.isfinite(seconds) else usual for run, seconds in expected.items()}
         self._shares = dict.fromkeys(expected, 0.0)
@@ -54,10 +56,10 @@ class Progress:
             self._bar.close()
 
     def left(self) -> float:
-        """Seconds until all runs are done, by what they were expected to take and how fast they have been here."""
+        """Seconds until all is done, what comes later too, as expected and as fast as runs have been here."""
         whole = sum(weight * (1.0 - self._first.get(run, 0.0)) for run, weight in self._weights.items())
         here = sum(weight * (self._shares[run] - self._first.get(run, 0.0)) for run, weight in self._weights.items())
-        return (time.monotonic() - self._started) * (whole - here) / here if here > 0.0 else math.inf
+        return (time.monotonic() - self._started) * (whole - here + self._later) / here if here > 0.0 else math.inf
 
     def _say(self, what: str) -> None:
         seconds = self.left()

@@ -15,7 +15,8 @@ from gradsurgery.evidence.measures import DERIVED, KNOWN
 from gradsurgery.ledger.protocol import COMPARED, FIXED, Design, Protocol
 from gradsurgery.ledger.records import Paper, Record
 from pipelines._blocks import fields, known, mapping, whole
-from pipelines._problems import FRESH, SCALES
+from pipelines._evidence import read_papers
+from pipelines._problems import FRESH, LONG, MOST_SEEDS
 from pipelines._yaml import check_plain, read_yaml
 
 NAME = "protocol.yaml"
@@ -26,10 +27,34 @@ def read_protocol(root: Path, papers: Sequence[Paper]) -> Protocol:
     return parse(read_yaml(root / NAME), papers)
 
 
+def check_runs(protocol: Protocol, scale: str, seeds: Mapping[str, Sequence[int]]) -> None:
+    """Refuses a table that does not run what the protocol registered at its scale.
+
+    Args:
+        protocol: all of it.
+        scale: of the table.
+        seeds: of every line of the table, by name.
+    """
+    for design in (d for family in protocol.designs.values() for d in family if d.scale == scale):
+        for line in design.lines:
+            wanted = protocol.seeds(design)
+            if lacking := sorted(set(wanted) - set(seeds.get(line, ()))):
+                found = f"without {lacking[0]}" if line in seeds else f"no such line at scale {scale}"
+                raise ValueError(
+                    f"`seeds` of {line} must hold the {design.n} from {wanted[0]} on that {NAME} registered for "
+                    f"{design.claim} at scale {scale}, found {found}."
+                )
+
+
 def first_seed(document: Any) -> int:
     """The first fresh seed that the file's content says, for who needs no more of it."""
     seeds = mapping(NAME, document).get("seeds")
     return whole("seeds.first", fields("seeds", seeds, {"first"})["first"], FRESH)
+
+
+def registered(root: Path) -> Protocol | None:
+    """What one checkout registered; None where it has no such file, and every run is exploratory."""
+    return read_protocol(root, read_papers(root / "data/published")) if (root / NAME).is_file() else None
 
 
 def parse(document: Any, papers: Sequence[Paper]) -> Protocol:
@@ -70,8 +95,9 @@ def _family(
             raise ValueError(f"`{here}.claim` must be one that an experiment answers, found {own['claim']!r}.")
         if (last := answer.metric.rsplit(".", 1)[-1]) not in margins:
             raise ValueError(f"`margins` must hold {last!r}, which {own['claim']!r} is judged by, found none.")
-        scale, rule = known(f"{here}.scale", own["scale"], SCALES[1:]), known(f"{here}.rule", own["rule"], [FIXED])
-        found[name] = Design(name, scale, whole(f"{here}.n", own["n"], 2), rule)
+        scale, rule = known(f"{here}.scale", own["scale"], LONG), known(f"{here}.rule", own["rule"], [FIXED])
+        lines = answer.experiment, str(answer.minus)
+        found[name] = Design(name, scale, whole(f"{here}.n", own["n"], 2, MOST_SEEDS), rule, lines)
     return tuple(found.values())
 
 

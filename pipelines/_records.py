@@ -7,7 +7,6 @@ fingerprint is, and its history is still what was written under it; runs/ and it
 import dataclasses
 import hashlib
 import json
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,17 +82,6 @@ class Records:
         }
         replace(self.history(experiment), "\n".join(map(as_json, lines.values())))
         replace(self.costs(experiment), json.dumps(costs, indent=1, sort_keys=True, allow_nan=False))
-
-    def seconds(self, experiment: Experiment, seed: int) -> float:
-        """What a run took here, or else at another scale, which orders runs alike; unknown ones are endless."""
-        for scale in dict.fromkeys([self.scale, *(p.name for p in sorted((self.root / "reports/costs").glob("*/")))]):
-            path = Records(self.root, scale).costs(experiment)
-            try:
-                seeds = parse_costs(read_text(path, ""), experiment.name)["seeds"]
-                return float(seeds.get(str(seed), next(iter(seeds.values())))["seconds"])
-            except ValueError:  # none, or damaged
-                continue
-        return math.inf
 
 
 def kept(result: Result, fingerprint: str, parts: Parts) -> Record:

@@ -27,7 +27,12 @@ class RefusedError(ValueError):
 
 @dataclasses.dataclass(frozen=True, eq=False)  # a run is itself: what it holds cannot be hashed
 class Run:
-    """What is to be made. `data_sha256` is that of all arrays, `arrays` their names."""
+    """What is to be made.
+
+    Attributes:
+        arrays, data_sha256: names of all arrays, and one hash of them.
+        protocol: sha256 of the one that registered this run before it began; None for an exploratory run.
+    """
 
     experiment: Experiment
     seed: int
@@ -36,6 +41,7 @@ class Run:
     data_sha256: str
     fingerprint: str
     evidence: Mapping[str, Any] | None
+    protocol: str | None = None
 
     @property
     def name(self) -> str:
@@ -48,7 +54,8 @@ def train(run: Run, device: str, tell: Tell) -> None:
     checkpoint = folder / f"seed-{run.seed}.pt"
     data = Path("data/processed") / experiment.problem
     make = functools.partial(begin, experiment, data, run.arrays, run.seed, device, run.evidence)
-    learner, spent = resume(checkpoint, run.fingerprint, make)
+    begun = f"{run.fingerprint} {run.protocol}"  # what was begun under another protocol begins anew
+    learner, spent = resume(checkpoint, begun, make)
     machine = environment(device)
     tell("begin", {"environment": machine})
     logged = len(learner.diagnostics)
@@ -56,7 +63,7 @@ def train(run: Run, device: str, tell: Tell) -> None:
         started = time.perf_counter()
         row = learner.epoch()
         spent += time.perf_counter() - started
-        save(checkpoint, run.fingerprint, spent, learner)
+        save(checkpoint, begun, spent, learner)
         done = {"row": row, "of": learner.problem.epochs, "diagnostics": learner.diagnostics[logged:]}
         tell("epoch", done)
         logged = len(learner.diagnostics)
@@ -64,6 +71,7 @@ def train(run: Run, device: str, tell: Tell) -> None:
         learner, experiment.declaration, experiment=experiment.name, seed=run.seed, scale=run.scale,
         data_sha256=run.data_sha256, **labels(experiment),
     )  # fmt: skip
+    line["protocol"] = run.protocol
     cost = cost_of(learner, spent)
     keep(folder, run.seed, run.fingerprint, {"history": line, "cost": cost, "environment": machine})
     tell("end", {"history": line, "cost": cost})

@@ -10,7 +10,7 @@ from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.selection import FAIR
 from gradsurgery.front_weights import front_weights
 from pipelines._blocks import fields, known, mapping, seed_list, whole
-from pipelines._problems import Problem
+from pipelines._problems import FRESH, Problem, check_spent
 from pipelines._table import Experiment
 
 MOST_POINTS = 10_000  # of a front: a larger number is a slip, and would take for ever to draw
@@ -58,8 +58,11 @@ class Studies:
         return list(dict.fromkeys([*self.searches, *self.fronts]))
 
 
-def read_studies(block: Any, scale: str, lines: Mapping[str, Experiment], problems: Mapping[str, Problem]) -> Studies:
-    """Raises ValueError, with one sentence, for the first thing that is missing, unknown or unfair."""
+def read_studies(
+    block: Any, scale: str, lines: Mapping[str, Experiment], problems: Mapping[str, Problem], first: int = FRESH
+) -> Studies:
+    """Raises ValueError, with one sentence, for the first thing that is missing, unknown or unfair, as is a seed from
+    `first` on, which is confirmatory."""
     block = fields("studies", block, set(), {"search", "fronts", "smoke"})
     found: dict[str, dict[str, Any]] = {"search": {}, "fronts": {}}
     for kind, read in (("search", _search), ("fronts", _front)):
@@ -67,6 +70,7 @@ def read_studies(block: Any, scale: str, lines: Mapping[str, Experiment], proble
             known(f"studies.{kind}", name, problems)
             here = {line.method: line for line in lines.values() if line.problem == name}
             found[kind][name] = read(f"studies.{kind}.{name}", own, here, problems[name].selection)
+            check_spent(f"studies.{kind}.{name}.seeds", [*found[kind][name].seeds, own.get("seed", 0)], first)
     studies = Studies(found["search"], found["fronts"])
     if "smoke" not in block:
         return studies

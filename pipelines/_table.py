@@ -68,7 +68,7 @@ def read_method(where: str, block: Any, methods: Mapping[str, Any]) -> dict[str,
     known(f"{where}.track", whole.get("track", TRACK), TRACKS)
     for scale in SCALES:
         at = fields(f"{where}.{scale}", whole.get(scale, {}), set(), {*_BLOCKS, "seeds"})
-        read_seeds(f"{where}.{scale}.seeds", at.get("seeds", [0]), 0)
+        read_seeds(f"{where}.{scale}.seeds", at.get("seeds", [0]), FRESH, scale)
         for part in sorted(_BLOCKS & {*whole, *at}):
             mapping(f"{where}.{part}", whole.get(part, {}))
             mapping(f"{where}.{scale}.{part}", at.get(part, {}))
@@ -93,7 +93,7 @@ def _line(
         **({"learner": learner} if learner else {}),
         **({"evidence": f"{under}-{own['evidence']}"} if "evidence" in own else {}),
     }
-    seeds = read_seeds(where, own["seeds"], first) if "seeds" in own else problem.seeds
+    seeds = read_seeds(where, own["seeds"], first, scale) if "seeds" in own else problem.seeds
     track = own.get("track", problem.track)
     return Experiment(f"{under}-{key}", under, track, seeds, declaration, own["family"], own["role"])
 

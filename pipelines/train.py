@@ -2,12 +2,14 @@
 
 A run is one line of params.yaml on one seed. Its fingerprint, which stands beside its costs in Git, covers its
 settings, data, evidence and the files that it executes: a run whose fingerprint is there is not made again, and a fresh
-clone needs no data to know that. What is stale shares out all cores, longest first, one thread each. After every epoch
-a run leaves a checkpoint in runs/<line>/, at its end its result, both by atomic rename: a killed training goes on where
-it was and ends in the same bytes. Problems whose data could not be had are left out, and keep what Git has of them.
+clone needs no data to know that. What is stale shares out all cores, one thread each: first what protocol.yaml
+registered, seed by seed, then the longest. After every epoch a run leaves a checkpoint in runs/<line>/, at its end its
+result, both by atomic rename: a killed training goes on where it was and ends in the same bytes. What is there of a
+line is written at once. Problems whose data could not be had are left out, and keep what Git has of them.
 
 Examples:
-    python -m pipelines.train --dry                what would be trained, and why
+    python -m pipelines.train --dry                what would be trained, and why, at every scale that Git has runs of
+    python -m pipelines.train --plan               in what order, and how long it takes (`make plan SCALE=overnight`)
     python -m pipelines.train pcgrad               the lines of one family, as `dvc repro train@pcgrad` does
     python -m pipelines.train multi_mnist-pcgrad   one line
 """
@@ -20,17 +22,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gradsurgery.ledger.protocol import Protocol
 from pipelines import _missing, _run
 from pipelines._checkpoints import finished
 from pipelines._device import asked_device, device_for
 from pipelines._fingerprint import digest, parts_of
 from pipelines._jobs import refuse_ranks, whole
-from pipelines._params import Experiment, Params, complain, load_or_exit
+from pipelines._params import SCALES, Experiment, Params, complain, load_or_exit
 from pipelines._plan import Line, Plan, chosen
 from pipelines._pool import EndedError, Tell, places_on, share_out
 from pipelines._progress import Progress
-from pipelines._records import Record, Records, kept
+from pipelines._protocol import check_runs, registered
+from pipelines._records import Records, kept
 from pipelines._run import RefusedError, Run
+from pipelines._schedule import Schedule, look, told
 from pipelines._tracking import Tracker
 from pipelines._watchdog import drivers, end_with
 
@@ -43,26 +48,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_ranks()
     except ValueError as error:
         return complain(error)
-    params = load_or_exit()
+    params = load_or_exit(scale=arguments.scale)
     try:
+        protocol = registered(Path())
         missing = _missing.read()
         _missing.refuse(missing, required=False)
         without = _missing.problems_without(missing)
         lines = chosen(arguments.names, params)
         device = asked_device(arguments.device, params.compute, params.scale)
         places = places_on(device, _asked("JOBS", arguments.jobs), _asked("PER_GPU", arguments.per_gpu))
-        training = Training(params, places)
         wanted = [line for line in lines if line.problem not in without]
         if skipped := [line for line in lines if line.problem in without]:
             names = ", ".join(sorted({line.problem for line in skipped}))
-            print(f"left out, as their data could not be had: {len(skipped)} lines of {names}", flush=True)
-        if arguments.dry:
-            return training.tell(wanted)
+            print(f"left out, as their data could not be had: {told(len(skipped))} of {names}", flush=True)
+        if arguments.dry or arguments.plan:
+            look(arguments, params, protocol, places)
+            return 0
+        if protocol is not None:
+            check_runs(protocol, params.scale, {line.name: line.seeds for line in params.experiments.values()})
+        training = Training(params, places, protocol)
         end_with(drivers())
         signal.signal(signal.SIGTERM, _interrupt)
-        count = 0
-        for wave in (False, True):  # evidence first
-            count += training.bring([line for line in wanted if ("evidence" in line.declaration) is wave])
+        count = training.bring(wanted)
         families = {line.family for line in lines}
         training.tidy(families & set(arguments.names or families))
     except (ValueError, OSError) as error:
@@ -73,36 +80,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on where this one was.", file=sys.stderr)
         return 130
-    print(f"train: {len(wanted)} lines, {count} runs trained now")
+    print(f"train: {told(len(wanted))}, {count} runs trained now")
     return 0
 
 
 class Training:
     """All that is trained in this folder with one command."""
 
-    def __init__(self, params: Params, places: Sequence[str]) -> None:
+    def __init__(self, params: Params, places: Sequence[str], protocol: Protocol | None) -> None:
         self._params, self._places = params, places
         self._records = Records(Path(), params.scale)
-        self._plan = Plan(params, self._records, places[0])
-
-    def tell(self, experiments: Sequence[Experiment]) -> int:
-        """Names each run that is not there, with its reason."""
-        count, stale = 0, set()
-        for experiment in sorted(experiments, key=lambda line: "evidence" in line.declaration):
-            if (source := experiment.declaration.get("evidence")) in stale:
-                runs = {f"{experiment.name} seed {seed}": f"evidence {source} is stale" for seed in experiment.seeds}
-            else:
-                found = self._plan.line(experiment).stale
-                runs = {run.name: why for run, why in found.items()}
-            stale |= {experiment.name} if runs else set()
-            count += len(runs)
-            for name, why in runs.items():
-                print(f"{name}: {why}")
-        print(f"{count} of {sum(len(line.seeds) for line in experiments)} runs are stale")
-        return 0
+        self._plan = Plan(params, self._records, places[0], protocol)
+        self._schedule = Schedule(params, self._records, protocol)
+        self._diverged: set[Run] = set()  # of which that was said
 
     def bring(self, experiments: Sequence[Experiment]) -> int:
-        """Makes what is not there of these lines, and writes every line as it is whole; how many runs were trained."""
+        """Makes what is not there of these lines; how many runs were trained."""
+        waves, count = self._schedule.waves(experiments), 0
+        for i, wave in enumerate(waves):
+            count += self._bring(wave, [line for later in waves[i + 1 :] for line in later])
+        return count
+
+    def _bring(self, experiments: Sequence[Experiment], later: Sequence[Experiment]) -> int:
+        """One wave, of which every line is written as its runs are done."""
         lines = {experiment.name: self._plan.line(experiment) for experiment in experiments}
         self._plan.check_data(line.experiment.problem for line in lines.values() if line.stale)
         left = [run for line in lines.values() for run in line.stale if _result(run) is None]
@@ -110,9 +110,9 @@ class Training:
             self._write(line)
         if not left:
             return 0
-        expected = {run: self._records.seconds(run.experiment, run.seed) for run in left}
-        left.sort(key=lambda run: (-expected[run], run.name))
-        tracker, progress = Tracker(Path.cwd()), Progress(expected)
+        expected = {run: self._schedule.seconds(run.experiment, run.seed) for run in left}
+        left.sort(key=lambda run: self._schedule.key(run.experiment, run.seed, expected[run]))
+        tracker, progress = Tracker(Path.cwd()), Progress(expected, self._schedule.left(self._plan, later))
 
         def heard(run: Run, name: str, content: Any) -> None:
             if name == "epoch":
@@ -147,18 +147,17 @@ class Training:
         return [self._records.history(experiment), self._records.costs(experiment)]
 
     def _write(self, line: Line) -> None:
-        """A line whose runs are all there, unless it stands in Git as it is."""
-        made: dict[int, Record] = {}
-        for run in line.stale:
-            if (result := _result(run)) is None:
-                return
-            made[run.seed] = kept(result, run.fingerprint, line.parts)
-        runs = {seed: record for seed, record in line.found.items() if seed in line.experiment.seeds} | made
-        if made or not line.tidy:
+        """What is there of a line, unless it stands in Git as it is: nobody waits for the last of its seeds."""
+        results = {run: result for run in line.stale if (result := _result(run)) is not None}
+        made = {run.seed: kept(result, run.fingerprint, line.parts) for run, result in results.items()}
+        there = {run.seed for run in line.stale}
+        runs = {s: record for s, record in line.found.items() if s in line.experiment.seeds and s not in there} | made
+        if runs and (made or not line.tidy):
             self._records.write(line.experiment, runs)
-        for seed, record in sorted(made.items()):
-            if (epoch := record.line["diverged"]) is not None:
-                print(f"{line.experiment.name} seed {seed} diverged in epoch {epoch} and ended there.", file=sys.stderr)
+        for run, result in results.items():
+            if (epoch := result["history"]["diverged"]) is not None and run not in self._diverged:
+                self._diverged.add(run)
+                print(f"{run.name} diverged in epoch {epoch} and ended there.", file=sys.stderr)
 
 
 def _train(run: Run, place: str, tell: Tell) -> None:
@@ -221,6 +220,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="name", help="a family or a line of params.yaml (default: all)")
     parser.add_argument("--dry", action="store_true", help="train nothing: name what is stale, and why")
+    parser.add_argument("--plan", action="store_true", help="train nothing: the order, and seconds done and left")
+    parser.add_argument("--scale", choices=SCALES, help="with --dry or --plan (default: all that Git has runs of)")
     parser.add_argument("--jobs", help="runs at once (GRADSURGERY_JOBS; default: one per core, or as --per-gpu says)")
     parser.add_argument("--per-gpu", help="runs at once on every GPU (GRADSURGERY_PER_GPU; default: 1)")
     parser.add_argument(

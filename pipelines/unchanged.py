@@ -34,6 +34,7 @@ from pipelines._jobs import jobs
 from pipelines._params import Experiment, Params, complain, load
 from pipelines._plan import Plan
 from pipelines._records import Records
+from pipelines._schedule import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
 Histories = dict[tuple[str, str], dict[str, Any]]  # (scale, experiment) -> a history, or {"failed": why}
@@ -70,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def sample(params: Params, root: Path) -> list[str]:
     """The cheapest experiment of every kind: problem, rule, transform, kind of method, losses weighted or not."""
     kinds: dict[tuple[Any, ...], str] = {}
-    records = Records(root, params.scale)
-    lines = sorted(params.experiments.values(), key=lambda line: (-records.seconds(line, line.seeds[0]), line.name))
+    schedule = Schedule(params, Records(root, params.scale), None)
+    lines = sorted(params.experiments.values(), key=lambda line: (-schedule.seconds(line, line.seeds[0]), line.name))
     for line in lines:  # the cheapest comes last, and stays
         kinds[_kind(line)] = line.name
     return sorted(kinds.values())

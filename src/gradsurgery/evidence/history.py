@@ -34,6 +34,7 @@ _LATER: dict[str, tuple[tuple[type, ...], Any]] = {
     "layers": ((dict, type(None)), None), "test_rows": ((int, dict, type(None)), None),
     "observed": ((dict, type(None)), None), "examples": ((list, type(None)), None),
     "activity": ((dict, type(None)), None), "diverged": ((int, type(None)), None),
+    "protocol": ((str, type(None)), None),
 }  # fmt: skip
 
 
@@ -52,6 +53,7 @@ class Run:
             None without data and for a run that diverged.
         activity: how much its parts did, on average over its training: `evidence.activity.acted`.
         diverged: the epoch in which the run diverged, its last, which may hold None; None for a run that did not.
+        protocol: sha256 of the protocol that registered the run before it began; None for an exploratory one.
     """
 
     experiment: str
@@ -75,6 +77,7 @@ class Run:
     examples: Sequence[Mapping[str, Any]] | None = None
     activity: Mapping[str, float] | None = None
     diverged: int | None = None
+    protocol: str | None = None
 
     @property
     def method(self) -> str:

@@ -16,12 +16,14 @@ class Design:
         scale: the one whose runs decide.
         n: seeds of every line that it compares, from the protocol's first on.
         rule: of stopping.
+        lines: the experiments that the claim compares.
     """
 
     claim: str
     scale: str
     n: int
     rule: str = FIXED
+    lines: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,3 +57,22 @@ class Protocol:
     def seeds(self, design: Design) -> range:
         """Those that a design asks of every line that it compares."""
         return range(self.first_seed, self.first_seed + design.n)
+
+    def asked(self, line: str, scale: str) -> range:
+        """The confirmatory seeds of one experiment; none where no design at that scale compares it."""
+        most = max(
+            (d.n for family in self.designs.values() for d in family if line in d.lines and d.scale == scale), default=0
+        )
+        return range(self.first_seed, self.first_seed + most)
+
+    def turn(self, line: str, seed: int, scale: str) -> tuple[int, int, int] | None:
+        """What confirmatory runs are sorted by; None for an exploratory one.
+
+        One paper after the other, and in it all lines on one seed before the next: whenever the runs are stopped, what
+        is compared is there together.
+        """
+        for place, family in enumerate(self.designs.values()):
+            for inner, design in enumerate(family):
+                if design.scale == scale and line in design.lines and seed in self.seeds(design):
+                    return place, seed, inner
+        return None

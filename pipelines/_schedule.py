@@ -1,0 +1,169 @@
+"""In what order runs are trained, how long they will take, and what `train --dry` and `--plan` say of it."""
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradsurgery.evidence.costs import parse as parse_costs
+from gradsurgery.ledger.protocol import Protocol
+from pipelines._files import read_text
+from pipelines._params import Experiment, Params, load_or_exit
+from pipelines._plan import Plan, chosen
+from pipelines._problems import LONG
+from pipelines._protocol import check_runs
+from pipelines._records import Records
+from pipelines._workspace import checkout, prepared
+
+
+class Schedule:
+    """The order of one table at one scale.
+
+    What a protocol registered comes first, in its order; the rest longest first, as that keeps all cores busy to the
+    end. A line that others take their layer scores from is as early as they are, and they begin when it is whole.
+    """
+
+    def __init__(self, params: Params, records: Records, protocol: Protocol | None) -> None:
+        self._records, self._protocol, self._scale = records, protocol, params.scale
+        self._needed: dict[str, list[str]] = {}
+        for line in params.experiments.values():
+            if source := line.declaration.get("evidence"):
+                self._needed.setdefault(source, []).append(line.name)
+
+    def waves(self, experiments: Sequence[Experiment]) -> list[list[Experiment]]:
+        """Lines that may be trained side by side, wave after wave."""
+        kinds = [(registered, evidence) for registered in (True, False) for evidence in (False, True)]
+        found = [
+            [e for e in experiments if (self.registered(e), "evidence" in e.declaration) == kind] for kind in kinds
+        ]
+        return [wave for wave in found if wave]
+
+    def registered(self, experiment: Experiment) -> bool:
+        """Whether a confirmatory claim compares the line, or needs it for one that it does."""
+        return self._turn(experiment, min(experiment.seeds)) is not None
+
+    def key(self, experiment: Experiment, seed: int, seconds: float) -> tuple[Any, ...]:
+        """What the runs of a wave are sorted by."""
+        turn = self._turn(experiment, seed)
+        return (0, *turn, experiment.name) if turn else (1, -seconds, experiment.name, seed)
+
+    def _turn(self, experiment: Experiment, seed: int) -> tuple[int, int, int] | None:
+        if self._protocol is None:
+            return None
+        names = [experiment.name, *self._needed.get(experiment.name, [])]
+        return min(filter(None, (self._protocol.turn(name, seed, self._scale) for name in names)), default=None)
+
+    def left(self, plan: Plan, experiments: Sequence[Experiment]) -> float:
+        """Seconds, as far as known, of what is not there of some lines."""
+        spent = [self.seconds(e, e.seeds[0]) * len(plan.missing(e)) for e in experiments]
+        return sum(seconds for seconds in spent if math.isfinite(seconds))
+
+    def seconds(self, experiment: Experiment, seed: int) -> float:
+        """What a run took here, or what one of another scale took by as much more as there is to do; else endless."""
+        scales = [p.name for p in sorted((self._records.root / "reports/costs").glob("*/"))]
+        for scale in dict.fromkeys([self._scale, *scales]):
+            other = Records(self._records.root, scale)
+            try:
+                seeds = parse_costs(read_text(other.costs(experiment), ""), experiment.name)["seeds"]
+                spent = float(seeds.get(str(seed), next(iter(seeds.values())))["seconds"])
+                return spent if scale == self._scale else spent * _more(experiment, other.history(experiment))
+            except (ValueError, LookupError, TypeError, OSError):  # none, or damaged
+                continue
+        return math.inf
+
+
+def _more(experiment: Experiment, history: Path) -> float:
+    """How many times the work of another scale's run, its first in `history`, is to be done: epochs times examples."""
+    with history.open(encoding="utf-8") as lines:
+        first = json.loads(next(lines))
+    share = len(first["tasks"]) if isinstance(first["test_rows"], dict) else 1  # sizes are those of one task
+    now, then = (
+        _work(experiment.problem, settings, share)
+        for settings in (experiment.declaration["settings"], first["declaration"]["settings"])
+    )
+    return now / then
+
+
+def _work(problem: str, settings: Mapping[str, Any], share: int) -> float:
+    if "steps" in settings:  # a landscape
+        return float(settings["steps"])
+    size = settings["train_size"]
+    if not size:  # all there are
+        array = next(iter(sorted(prepared(checkout(Path.cwd()), problem).glob("train_*.npy"))), None)
+        if array is None:
+            raise ValueError("data that are not prepared cannot be counted")
+        size = np.load(array, mmap_mode="r").shape[0] / share
+    return float(settings["epochs"] * size * settings.get("passes", 1))
+
+
+def told(count: int) -> str:
+    """So many lines, in words."""
+    return f"{count} line{'' if count == 1 else 's'}"
+
+
+def tell_stale(plan: Plan, experiments: Sequence[Experiment], scale: str) -> None:
+    """Names each run that is not there, with its reason; at a scale of hours, which is committed bit by bit, those that
+    are there and out of date."""
+    count, stale = 0, set()
+    for experiment in sorted(experiments, key=lambda line: "evidence" in line.declaration):
+        if not plan.begun(experiment) and scale in LONG:
+            continue
+        if (source := experiment.declaration.get("evidence")) in stale:
+            runs = {f"{experiment.name} seed {seed}": f"evidence {source} is stale" for seed in experiment.seeds}
+        else:
+            line = plan.line(experiment)
+            runs = {r.name: why for r, why in line.stale.items() if scale not in LONG or r.seed in line.found}
+        stale |= {experiment.name} if runs else set()
+        count += len(runs)
+        for name, why in runs.items():
+            print(f"{name}: {why}")
+    print(f"{count} of {sum(len(line.seeds) for line in experiments)} runs are stale at scale {scale}")
+
+
+def tell_plan(schedule: Schedule, plan: Plan, experiments: Sequence[Experiment], scale: str, places: int) -> None:
+    """A row for each line in the order of running: its runs, how many are there, seconds of one and of what is left."""
+    totals = {True: [0.0] * 4, False: [0.0] * 4}
+    unknown = []
+    print(f"{'line':56} {'runs':>5} {'done':>5} {'s each':>8} {'s left':>9}")
+    for wave in schedule.waves(experiments):
+        for line in sorted(wave, key=lambda e: schedule.key(e, e.seeds[0], schedule.seconds(e, e.seeds[0]))):
+            left = len(plan.missing(line))
+            each = schedule.seconds(line, line.seeds[0])
+            known = each if math.isfinite(each) else 0.0
+            unknown += [] if math.isfinite(each) else [line.name]
+            row: list[float] = [len(line.seeds), len(line.seeds) - left, known * len(line.seeds), known * left]
+            kind = schedule.registered(line)
+            totals[kind] = [sum(pair) for pair in zip(totals[kind], row, strict=True)]
+            said = f"{each:.0f}" if math.isfinite(each) else "?"
+            print(f"{line.name:56} {row[0]:5.0f} {row[1]:5.0f} {said:>8} {row[3]:9.0f}")
+    for kind, name in ((True, "confirmatory"), (False, "exploratory")):
+        runs, done, whole, rest = totals[kind]
+        print(
+            f"{name}: {runs:.0f} runs, {done:.0f} done; {whole:.0f} s of one core in all, {rest:.0f} s left "
+            f"({rest / places / 3600:.1f} h on {places})"
+        )
+    if unknown:
+        print(f"not known how long, as nothing like it was run: {', '.join(unknown)}")
+    print(f"scale {scale}: what was not run there yet is reckoned from another scale, by epochs times examples")
+
+
+def look(arguments: argparse.Namespace, params: Params, protocol: Protocol | None, places: Sequence[str]) -> None:
+    """What `--dry` and `--plan` say: the former of every scale that Git has runs of, but where one is named."""
+    there = {path.name for path in Path("reports/history").glob("*")} - {params.scale}
+    others = [scale for scale in LONG if scale in there] if arguments.dry and not arguments.scale else []
+    for at in [params, *(load_or_exit(scale=scale) for scale in others)]:
+        lines = chosen(arguments.names, at) if at is params else list(at.experiments.values())
+        root = Path("workspaces") / at.scale
+        root = root if arguments.plan and (root / "reports/history").is_dir() else Path()
+        records = Records(root, at.scale)
+        plan = Plan(at, records, places[0], protocol)
+        if arguments.plan:
+            tell_plan(Schedule(at, records, protocol), plan, lines, at.scale, len(places))
+        else:
+            tell_stale(plan, lines, at.scale)
+        if protocol is not None:
+            check_runs(protocol, at.scale, {line.name: line.seeds for line in at.experiments.values()})
