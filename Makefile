@@ -12,13 +12,16 @@ export MPLBACKEND := Agg
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro study test ui report bench unchanged lint clean install
+.PHONY: help repro plan study test ui report bench unchanged lint clean install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
-repro: $(STAMP) ## `dvc repro` in workspaces/<scale>, and a summary (SCALE=smoke: minutes; ARGS=--record)
+repro: $(STAMP) ## `dvc repro` in workspaces/<scale>, and a summary (SCALE=smoke: minutes, overnight: hours; ARGS=--record)
 	@$(BIN)/python -m pipelines.repro $(if $(SCALE),--scale $(SCALE)) $(ARGS)
+
+plan: $(STAMP) ## what a scale trains in what order, seconds done and left (SCALE=overnight)
+	@$(BIN)/python -m pipelines.train --plan $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 study: $(STAMP) ## equal-budget search and static fronts on prepared data, then the report (SCALE=smoke; ARGS="census --jobs 1")
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pipelines.study $(if $(SCALE),--scale $(SCALE)) $(ARGS)

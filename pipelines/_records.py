@@ -17,7 +17,7 @@ from gradsurgery.evidence.strict import loads
 from pipelines._checkpoints import Result
 from pipelines._files import as_json, read_text, replace
 from pipelines._fingerprint import Parts
-from pipelines._params import Experiment
+from pipelines._params import Experiment, Params
 from pipelines._run import labels
 
 
@@ -93,3 +93,21 @@ def numbers_of(line: Mapping[str, Any]) -> str:
     """One hash of everything in a history but its labels, and its declaration, which the fingerprint covers."""
     own = {name: value for name, value in line.items() if name not in ("track", "role", "family", "declaration")}
     return hashlib.sha256(as_json(own).encode()).hexdigest()[:16]
+
+
+def keep(here: Path, root: Path, params: Params) -> str:
+    """Puts the finished runs of one scale from a workspace beside those that the checkout has; says what to do next."""
+    theirs, ours, count = Records(here, params.scale), Records(root, params.scale), 0
+    for line in params.experiments.values():
+        made = {seed: run for seed, run in theirs.read(line).items() if run.fingerprint and seed in line.seeds}
+        if made:
+            same = {run.fingerprint for run in made.values()}
+            both = {s: run for s, run in ours.read(line).items() if run.fingerprint in same} | made
+            ours.write(line, both)
+            count += len(both)
+    whole = sum(len(line.seeds) for line in params.experiments.values())
+    folders = f"reports/history/{params.scale} and reports/costs/{params.scale}"
+    return (
+        f"recorded {count} of {whole} runs in {folders}: commit them; `make repro ARGS='--changed --record'` then "
+        "makes the report"
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines._missing import Missing
 from pipelines._params import Experiment, Params
+from pipelines._problems import LONG
 from pipelines._records import Records
 from pipelines._regression import Moved, compare
 
@@ -93,6 +94,11 @@ def _time_split(here: Path, params: Params, trained: Sequence[tuple[Experiment, 
 
 def _reference(root: Path, scale: str, own: bool) -> tuple[Mapping[str, Any] | None, str]:
     """The committed numbers of this scale, and where they are: HEAD's report, or the small record of another scale."""
-    path = "reports/metrics.json" if own else f"tests/regression/{scale}.json"
+    path = (
+        "reports/metrics.json" if own else "reports/scales.json" if scale in LONG else f"tests/regression/{scale}.json"
+    )
     shown = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=root, capture_output=True)
-    return (json.loads(shown.stdout), f"HEAD:{path}") if shown.returncode == 0 else (None, f"HEAD:{path}")
+    found = json.loads(shown.stdout) if shown.returncode == 0 else None
+    if found is not None and not own and scale in LONG:
+        found = found[scale]["metrics.json"] if scale in found else None
+    return found, f"HEAD:{path}"

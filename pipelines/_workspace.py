@@ -25,7 +25,8 @@ def workspace(root: Path, scale: str, trust: bool = False) -> Path:
     """workspaces/<scale>/: the tree as it is here, `scale` replaced, results of its own, DVC's cache shared.
 
     It starts from what the checkout holds of its scale, and keeps following that for every line that was not trained
-    there; of other scales it takes what runs cost, which says in what order to train. A run that the checkout holds is
+    there; of other scales it takes what runs cost, which says in what order to train, and but for smoke their histories
+    too, which are reported beside its own. A run that the checkout holds is
     one that was made here only where `trust` says so: else it is made again, if its data can be had.
 
     Raises:
@@ -90,11 +91,15 @@ def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: b
     """Takes over the checkout's results where this folder has none of its own."""
     trained = {path.parent.name for path in (here / "runs").glob("*/seed-*.json")}
     studied = {path.stem for path in (here / "runs/study").glob("*.jsonl")}
+    for path in sorted(p for kind in ("history", "costs") for p in (here / "reports" / kind).rglob("*.json*")):
+        own_scale = path.relative_to(here).parts[2] == scale
+        if not own_scale and str(path.relative_to(here)) not in generated:
+            path.unlink()
     for name in sorted(generated):
         path = Path(name)
         _, kind, *inner = (*path.parts, "", "")
         if kind in ("history", "costs"):
-            take = path.stem not in trained if inner[0] == scale else kind == "costs"
+            take = path.stem not in trained if inner[0] == scale else kind == "costs" or scale != "smoke"
         elif kind == "study":
             take = same_scale and path.stem not in studied
         else:  # the lock knows the data, which have no scale

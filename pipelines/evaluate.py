@@ -20,11 +20,18 @@ from gradsurgery.evidence.evaluation import evaluate
 from gradsurgery.evidence.history import Run, parse
 from gradsurgery.evidence.scores import results
 from gradsurgery.evidence.study import Trial
+from gradsurgery.ledger.protocol import Protocol
 from gradsurgery.ledger.records import Paper
+from gradsurgery.ledger.scales import highest
 from gradsurgery.ledger.verdicts import find, verdicts
 from pipelines._evidence import read_costs, read_papers, read_studies
 from pipelines._files import UnwritableError, as_json, named, read_json, read_text, read_yaml, write
+from pipelines._problems import SCALES
 from pipelines._problems import read_selections as selections_of
+from pipelines._protocol import NAME as PROTOCOL
+from pipelines._protocol import read_protocol
+
+KEPT = ("metrics.json", "contrasts.json", "measured.json")  # of another scale than that in force
 
 
 def read_histories(folder: Path) -> dict[str, list[Run]]:
@@ -93,23 +100,38 @@ def document(metrics: Any) -> bytes:
 
 @dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What is evaluated: runs and costs by experiment, selection rules and studies by problem, published records."""
+    """What is evaluated: runs and costs by experiment, selection rules and studies by problem, published records.
 
+    `others` are the same of the other scales that Git has runs of, but for studies, which are of one scale.
+    """
+
+    scale: str
     groups: Mapping[str, Sequence[Run]]
     selections: Mapping[str, str]
     costs: Mapping[str, Any]
     papers: Sequence[Paper]
     studies: Mapping[str, Sequence[Trial]]
+    protocol: Protocol | None
+    others: Mapping[str, "Inputs"] = dataclasses.field(default_factory=dict)
 
 
 def read_inputs(root: Path) -> Inputs:
     """Everything under one checkout that `evaluate` and `report` both start from, read and checked once."""
     scale = read_scale(root)
+    there = {path.name for path in (root / "reports/history").glob("*") if next(path.rglob("*.jsonl"), None)}
+    others = [other for other in SCALES[1:] if other in there and other != scale and scale in SCALES[1:]]
+    found = {other: _read_inputs(root, other) for other in others}
+    studies = read_studies(root / "reports/study", read_selections(root / "params.yaml", scale))
+    return dataclasses.replace(_read_inputs(root, scale), studies=studies, others=found)
+
+
+def _read_inputs(root: Path, scale: str) -> Inputs:
     selections = read_selections(root / "params.yaml", scale)
     groups = read_histories(root / "reports/history" / scale)
     costs = read_costs(root / "reports/costs" / scale, groups)
     papers = read_papers(root / "data/published")
-    return Inputs(groups, selections, costs, papers, read_studies(root / "reports/study", selections))
+    protocol = read_protocol(root, papers) if (root / PROTOCOL).exists() else None
+    return Inputs(scale, groups, selections, costs, papers, {}, protocol)
 
 
 def evaluate_all(root: Path) -> dict[str, bytes]:
@@ -118,6 +140,22 @@ def evaluate_all(root: Path) -> dict[str, bytes]:
 
 
 def evaluated(given: Inputs) -> dict[str, bytes]:
+    """The files of the scale in force; in one more, scales.json, those of the others; in verdict.json all scales."""
+    own, others = _evaluated(given), {scale: _evaluated(other) for scale, other in given.others.items()}
+    every = {scale: found for scale in SCALES for found in [{given.scale: own, **others}.get(scale)] if found} or {
+        "": own
+    }
+    groups = {scale: one.groups for scale, one in {given.scale: given, **given.others}.items()}
+    judged = {scale: json.loads(found["verdict.json"]) for scale, found in every.items()}
+    beside = {scale: {name: json.loads(found[name]) for name in KEPT} for scale, found in others.items()}
+    return {
+        **own,
+        "verdict.json": document(highest(judged, groups, given.protocol)),
+        "scales.json": (json.dumps(beside, indent=1, allow_nan=False) + "\n").encode(),
+    }
+
+
+def _evaluated(given: Inputs) -> dict[str, bytes]:
     plans = [plan for paper in given.papers for plan in paper.contrasts]
     found = evaluate(given.groups, given.selections, given.costs, given.studies, plans)
     whole, gone = split(given.groups)

@@ -5,11 +5,16 @@ touched, whenever the run is interrupted. `--record` puts a complete run's resul
 cannot be had costs its own problems and no others: they keep their committed numbers, marked in the report, and the
 summary ends with them. A plain `dvc repro` in the checkout trains what is stale there, in place, as fast.
 
+At a scale of hours (overnight, paper) committed runs count as run here, as with `--changed`: whoever clones goes on
+from them. What protocol.yaml registered is trained first, whatever its family; `--record` and `--partial` put finished
+runs into the checkout, the latter at once and without training, also while another process trains.
+
 Examples:
     python -m pipelines.repro                 at the scale of params.yaml
     python -m pipelines.repro --scale smoke   every line end to end in minutes
     python -m pipelines.repro --changed       only the runs that an edit made stale since they were committed
     python -m pipelines.repro --record        the same again, and the results into reports/ and dvc.lock here
+    python -m pipelines.repro --scale overnight --partial    what is finished of it by now, into reports/ here
 """
 
 import argparse
@@ -31,6 +36,8 @@ from pipelines._jobs import refuse_ranks
 from pipelines._knock import mirror_folder
 from pipelines._params import CHECKED, SCALES, complain, load, sha256_of
 from pipelines._pool import places_on
+from pipelines._problems import LONG
+from pipelines._records import keep
 from pipelines._sources import MIRROR
 from pipelines._store import uri
 from pipelines._summary import summary
@@ -50,12 +57,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         committed = load(ROOT / "params.yaml")
         scale = arguments.scale or committed.scale
         places_on(asked_device(None, committed.compute, scale), arguments.jobs, arguments.per_gpu)
+        if arguments.partial:
+            if scale not in LONG:
+                raise ValueError(f"`--partial` must stand with a scale of {' or '.join(LONG)}, found {scale}.")
+            print(keep(ROOT / "workspaces" / scale, ROOT, load(ROOT / "params.yaml", scale)))
+            return 0
         mirror = mirror_folder()
-        here = workspace(ROOT, scale, trust=arguments.changed)
+        here = workspace(ROOT, scale, trust=arguments.changed or scale in LONG)
         params = committed if scale == committed.scale else load(here / "params.yaml")
         if _missing.read(here):
             (here / _missing.SKIPPED).unlink()  # so that `fetch` asks again
-        code = _dvc(here, _environment(here, mirror, arguments))
+        environment = _environment(here, mirror, arguments)
+        steps = [["dvc", "repro", "prepare"], [sys.executable, "-m", "pipelines.train"]] if scale in LONG else []
+        code = next(filter(None, (_run(here, environment, step) for step in [*steps, ["dvc", "repro"]])), 0)
     except ValueError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -67,20 +81,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     own = scale == committed.scale
     outside = summary(ROOT, here, params, clock, missing, own, time.monotonic() - started)
-    if arguments.record and missing:
+    if arguments.record and scale in LONG and not own:
+        print(keep(here, ROOT, params))
+    elif arguments.record and missing:
         names = ", ".join(one.dataset for one in missing)
         print(f"error: `--record` needs a complete run, found none of the data set {names}.", file=sys.stderr)
         return 1
-    if arguments.record:
+    elif arguments.record:
         from pipelines._publish import publish, record  # brings what draws figures: seconds
 
         print(publish(here, ROOT, scale) if own else record(here, ROOT, scale))
     return 1 if arguments.strict and outside else 0
 
 
-def _dvc(here: Path, environment: Mapping[str, str]) -> int:
-    """`dvc repro` in a session of its own, so that an interrupt ends it with all that it started; its exit code."""
-    process = subprocess.Popen(["dvc", "repro"], cwd=here, env=environment, start_new_session=True)
+def _run(here: Path, environment: Mapping[str, str], command: Sequence[str]) -> int:
+    """A command in a session of its own, so that an interrupt ends it with all that it started; its exit code."""
+    process = subprocess.Popen(command, cwd=here, env=environment, start_new_session=True)
     try:
         return process.wait()
     except BaseException:
@@ -135,6 +151,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--require-data", action="store_true", help="exit code 1 when a data set cannot be had")
     parser.add_argument("--record", action="store_true", help="keep a complete run's results in the checkout, for a "
                         "commit (of another scale than that of params.yaml: its numbers)")  # fmt: skip
+    parser.add_argument("--partial", action="store_true", help="train nothing: keep what is finished by now in the "
+                        "checkout, for a commit (of a scale of hours)")  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit code 1 when a number lies outside its band")
     return parser.parse_args(argv)
 

@@ -123,11 +123,11 @@ def _dry(checkout):
 
 
 def test_an_edit_of_one_method_makes_exactly_its_runs_stale(clean):
-    assert _dry(clean) == ["0 of 6 runs are stale"]
+    assert _dry(clean) == ["0 of 6 runs are stale at scale smoke"]
     with open(clean.root / "src/gradsurgery/aggregators/mean.py", "a", encoding="utf-8") as file:
         file.write("\n# edited\n")
     why = "source file src/gradsurgery/aggregators/mean.py changed"
-    assert _dry(clean) == [f"cagrad_toy-mean seed 0: {why}", "1 of 6 runs are stale"]
+    assert _dry(clean) == [f"cagrad_toy-mean seed 0: {why}", "1 of 6 runs are stale at scale smoke"]
     told = clean.run("dvc", "repro", "train@baselines", "train@pcgrad").stdout
     assert "train: 2 lines, 1 runs trained now" in told
     assert "train: 2 lines, 0 runs trained now" in told
@@ -142,7 +142,7 @@ def test_a_changed_setting_is_named(clean):
     assert _dry(clean) == [
         "cagrad_toy-mean seed 0: setting `settings.lr` changed",
         "cagrad_toy-pcgrad seed 0: setting `settings.lr` changed",
-        "2 of 6 runs are stale",
+        "2 of 6 runs are stale at scale smoke",
     ]
 
 
@@ -151,7 +151,7 @@ def test_an_edit_of_how_we_log_makes_nothing_stale(clean):
         with open(clean.root / f"pipelines/{name}.py", "a", encoding="utf-8") as file:
             file.write("\n# edited\n")
     assert _stale(clean) == set()
-    assert _dry(clean) == ["0 of 6 runs are stale"]
+    assert _dry(clean) == ["0 of 6 runs are stale at scale smoke"]
 
 
 def test_a_history_that_was_changed_by_hand_is_made_again(clean):

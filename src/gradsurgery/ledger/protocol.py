@@ -3,6 +3,8 @@
 import dataclasses
 from collections.abc import Mapping
 
+from gradsurgery.evidence.groups import Groups
+
 FIXED = "fixed n"  # the one stopping rule: all seeds are run, and looked at once
 COMPARED = ("difference", "no_difference")  # kinds of claims that seeds can confirm
 
@@ -57,6 +59,12 @@ class Protocol:
     def seeds(self, design: Design) -> range:
         """Those that a design asks of every line that it compares."""
         return range(self.first_seed, self.first_seed + design.n)
+
+    def there(self, design: Design, groups: Groups) -> int:
+        """Seeds of a design that all lines it compares have, run under this very protocol: all, or it decides nothing
+        yet. Runs under another protocol, before it or after, are exploratory."""
+        own = [{run.seed for run in groups.get(line, ()) if run.protocol == self.sha256} for line in design.lines]
+        return len(set(self.seeds(design)).intersection(*own))
 
     def asked(self, line: str, scale: str) -> range:
         """The confirmatory seeds of one experiment; none where no design at that scale compares it."""

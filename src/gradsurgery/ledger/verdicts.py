@@ -9,6 +9,7 @@ from gradsurgery.evidence.groups import Groups, Metrics
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.ledger.judging import Finding, judge, published_value
 from gradsurgery.ledger.records import Paper, Record
+from gradsurgery.ledger.scales import told
 
 Findings = Mapping[str, Sequence[Finding]]
 
@@ -63,4 +64,5 @@ def _finding(record: Record, entry: Mapping[str, Any]) -> Finding:
     level = decode(Summary, entry["level"]) if "level" in entry else None
     difference = Contrast.of_record(entry["difference"]) if "difference" in entry else None
     ours, where = (entry.get(name, "-") for name in ("ours", "where"))
+    where += told(entry)
     return Finding(record, ours, where, entry["verdict"], entry.get("why", ""), level, difference)

@@ -1,0 +1,49 @@
+"""One verdict a claim where several scales were run: that of the highest, and what the others say beside it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gradsurgery.evidence.groups import Groups
+from gradsurgery.ledger.protocol import Protocol
+
+Entries = Mapping[str, Mapping[str, Any]]  # verdicts by record id, as in `verdict.json`
+
+
+def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], protocol: Protocol | None) -> dict[str, Any]:
+    """The content of `verdict.json` over all scales.
+
+    An entry that was run says its `scale`; where others were run too, `scales` holds the word and number of each of
+    them; where the claim is registered, `registered` says its scale and how many of its seeds are there under this very
+    protocol.
+
+    Args:
+        by_scale: what each scale says, the lowest first.
+        groups: the runs of each scale, by experiment.
+        protocol: what was registered.
+    """
+    found = {}
+    for claim, lowest in next(iter(by_scale.values())).items():
+        run = {scale: own[claim] for scale, own in by_scale.items() if not own[claim]["verdict"].startswith("not run")}
+        last = next(reversed(run), None)
+        entry = dict(run[last] if last else lowest)
+        if last:
+            entry["scale"] = last
+        if len(run) > 1:
+            entry["scales"] = {
+                scale: {"verdict": own["verdict"], "ours": own["ours"]} for scale, own in run.items() if scale != last
+            }
+        if protocol is not None and (design := protocol.design(claim)):
+            there = protocol.there(design, groups.get(design.scale, {}))
+            entry["registered"] = {"scale": design.scale, "n": design.n, "there": there}
+        found[claim] = entry
+    return found
+
+
+def told(entry: Mapping[str, Any]) -> str:
+    """What stands behind an entry's scale and track: the seeds that are still to come, and what the other scales say."""
+    said = ""
+    if (design := entry.get("registered")) and design["scale"] == entry.get("scale") and design["there"] < design["n"]:
+        said += f"; {design['there']} of {design['n']} registered seeds"
+    for scale, other in entry.get("scales", {}).items():
+        said += f"; at {scale} {other['verdict']}, {other['ours']}"
+    return said
