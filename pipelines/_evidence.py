@@ -1,16 +1,61 @@
-"""What `evaluate` and `report` read beside the histories: published records, costs and studies, each checked."""
+"""What `evaluate` and `report` read: histories, published records, costs and studies, each checked."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradsurgery.evidence.costs import parse as parse_costs
 from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.history import parse as parse_history
 from gradsurgery.evidence.scores import DEFAULT_RULE
 from gradsurgery.evidence.study import Trial, check, parse
 from gradsurgery.ledger.reading import read
 from gradsurgery.ledger.records import Paper
-from pipelines._files import named, read_text, read_yaml
+from pipelines._files import as_json, named, read_text, read_yaml
+
+
+def read_histories(folder: Path) -> dict[str, list[Run]]:
+    """Every history under `folder`, by experiment. Raises ValueError, naming the file, for one that is malformed or
+    does not belong with the others."""
+    runs = {}
+    for path in sorted(folder.rglob("*.jsonl"), key=lambda path: path.stem):
+        remedy = f"remove it and run `python -m pipelines.train {path.stem}`, or restore it (`git checkout {path}`)"
+        try:
+            runs[path.stem] = parse_history(read_text(path, remedy).splitlines(), str(path))
+            if (found := runs[path.stem][0].experiment) != path.stem:
+                raise ValueError(f"{path}:1: `experiment` must be {path.stem!r}, found {found!r}.")
+        except ValueError as error:
+            raise ValueError(named(path, error, remedy)) from None
+    if not runs:
+        raise ValueError(f"{folder} must hold at least one history (*.jsonl), found none: run `train` first.")
+    check_together(runs, folder)
+    return runs
+
+
+def check_together(runs: Mapping[str, Sequence[Run]], folder: Path) -> None:
+    """Refuses histories that cannot be compared: all have one scale, a problem's also tasks, metrics and data."""
+    firsts = {
+        name: {
+            "scale": run.scale, "tasks": run.tasks, "metrics": run.metrics, "data_sha256": run.data_sha256,
+            "trajectory": "null" if run.trajectory is None else "given",
+        }
+        for name, (run, *_) in runs.items()
+    }  # fmt: skip
+    for field in ("scale", "tasks", "metrics", "data_sha256", "trajectory"):
+        groups: dict[str, list[str]] = {}
+        for name, group in runs.items():
+            groups.setdefault("" if field == "scale" else group[0].problem, []).append(name)
+        for names in groups.values():
+            told = {name: as_json(firsts[name][field]) for name in names}
+            usual, _ = Counter(told.values()).most_common(1)[0]
+            for name, found in told.items():
+                if found != usual:
+                    other = next(n for n in names if told[n] == usual)
+                    raise ValueError(
+                        f"{next(folder.rglob(f'{name}.jsonl'))}: `{field}` must be that of {other}, {usual:.60}, "
+                        f"found {found:.60}: run `python -m pipelines.train {name}` again."
+                    )
 
 
 def read_papers(folder: Path) -> list[Paper]:

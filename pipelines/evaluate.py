@@ -9,7 +9,6 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,64 +16,21 @@ from typing import Any
 from gradsurgery.evidence.diverged import split
 from gradsurgery.evidence.documents import encode
 from gradsurgery.evidence.evaluation import evaluate
-from gradsurgery.evidence.history import Run, parse
+from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.scores import results
 from gradsurgery.evidence.study import Trial
 from gradsurgery.ledger.protocol import Protocol
 from gradsurgery.ledger.records import Paper
 from gradsurgery.ledger.scales import highest
 from gradsurgery.ledger.verdicts import find, verdicts
-from pipelines._evidence import read_costs, read_papers, read_studies
-from pipelines._files import UnwritableError, as_json, named, read_json, read_text, read_yaml, write
+from pipelines._evidence import read_costs, read_histories, read_papers, read_studies
+from pipelines._files import UnwritableError, read_json, read_yaml, write
 from pipelines._problems import SCALES
 from pipelines._problems import read_selections as selections_of
 from pipelines._protocol import NAME as PROTOCOL
 from pipelines._protocol import read_protocol
 
 KEPT = ("metrics.json", "contrasts.json", "measured.json")  # of another scale than that in force
-
-
-def read_histories(folder: Path) -> dict[str, list[Run]]:
-    """Every history under `folder`, by experiment. Raises ValueError, naming the file, for one that is malformed or
-    does not belong with the others."""
-    runs = {}
-    for path in sorted(folder.rglob("*.jsonl"), key=lambda path: path.stem):
-        remedy = f"remove it and run `python -m pipelines.train {path.stem}`, or restore it (`git checkout {path}`)"
-        try:
-            runs[path.stem] = parse(read_text(path, remedy).splitlines(), str(path))
-            if (found := runs[path.stem][0].experiment) != path.stem:
-                raise ValueError(f"{path}:1: `experiment` must be {path.stem!r}, found {found!r}.")
-        except ValueError as error:
-            raise ValueError(named(path, error, remedy)) from None
-    if not runs:
-        raise ValueError(f"{folder} must hold at least one history (*.jsonl), found none: run `train` first.")
-    check_together(runs, folder)
-    return runs
-
-
-def check_together(runs: Mapping[str, Sequence[Run]], folder: Path) -> None:
-    """Refuses histories that cannot be compared: all have one scale, a problem's also tasks, metrics and data."""
-    firsts = {
-        name: {
-            "scale": run.scale, "tasks": run.tasks, "metrics": run.metrics, "data_sha256": run.data_sha256,
-            "trajectory": "null" if run.trajectory is None else "given",
-        }
-        for name, (run, *_) in runs.items()
-    }  # fmt: skip
-    for field in ("scale", "tasks", "metrics", "data_sha256", "trajectory"):
-        groups: dict[str, list[str]] = {}
-        for name, group in runs.items():
-            groups.setdefault("" if field == "scale" else group[0].problem, []).append(name)
-        for names in groups.values():
-            told = {name: as_json(firsts[name][field]) for name in names}
-            usual, _ = Counter(told.values()).most_common(1)[0]
-            for name, found in told.items():
-                if found != usual:
-                    other = next(n for n in names if told[n] == usual)
-                    raise ValueError(
-                        f"{next(folder.rglob(f'{name}.jsonl'))}: `{field}` must be that of {other}, {usual:.60}, "
-                        f"found {found:.60}: run `python -m pipelines.train {name}` again."
-                    )
 
 
 def read_selections(path: Path, scale: str) -> dict[str, str]:

@@ -67,7 +67,8 @@ def gather(root: Path) -> Sources:
         contrasts=parse_contrasts(found["contrasts.json"]),
         measured=decode(Measured, found["measured.json"]),
         findings=parse_verdicts(found["verdict.json"], given.papers),
-        places=places(given.groups),
+        places=places(given.groups, [other.groups for other in given.others.values()]),
+        beside={scale: kept["metrics.json"] for scale, kept in found["scales.json"].items()},
     )
 
 

@@ -62,9 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for (scale, name), why in sorted(differing.items()):
         print(f"  differs: {name} at {scale}: {why}")
     if arguments.record:
-        print(
-            f"{record(ROOT, params, same)} lines have today's fingerprints: run `dvc repro -s evaluate report`, commit"
-        )
+        count = record(ROOT, params, same)
+        print(f"{count} lines have today's fingerprints: run `dvc repro -s evaluate report`, commit")
     return 1 if differing else 0
 
 

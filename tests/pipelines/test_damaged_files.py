@@ -113,8 +113,8 @@ def small(checkout, tmp_path_factory):
         patch.chdir(root)
         patch.setenv(CHECKED, sha256_of(root / "params.yaml"))
         loaded = load()  # once: this file is whole here
-        patch.setattr(_params, "load_or_exit", lambda: loaded)
-        patch.setattr(train, "load_or_exit", lambda: loaded)
+        patch.setattr(_params, "load_or_exit", lambda **_: loaded)
+        patch.setattr(train, "load_or_exit", lambda **_: loaded)
         patch.setattr(study, "load", lambda: loaded)
         for stage in (train, study):
             patch.setattr(stage, "Tracker", lambda root: Mock())

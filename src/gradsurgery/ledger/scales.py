@@ -40,7 +40,7 @@ def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], proto
 
 
 def told(entry: Mapping[str, Any]) -> str:
-    """What stands behind an entry's scale and track: the seeds that are still to come, and what the other scales say."""
+    """What stands behind an entry's scale and track: seeds that are still to come, and what the other scales say."""
     said = ""
     if (design := entry.get("registered")) and design["scale"] == entry.get("scale") and design["there"] < design["n"]:
         said += f"; {design['there']} of {design['n']} registered seeds"

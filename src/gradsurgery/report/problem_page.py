@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.ledger.judging import Finding
 from gradsurgery.report import controlled, observatory, tables
@@ -34,9 +36,21 @@ def entries(
             entry["time"] = step_time(sources.groups, sources.costs, problem, out)
         else:
             entry = _landscape(sources, problem, papers)
+        entry["scales"] = _scales(sources, problem)
         entry["claims"] = _resting(sources.groups, problem, findings, papers)
         made.append({**entry, "conflict": seen.get(problem)})
     return made
+
+
+def _scales(sources: Sources, problem: str) -> list[tuple[str, pd.DataFrame]]:
+    """The table of every other scale at which the problem was run."""
+    found = []
+    directions = next(iter(of(sources.groups, problem).values()))[0].metrics
+    for scale, metrics in sources.beside.items():
+        table = tables.problem_table(metrics, problem, directions)
+        if len(table):
+            found.append((scale, table.assign(method=table["method"].map(lambda cell, at=scale: cell.at(at)))))
+    return found
 
 
 def _landscape(sources: Sources, problem: str, papers: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ class Sources:
         studies: the trials of `make study`, by problem.
         contrasts, measured, findings: what `evaluate` made of it all.
         places: the files under `reports/` that names of links stand for, where they are not the names themselves.
+        beside: metrics of the other scales that were run.
         skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
 
@@ -38,6 +39,7 @@ class Sources:
     measured: Measured = dataclasses.field(default_factory=Measured)
     findings: Mapping[str, Sequence[Finding]] = dataclasses.field(default_factory=dict)
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    beside: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
 
     @property
     def problems(self) -> list[str]:

@@ -28,6 +28,11 @@ class Linked:
     text: str
     target: str
 
+    def at(self, scale: str) -> "Linked":
+        """The same of another scale."""
+        folder, _, name = self.target.partition("/")
+        return dataclasses.replace(self, target=f"{folder}/{scale}/{name}")
+
     def __str__(self) -> str:
         return self.text
 
