@@ -47,8 +47,8 @@ def _scales(sources: Sources, problem: str) -> list[tuple[str, pd.DataFrame]]:
     found = []
     directions = next(iter(of(sources.groups, problem).values()))[0].metrics
     for scale, metrics in sources.beside.items():
-        table = tables.problem_table(metrics, problem, directions)
-        if len(table):
+        if problem in sources.data and tables.named(problem, metrics):
+            table = tables.problem_table(metrics, problem, directions)
             found.append((scale, table.assign(method=table["method"].map(lambda cell, at=scale: cell.at(at)))))
     return found
 
