@@ -9,7 +9,7 @@ import pytest
 
 from gradsurgery.ledger.protocol import Design
 from pipelines._evidence import read_papers
-from pipelines._protocol import NAME, parse, read_protocol
+from pipelines._protocol import NAME, check_runs, parse, read_protocol
 from pipelines._yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ BAD = {
 BAD_DESIGN = {
     "an unknown claim": ({"claim": "multi-mnist-lft"}, "found 'multi-mnist-lft'; did you mean multi-mnist-left"),
     "a count": ({"claim": "toy-adam-stalls"}, "`families.pcgrad.0.claim` must be one of"),
-    "one seed": ({"n": 1}, "`families.pcgrad.0.n` must be a whole number from 2 on, found 1"),
+    "one seed": ({"n": 1}, "`families.pcgrad.0.n` must be a whole number from 2 to 1000, found 1"),
     "an unknown scale": ({"scale": "overnigth"}, "did you mean overnight?"),
     "an unknown rule": ({"rule": "until it shows"}, "`families.pcgrad.0.rule` must be one of fixed n"),
 }
@@ -63,11 +63,42 @@ def test_a_claim_that_nothing_answers_is_refused():
 
 def test_what_it_holds():
     found = parse(DOCUMENT, PAPERS)
-    design = Design("pcgrad/multi-mnist-left", "overnight", 10)
+    design = Design("pcgrad/multi-mnist-left", "overnight", 10, lines=("multi_mnist-pcgrad", "multi_mnist-mgda"))
     assert found.design("pcgrad/multi-mnist-left") == design
     assert found.design("pcgrad/multi-mnist-right") is None
     assert list(found.seeds(design)) == list(range(1000, 1010))
     assert (found.margin("left.accuracy"), found.margin("income.auc")) == (0.005, None)
+
+
+def test_registered_runs_go_seed_by_seed_in_the_order_of_the_papers():
+    second = {"claim": "fashion-mgda", "scale": "overnight", "n": 2, "rule": "fixed n"}
+    margins = {"accuracy": 0.005, "final_train_loss": 0.005}
+    families = {"pcgrad": [{**DESIGN, "n": 2}], "cagrad": [second]}
+    found = parse({**DOCUMENT, "margins": margins, "families": families}, PAPERS)
+    lines = ("multi_fashion_mnist-mean", "multi_fashion_mnist-mgda", "multi_mnist-mgda", "multi_mnist-pcgrad")
+    runs = [
+        (turn, line)
+        for line in lines
+        for seed in (999, 1000, 1001, 1002)
+        if (turn := found.turn(line, seed, "overnight"))
+    ]
+    assert [(turn[1], line) for turn, line in sorted(runs)] == [
+        (seed, line) for pair in (lines[2:], lines[:2]) for seed in (1000, 1001) for line in pair
+    ]
+    assert found.turn("multi_mnist-pcgrad", 1000, "laptop") is None
+    assert list(found.asked("multi_mnist-pcgrad", "overnight")) == [1000, 1001]
+    assert list(found.asked("multi_mnist-sum", "overnight")) == []
+
+
+def test_a_table_without_a_registered_line_or_seed_is_refused():
+    found = parse(DOCUMENT, PAPERS)
+    seeds = {line: range(1000, 1010) for line in ("multi_mnist-pcgrad", "multi_mnist-mgda")}
+    check_runs(found, "overnight", seeds)
+    check_runs(found, "laptop", {})
+    with pytest.raises(ValueError, match="`seeds` of multi_mnist-mgda must hold the 10 from 1000 on .* without 1009"):
+        check_runs(found, "overnight", {**seeds, "multi_mnist-mgda": range(1000, 1009)})
+    with pytest.raises(ValueError, match="found no such line at scale overnight"):
+        check_runs(found, "overnight", {})
 
 
 def test_a_comment_is_no_deviation_and_everything_else_is(tmp_path):
