@@ -33,6 +33,7 @@ NETWORKS = {
     "resnet": [({"width": 4}, (1, 36, 36)), ({"width": 8}, (1, 64, 64))],
     "sdn_resnet": [(SDN | {"width": 4}, (3, 32, 32)), (SDN | {"width": 8, "stride": 2}, (3, 32, 32))],
     "segnet": [({"outputs": (3, 1), "width": 2}, (3, 32, 32))],
+    "tied_head": [({}, (1, 28, 28))],
 }  # fmt: skip
 CASES = [(name, fields, shape) for name, cases in NETWORKS.items() for fields, shape in cases]
 

@@ -117,6 +117,7 @@ def _networks() -> dict[str, Run]:
         "recommender": Run("census", {"network": split}),
         "resnet": Run(settings={"network": {"name": "resnet", "width": 4}}),
         "sdn_resnet": Run("multi_exit"),
+        "tied_head": Run("dial", {"network": {"name": "tied_head", "width": 2}, "cosine": None, "permuted": 5}),
         "segnet": Run(network={"name": "segnet", "outputs": [2, 1], "width": 2}),
     }  # fmt: skip
 

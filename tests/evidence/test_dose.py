@@ -15,9 +15,18 @@ def measured():
 
 
 def test_every_dose_says_what_was_dialled(measured):
-    assert {name: (d.tasks, d.cosine, d.ratio) for name, d in measured.doses.items()} == {
-        "dial_r1": (2, -0.5, 1.0), "dial_r4": (2, -0.5, 4.0),
+    assert {name: (d.tasks, d.ratio, d.dial, d.position) for name, d in measured.doses.items()} == {
+        "dial_r1": (2, 1.0, "cosine", -0.5), "dial_r4": (2, 4.0, "cosine", -0.5),
     }  # fmt: skip
+
+
+def test_conflict_grows_as_the_cosine_falls_or_more_classes_are_permuted(measured):
+    groups = dialled()
+    tied = {"cosine": None, "permuted": 5}
+    groups["dial_r1-sum"] = [_with(run, **tied) for run in groups["dial_r1-sum"]]
+    found = evaluate(groups, {}, {}, {}, []).measured.doses["dial_r1"]
+    assert (found.dial, found.position, found.conflict) == ("permuted", 5.0, 5.0)
+    assert measured.doses["dial_r1"].conflict == 0.5
 
 
 def test_equal_weights_are_those_of_the_same_cosine(measured):

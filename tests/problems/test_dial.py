@@ -92,6 +92,27 @@ def test_losses_weigh_the_last_task_and_metrics_agree_with_a_plain_count(arrays)
         assert found[f"{task}.accuracy"] == pytest.approx((output.argmax(1) == labels).float().mean().item())
 
 
+@pytest.mark.parametrize(("permuted", "moved"), [(0, {}), (2, {0: 1, 1: 0}), (5, {0: 1, 1: 2, 2: 3, 3: 4, 4: 0})])
+def test_permuted_classes_have_other_labels_in_the_second_task(arrays, permuted, moved):
+    problem = _problem(arrays, network={"name": "tied_head", "width": 2}, permuted=permuted)
+    network = problem.network(torch.Generator().manual_seed(0))
+    images, labels = torch.from_numpy(arrays["val_images"]), torch.from_numpy(arrays["val_labels"]).long()
+    other = torch.tensor([moved.get(int(label), int(label)) for label in labels])
+    outputs = network((images[:, None].float() / 255 - 0.1307) / 0.3081)
+    losses, found = problem.losses(network, (images, labels)), problem.evaluate(network, "val").metrics
+    for k, truth in enumerate((labels, other)):
+        assert losses[k].item() == pytest.approx(torch.nn.functional.cross_entropy(outputs[k], truth).item(), rel=1e-5)
+        assert found[f"head_{k + 1}.accuracy"] == pytest.approx((outputs[k].argmax(1) == truth).float().mean().item())
+
+
+def test_permuting_turns_the_cosine_too(arrays):
+    tied = {"network": {"name": "tied_head", "width": 2}}
+    found = [_cosine(arrays, **tied, permuted=n) for n in (0, 2, 5, 10)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.5
+    assert found[-1] < 0.1
+
+
 def _cosine(arrays, **changes):
     problem = _problem(arrays, **changes)
     network = problem.network(torch.Generator().manual_seed(0))
@@ -147,7 +168,13 @@ def test_the_same_seed_gives_the_same_numbers(arrays):
         ({"cosine": -1.5}, "`cosine` must be from -1 to 1, found cosine = -1.5"),
         ({"num_tasks": 3, "cosine": -0.6}, "`cosine` must be from -0.5 to 1 with these tasks, found cosine = -0.6"),
         ({"num_tasks": 4}, "`features` must be at least 40 with these tasks and classes"),
-        ({"network": {"name": "fixed_heads", "cosine": 0.5}}, "`network.cosine` must be left to the problem"),
+        (
+            {"network": {"name": "fixed_heads", "cosine": 0.5}, "cosine": 0.5},
+            "`network.cosine` must be left to the problem",
+        ),
+        ({"permuted": 1}, "`permuted` must be 0 or from 2 to 10, found permuted = 1"),
+        ({"permuted": 11}, "`permuted` must be 0 or from 2 to 10, found permuted = 11"),
+        ({"network": {"name": "tied_head"}, "cosine": 0.5}, "`tied_head.cosine` is no field of tied_head"),
         ({"network": {}}, "`network` must have a `name`"),
         ({"epochs": 0}, "`epochs` must be at least 1, found epochs = 0"),
     ],

@@ -1,7 +1,7 @@
 """Dose and response: what the sum loses to conflict and to unequal weights, and what takes the loss back.
 
-The dose is dialled by the module `dial`: the cosine of fixed heads, and `ratio`, what the last loss weighs over the
-others. What a method has over the sum at the same dose is a contrast like any other; here is what needs two problems,
+The dose is dialled by the module `dial`: the cosine of fixed heads, or how many classes a second task has in another
+order under one output layer; and `ratio`, what the last loss weighs over the others. What a method has over the sum at the same dose is a contrast like any other; here is what needs two problems,
 or a choice: every line against the sum at the same cosine and equal weights, and static weights chosen on validation.
 All of it is the mean over tasks, paired by seed: seed s has the same heads, but for their angle, at every dose.
 """
@@ -19,6 +19,7 @@ from gradsurgery.evidence.observed import COSINE
 from gradsurgery.evidence.statistics import Summary, summarise
 
 MODULE = "dial"
+DIALS = ("cosine", "permuted")  # the settings that turn it; a problem has one of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Dose:
     """One setting of the dial.
 
     Attributes:
-        tasks, cosine, ratio: what was dialled.
+        tasks, ratio: how many there are, and the weight of the last.
+        dial: what was dialled, `cosine` or `permuted`.
+        position: of the dial.
         measured: the cosine between the tasks' gradients on the sum's way, median over its steps.
         alone: a task trained by itself, mean of those that were.
         equal: the sum at equal weights minus the sum; None where it was not run.
@@ -37,14 +40,20 @@ class Dose:
     """
 
     tasks: int
-    cosine: float
     ratio: float
+    dial: str
+    position: float
     measured: Summary | None
     alone: Summary | None
     equal: Summary | None
     static: Summary | None
     beyond: Mapping[str, Summary]
     above: Sequence[str]
+
+    @property
+    def conflict(self) -> float:
+        """Rises with it."""
+        return -self.position if self.dial == "cosine" else self.position
 
 
 def doses(problems: Mapping[str, Mapping[str, Line]]) -> dict[str, Dose]:
@@ -69,8 +78,9 @@ def _dose(lines: Mapping[str, Line], plain: Line, equal: Line | None) -> Dose:
     weighed = [plain, *(line for line in lines.values() if weights_of(line) is not None)]
     others = {m: line for m, line in lines.items() if line.whole and line is not plain}
     beyond = {m: summarise(gap) for m, line in others.items() if (gap := paired(line.values(main), aim))}
+    dial = next(name for name in DIALS if settings.get(name) is not None)
     return Dose(
-        settings["num_tasks"], settings["cosine"], settings["ratio"],
+        settings["num_tasks"], settings["ratio"], dial, float(settings[dial]),
         _summary([median for run in plain.runs if (median := _median(run)) is not None]),
         _summary(_alone(lines)),
         _summary(paired(aim, level)),

@@ -1,4 +1,4 @@
-"""Pictures under several fixed heads at a chosen angle: conflict that can be dialled, tasks that stay equally hard."""
+"""One set of pictures for several tasks that stay equally hard, while a dial sets how much they conflict."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,11 @@ from gradsurgery.core.settings import OneSet, check, check_sizes, network_of
 from gradsurgery.core.training import Stepped
 
 DATA_CARD = """\
-The pictures of one set, each with its own label, which is that of every task: the tasks differ in their heads alone,
-which are drawn with the network and never train (`networks/fixed_heads.py`). Ours, not a paper's: the angle between the
-heads sets how much the tasks' gradients conflict, and each task alone stays equally hard at any angle. A tenth of the
-training pictures of every class is kept for validation."""
+The pictures of one set for every task. Ours, not a paper's: a dial sets how much the tasks' gradients conflict, and
+each task alone stays as hard. Either all tasks have the pictures' own labels and differ in their heads alone, which are
+drawn with the network and never train (`networks/fixed_heads.py`): the dial is the angle between the heads. Or all have
+one output layer (`networks/tied_head.py`) and tasks after the first another order of the labels of some classes: the
+dial is how many. A tenth of the training pictures of every class is kept for validation."""
 
 # Mean and s.d. that loaders of MNIST commonly use; it only sets the inputs' scale.
 _MEAN, _SD = 0.1307, 0.3081
@@ -37,7 +38,7 @@ class _Training(Stepped):
 
 
 class Dial(Problem):
-    """Tell the ten classes apart through each of several heads that share every trainable parameter.
+    """Tell the ten classes apart, as each of several tasks that share the trunk.
 
     The objective is L_1 + .. + L_{K-1} + `ratio` L_K: what one task weighs more than the others is the problem's to
     say, so that weights of the losses can take it back. Losses of `evaluate` are the plain cross entropies.
@@ -47,7 +48,8 @@ class Dial(Problem):
         network: `name` of the network and its fields, but for the tasks, the classes and the angle.
         training: data, rate and schedule, whose fields are settings beside the others.
         num_tasks: K.
-        cosine: between the same rows of any two heads.
+        cosine: between the same rows of any two heads, of a network whose heads are fixed.
+        permuted: how many classes have other labels in tasks after the first; the first ones, moved on by one a task.
         ratio: weight of the last task's loss; the others' is 1.
     """
 
@@ -57,18 +59,23 @@ class Dial(Problem):
         network: dict,
         training: _Training,
         num_tasks: int = 2,
-        cosine: float = 0.0,
+        cosine: float | None = None,
+        permuted: int = 0,
         ratio: float = 1.0,
     ):
         check_sizes({"num_tasks": (num_tasks, 2)})
         check({}, {"ratio": ratio})
-        if not -1.0 <= cosine <= 1.0:
+        if permuted not in (0, *range(2, _CLASSES + 1)):  # one class has no other order
+            raise ValueError(f"`permuted` must be 0 or from 2 to {_CLASSES}, found permuted = {permuted}.")
+        if cosine is not None and not -1.0 <= cosine <= 1.0:
             raise ValueError(f"`cosine` must be from -1 to 1, found cosine = {cosine}.")
         self.tasks = tuple(f"head_{k + 1}" for k in range(num_tasks))
         self.metrics = {f"{task}.accuracy": True for task in self.tasks}
         self.epochs, self.clip = training.all_epochs, training.clip
         self._network, self._training, self._ratio = network, training, ratio
-        self._own = {"num_tasks": num_tasks, "num_classes": _CLASSES, "cosine": cosine}
+        self._permuted = permuted
+        angle = {} if cosine is None else {"cosine": cosine}
+        self._own = {"num_tasks": num_tasks, "num_classes": _CLASSES, **angle}
         network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
         self._splits = splits_of(arrays, training.sizes, training.batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
@@ -94,8 +101,8 @@ class Dial(Problem):
             yield torch.from_numpy(images[part]), torch.from_numpy(labels[part].astype(np.int64))
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        outputs, labels = _forward(network, *batch)
-        plain = [cross_entropy(output, labels) for output in outputs]
+        outputs, labels = self._forward(network, *batch)
+        plain = [cross_entropy(output, own) for output, own in zip(outputs, labels, strict=True)]
         return [*plain[:-1], self._ratio * plain[-1]]
 
     def evaluate(self, network: Network, split: str) -> Evaluation:
@@ -106,8 +113,14 @@ class Dial(Problem):
         for start in range(0, len(images), 1000):
             part = slice(start, start + 1000)
             truth = torch.from_numpy(labels[part].astype(np.int64))
-            outputs, truth = _forward(network, torch.from_numpy(images[part].copy()), truth)
-            yield outputs, [truth] * len(self.tasks)
+            yield self._forward(network, torch.from_numpy(images[part].copy()), truth)
+
+    def _forward(self, network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], list[Tensor]]:
+        """Outputs and true classes, one of each per task."""
+        device = next(network.parameters()).device
+        scaled = images.to(device).float().div_(255.0).sub_(_MEAN).div_(_SD)
+        own, n = labels.to(device), max(self._permuted, 1)
+        return network(scaled[:, None]), [torch.where(own < n, (own + k) % n, own) for k in range(len(self.tasks))]
 
 
 _Preparation = OneSet
@@ -139,9 +152,3 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     for split, (part, index) in chosen.items():
         arrays |= {f"{split}_{what}": source[f"{part}_{what}"][index] for what in ("images", "labels")}
     return arrays
-
-
-def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    device = next(network.parameters()).device
-    scaled = images.to(device).float().div_(255.0).sub_(_MEAN).div_(_SD)
-    return network(scaled[:, None]), labels.to(device)

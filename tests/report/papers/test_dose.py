@@ -64,6 +64,12 @@ def test_the_figure_is_the_same_to_the_byte_and_names_its_marks(made):
     again = dose.section(evidence_of(dialled()))
     text = svg(made.drawings[0].figure)
     assert text == svg(again.drawings[0].figure)
-    for name in ("sum, equal weights", "static weights, tuned", "PCGrad", "2 heads, last loss weighs 4"):
+    for name in (
+        "sum, equal weights",
+        "static weights, tuned",
+        "PCGrad",
+        "2 tasks, last loss weighs 4",
+        "cosine of the heads",
+    ):
         assert name in text.decode()
     assert "intervals over 3 seeds" in made.drawings[0].caption
