@@ -20,6 +20,10 @@ from tests.histories import as_run, image_run
         ({"share_changed": 0.01, "deviation": 0.0}, True),
         ({"resolutions": 0.0, "deviation": 0.7}, False),  # GCond that only smoothed
         ({"share_changed": 0.0, "layers_split": 0.2}, True),
+        ({"weight_spread": 0.7, "share_changed": 0.0}, False),  # PCGrad on a problem that weighs its losses for all
+        ({"weight_spread": 0.7}, True),
+        ({"weight_spread": 0.0}, False),
+        ({"share_changed": 0.0009}, False),
     ],
 )
 def test_who_acted(activity, found):

@@ -36,7 +36,7 @@ from gradsurgery.core.interfaces import (
 from gradsurgery.core.layers import shared_layers
 from gradsurgery.core.surgery import GradientSurgery
 
-DEVIATION = "deviation"
+DEVIATION, WEIGHTS = "deviation", "weight_spread"
 _EXACT, _ROUNDED = 1e-6, 1e-3  # deviations below are none: of weights, and of J d, which a float32 J leaves 3e-4 apart
 
 
@@ -129,7 +129,7 @@ def of_weights(
     found = [torch.zeros_like(leaf) if slope is None else slope for slope, leaf in zip(slopes, there, strict=True)]
     weights = torch.stack(found).double().cpu().numpy()
     mean = float(weights.mean())
-    return {"weight_spread": float(np.abs(weights / mean - 1.0).mean()) if mean else math.nan}
+    return {WEIGHTS: float(np.abs(weights / mean - 1.0).mean()) if mean else math.nan}
 
 
 def of_split(before: Network, after: Network) -> Metrics:
