@@ -1,9 +1,10 @@
 """Dose and response: what the sum loses to conflict and to unequal weights, and what takes the loss back.
 
 The dose is dialled by the module `dial`: the cosine of fixed heads, or how many classes a second task has in another
-order under one output layer; and `ratio`, what the last loss weighs over the others. What a method has over the sum at the same dose is a contrast like any other; here is what needs two problems,
-or a choice: every line against the sum at the same cosine and equal weights, and static weights chosen on validation.
-All of it is the mean over tasks, paired by seed: seed s has the same heads, but for their angle, at every dose.
+order under one output layer; and `ratio`, what the last loss weighs over the others. What a method has over the sum at
+the same dose is a contrast like any other; here is what needs two problems, or a choice: every line against the sum at
+the same dial and equal weights, and static weights chosen on validation. All of it is the mean over tasks, paired by
+seed: seed s has the same network and the same heads, but for their angle, at every dose.
 """
 
 import dataclasses

@@ -16,10 +16,10 @@ from gradsurgery.report.style import label
 from gradsurgery.report.tables import level_of, source
 
 CLAIM = (
-    "Surgery is said to help because task gradients conflict. Here the angle between fixed heads dials the conflict, or "
-    "the number of classes that a second task has in another order, while each task alone stays as hard; and a ratio "
-    "dials how much one loss weighs more than the others. If conflict is what surgery repairs, its gain grows with it at "
-    "equal weights too."
+    "Surgery is said to help because task gradients conflict. Here the angle between fixed heads dials the conflict, "
+    "or the number of classes that a second task has in another order, while each task alone stays as hard; and a "
+    "ratio dials how much one loss weighs more than the others. If conflict is what surgery repairs, its gain grows "
+    "with it at equal weights too."
 )
 
 
@@ -48,10 +48,10 @@ def _ran(evidence: Evidence, points: Sequence[Point]) -> str:
     length = f"{steps} steps" if steps else f"{len(run.epochs)} epochs"
     return (
         f"Fashion-MNIST, {length} of {settings['batch_size']} pictures, {rows:,} test pictures, a small convolutional "
-        "trunk: under linear heads that are drawn once and stay, of which every two meet at the dialled cosine, or under "
-        "one output layer, where the labels of as many classes as dialled are moved on by one for the second task. The "
-        f"last loss weighs as much as the ratio says. Scale {run.scale}, {seeds} seeds; means are over tasks and "
-        "differences are paired by seed, which has the same heads but for their angle."
+        "trunk: under linear heads that are drawn once and stay, of which every two meet at the dialled cosine, or "
+        "under one output layer, where the labels of as many classes as dialled are moved on by one for the second "
+        f"task. The last loss weighs as much as the ratio says. Scale {run.scale}, {seeds} seeds; means are over tasks "
+        "and differences are paired by seed, which has the same heads but for their angle."
     )
 
 
