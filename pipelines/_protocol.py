@@ -20,6 +20,7 @@ from pipelines._problems import FRESH, LONG, MOST_SEEDS
 from pipelines._yaml import check_plain, read_yaml
 
 NAME = "protocol.yaml"
+LISTED = "reports/deviations.json"  # what was changed since: `pipelines.deviations` asks Git
 
 
 def read_protocol(root: Path, papers: Sequence[Paper]) -> Protocol:

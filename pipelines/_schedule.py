@@ -1,6 +1,7 @@
 """In what order runs are trained, how long they will take, and what `train --dry` and `--plan` say of it."""
 
 import argparse
+import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gradsurgery.core.discovery import find
 from gradsurgery.evidence.costs import parse as parse_costs
 from gradsurgery.ledger.protocol import Protocol
 from pipelines._files import read_text
@@ -18,6 +20,8 @@ from pipelines._problems import LONG
 from pipelines._protocol import check_runs
 from pipelines._records import Records
 from pipelines._workspace import checkout, prepared
+
+FILLERS = ("transform", "balancer", "rule", "aggregator")
 
 
 class Schedule:
@@ -165,5 +169,29 @@ def look(arguments: argparse.Namespace, params: Params, protocol: Protocol | Non
             tell_plan(Schedule(at, records, protocol), plan, lines, at.scale, len(places))
         else:
             tell_stale(plan, lines, at.scale)
-        if protocol is not None:
-            check_runs(protocol, at.scale, {line.name: line.seeds for line in at.experiments.values()})
+        check(at, protocol)
+
+
+def check(params: Params, protocol: Protocol | None) -> None:
+    """Refuses a table that lacks what the protocol registered at its scale, or that cripples it: a method under study
+    whose parts are set otherwise than by default says where its authors do so."""
+    if protocol is None:
+        return
+    check_runs(protocol, params.scale, {line.name: line.seeds for line in params.experiments.values()})
+    for line in params.experiments.values():
+        if line.role.kind == "study" and not line.source and protocol.asked(line.name, params.scale):
+            common = params.problems[line.problem].parts
+            if changed := [c for slot in FILLERS for c in _changed(slot, line.declaration[slot], common.get(slot, {}))]:
+                raise ValueError(
+                    f"`methods.{line.method}.source` must say where its authors set {', '.join(changed)}, as a line that "
+                    "protocol.yaml registered; found none."
+                )
+
+
+def _changed(slot: str, filler: Mapping[str, Any], common: Mapping[str, Any]) -> list[str]:
+    """Fields of a part that its line sets, neither to their default nor to what all lines of the problem have."""
+    fields = {field.name: field.default for field in dataclasses.fields(find(f"{slot}s", filler["name"]))}
+    return [
+        f"{name} = {value}" for name, value in filler.items()
+        if name != "name" and fields[name] is not dataclasses.MISSING and value not in (fields[name], common.get(name))
+    ]  # fmt: skip

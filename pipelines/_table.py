@@ -19,7 +19,8 @@ _SUM = re.compile(r"(\w+) \+ (\d+)")
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """One line of the table; `declaration` is what `gradsurgery.experiment.build_learner` takes."""
+    """One line of the table; `declaration` is what `gradsurgery.experiment.build_learner` takes, `source` where its
+    method's settings come from, where it says so."""
 
     name: str
     problem: str
@@ -28,6 +29,7 @@ class Experiment:
     declaration: Mapping[str, Any]
     family: str
     role: Role
+    source: str = ""
 
     @property
     def method(self) -> str:
@@ -61,8 +63,10 @@ def read_method(where: str, block: Any, methods: Mapping[str, Any]) -> dict[str,
         where,
         whole_block(where, block, "methods", methods),
         {"family", "role"},
-        {*_BLOCKS, *SCALES, "track", "evidence"},
+        {*_BLOCKS, *SCALES, "track", "evidence", "source"},
     )
+    if not isinstance(whole.get("source", ""), str):
+        raise ValueError(f"`{where}.source` must be a text, found {whole['source']!r:.60}.")
     check_name(f"{where}.family", whole["family"])
     role = {"kind": whole["role"]} if isinstance(whole["role"], str) else whole["role"]
     known(f"{where}.track", whole.get("track", TRACK), TRACKS)
@@ -95,7 +99,9 @@ def _line(
     }
     seeds = read_seeds(where, own["seeds"], first, scale) if "seeds" in own else problem.seeds
     track = own.get("track", problem.track)
-    return Experiment(f"{under}-{key}", under, track, seeds, declaration, own["family"], own["role"])
+    return Experiment(
+        f"{under}-{key}", under, track, seeds, declaration, own["family"], own["role"], own.get("source", "")
+    )
 
 
 def _settings(where: str, problem: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from pipelines._files import write
+from pipelines._protocol import LISTED
 
 _MADE = ("src", "pipelines", "data/published")  # a file deleted in the checkout must not live on there
 _SHARED = ("data/raw", "data/processed")
@@ -100,6 +101,8 @@ def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: b
         _, kind, *inner = (*path.parts, "", "")
         if kind in ("history", "costs"):
             take = path.stem not in trained if inner[0] == scale else kind == "costs" or scale != "smoke"
+        elif name == LISTED:
+            take = True
         elif kind == "study":
             take = same_scale and path.stem not in studied
         else:  # the lock knows the data, which have no scale

@@ -24,8 +24,9 @@ from gradsurgery.report.site import assemble
 from gradsurgery.report.sources import Sources
 from pipelines import _missing
 from pipelines._blocks import whole_blocks
-from pipelines._files import read_text, read_yaml, write
+from pipelines._files import read_json, read_text, read_yaml, write
 from pipelines._links import places
+from pipelines._protocol import LISTED
 from pipelines.evaluate import read_evaluation, read_inputs
 
 OWNED = (
@@ -68,6 +69,9 @@ def gather(root: Path) -> Sources:
         measured=decode(Measured, found["measured.json"]),
         findings=parse_verdicts(found["verdict.json"], given.papers),
         places=places(given.groups, [other.groups for other in given.others.values()]),
+        protocol=given.protocol,
+        there={n: e["registered"]["there"] for n, e in found["verdict.json"].items() if "registered" in e},
+        changed=read_json(root / LISTED, "run `python -m pipelines.deviations`") if (root / LISTED).exists() else (),
         beside={scale: kept["metrics.json"] for scale, kept in found["scales.json"].items()},
     )
 

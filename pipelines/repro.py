@@ -30,7 +30,7 @@ from typing import Any
 
 import psutil
 
-from pipelines import _missing
+from pipelines import _missing, deviations
 from pipelines._device import asked_device
 from pipelines._jobs import refuse_ranks
 from pipelines._knock import mirror_folder
@@ -62,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise ValueError(f"`--partial` must stand with a scale of {' or '.join(LONG)}, found {scale}.")
             print(keep(ROOT / "workspaces" / scale, ROOT, load(ROOT / "params.yaml", scale)))
             return 0
+        if arguments.record:
+            deviations.keep(ROOT)
         mirror = mirror_folder()
         here = workspace(ROOT, scale, trust=arguments.changed or scale in LONG)
         params = committed if scale == committed.scale else load(here / "params.yaml")

@@ -32,10 +32,10 @@ from pipelines._params import SCALES, Experiment, Params, complain, load_or_exit
 from pipelines._plan import Line, Plan, chosen
 from pipelines._pool import EndedError, Tell, places_on, share_out
 from pipelines._progress import Progress
-from pipelines._protocol import check_runs, registered
+from pipelines._protocol import registered
 from pipelines._records import Records, kept
 from pipelines._run import RefusedError, Run
-from pipelines._schedule import Schedule, look, told
+from pipelines._schedule import Schedule, check, look, told
 from pipelines._tracking import Tracker
 from pipelines._watchdog import drivers, end_with
 
@@ -64,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.dry or arguments.plan:
             look(arguments, params, protocol, places)
             return 0
-        if protocol is not None:
-            check_runs(protocol, params.scale, {line.name: line.seeds for line in params.experiments.values()})
+        check(params, protocol)
         training = Training(params, places, protocol)
         end_with(drivers())
         signal.signal(signal.SIGTERM, _interrupt)

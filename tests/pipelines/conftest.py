@@ -122,6 +122,7 @@ def checkout(tmp_path_factory, params):
     for name in ("reports/history", "reports/costs", "reports/study"):
         (root / name).mkdir(parents=True)
     (root / "reports/study/.gitkeep").touch()  # DVC asks for the folder, which a clone has where it holds a file
+    (root / "reports/deviations.json").write_text("[]\n", encoding="utf-8")
     (root / "protocol.yaml").write_text(yaml.safe_dump(PROTOCOL, sort_keys=False), encoding="utf-8")
     for path in (root / "data/published").glob("*.yaml"):
         path.write_text(yaml.safe_dump(_published(path), sort_keys=False), encoding="utf-8")

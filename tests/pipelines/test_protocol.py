@@ -95,7 +95,7 @@ def test_a_table_without_a_registered_line_or_seed_is_refused():
     seeds = {line: range(1000, 1010) for line in ("multi_mnist-pcgrad", "multi_mnist-mgda")}
     check_runs(found, "overnight", seeds)
     check_runs(found, "laptop", {})
-    with pytest.raises(ValueError, match="`seeds` of multi_mnist-mgda must hold the 10 from 1000 on .* without 1009"):
+    with pytest.raises(ValueError, match=r"`seeds` of multi_mnist-mgda must hold the 10 from 1000 on .* without 1009"):
         check_runs(found, "overnight", {**seeds, "multi_mnist-mgda": range(1000, 1009)})
     with pytest.raises(ValueError, match="found no such line at scale overnight"):
         check_runs(found, "overnight", {})

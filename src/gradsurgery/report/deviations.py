@@ -1,6 +1,6 @@
-"""Where the runs depart from the protocol that was written down before them: found by reading the histories.
+"""Where exploratory runs depart from what protocol.md 1.3 asks for: found by reading the histories.
 
-The protocol is protocol.md 1.3: at least ten seeds on cheap problems and five on dense ones, its list of baselines,
+That is at least ten seeds on cheap problems and five on dense ones, its list of baselines,
 equal settings for all methods of a problem, twenty trials of settings per method, selection on validation data.
 """
 

@@ -28,6 +28,7 @@ from gradsurgery.report import (
     paper_page,
     papers,
     problem_page,
+    registered,
     verdicts,
 )
 from gradsurgery.report.output import Output
@@ -130,6 +131,7 @@ def _protocol(
     departures = deviations.deviations(sources.groups, sources.metrics, sources.data)
     return {
         "deviations": out.table("deviations", departures),
+        "registered": registered.page(sources.protocol, sources.there, sources.changed),
         "counts": out.table("verdict-counts", verdicts.counts(findings)),
         "diverged": out.table("diverged", diverged.table(gone)) if gone else None,
     }

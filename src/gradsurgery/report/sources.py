@@ -9,6 +9,7 @@ from gradsurgery.evidence.evaluation import Measured
 from gradsurgery.evidence.groups import Groups, Metrics, landscape, problems
 from gradsurgery.evidence.study import Trial
 from gradsurgery.ledger.judging import Finding
+from gradsurgery.ledger.protocol import Protocol
 from gradsurgery.ledger.records import Paper
 
 
@@ -24,6 +25,7 @@ class Sources:
         contrasts, measured, findings: what `evaluate` made of it all.
         places: the files under `reports/` that names of links stand for, where they are not the names themselves.
         beside: metrics of the other scales that were run.
+        protocol: what was registered; `there` seeds of each registered claim were run, `changed` was listed since.
         skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
 
@@ -40,6 +42,9 @@ class Sources:
     findings: Mapping[str, Sequence[Finding]] = dataclasses.field(default_factory=dict)
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
     beside: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
+    protocol: Protocol | None = None
+    there: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    changed: Sequence[Mapping[str, str]] = ()
 
     @property
     def problems(self) -> list[str]:
