@@ -151,7 +151,7 @@ def tell_plan(schedule: Schedule, plan: Plan, experiments: Sequence[Experiment],
             f"({rest / places / 3600:.1f} h on {places})"
         )
     if unknown:
-        print(f"not known how long, as nothing like it was run: {', '.join(unknown)}")
+        print(f"not known how long, as nothing like it was run: {told(len(unknown))}, such as {unknown[0]}")
     print(f"scale {scale}: what was not run there yet is reckoned from another scale, by epochs times examples")
 
 
@@ -183,8 +183,8 @@ def check(params: Params, protocol: Protocol | None) -> None:
             common = params.problems[line.problem].parts
             if changed := [c for slot in FILLERS for c in _changed(slot, line.declaration[slot], common.get(slot, {}))]:
                 raise ValueError(
-                    f"`methods.{line.method}.source` must say where its authors set {', '.join(changed)}, as a line that "
-                    "protocol.yaml registered; found none."
+                    f"`methods.{line.method}.source` must say where its authors set {', '.join(changed)}, as a "
+                    "registered line; found none."
                 )
 
 
