@@ -23,6 +23,8 @@ def test_a_whole_number_serves_where_a_number_is_asked():
 @pytest.mark.parametrize(
     ("name", "fields", "says"),
     [
+        ("recon", {}, "found 'recon', one of the transforms."),
+        ("uncertainty", {}, "found 'uncertainty', one of the balancers."),
         ("pcgard", {}, "must name one of"),
         ("pcgrad", {"ordre": "fixed"}, "`pcgrad.ordre` is no field of pcgrad; its fields are: "),
         ("pcgrad", {"order": "backwards"}, "`pcgrad.order` must be one of 'random', 'fixed', found 'backwards'."),

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from gradsurgery.core.seeding import Generators
+from gradsurgery.core.seeding import Generators, philox
 
+PLAIN = getattr(philox, "__wrapped__", philox)  # without the check of types that tests put around it
 NAMES = ("split", "order", "augmentation", "method")
 
 
@@ -64,3 +65,13 @@ def test_every_stream_continues_where_it_was_saved():
 def test_a_negative_seed_is_refused():
     with pytest.raises(ValueError, match=r"`seed` must be non-negative, found seed = -1\."):
         Generators(-1)
+
+
+@pytest.mark.parametrize("seed", [None, 1.5, "0"])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    with pytest.raises(TypeError, match=f"`seed` must be a whole number, found seed = {seed!r}"):
+        PLAIN(seed, "split")
+
+
+def test_a_seed_may_be_of_numpy():
+    assert PLAIN(np.int64(3), "split").random() == philox(3, "split").random()

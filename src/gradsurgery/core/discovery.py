@@ -48,8 +48,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 def find(kind: str, name: str) -> type:
     """The one public class of `<kind>/<name>.py`. Raises ValueError, listing the known names, when there is none."""
     if name not in available(kind):
-        known = available(kind)
-        raise ValueError(f"`{kind}` must name one of {', '.join(known)}, found {name!r}{did_you_mean(name, known)}")
+        known, elsewhere = available(kind), [other for other in KINDS if name in _names(other)]
+        end = f", one of the {elsewhere[0]}." if elsewhere else did_you_mean(name, known)
+        raise ValueError(f"`{kind}` must name one of {', '.join(known)}, found {name!r}{end}")
     module = importlib.import_module(f"gradsurgery.{kind}.{name}")
     own = [
         c for c in vars(module).values()

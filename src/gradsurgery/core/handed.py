@@ -36,6 +36,14 @@ def trainable(name: str, parameters: Iterable[Any]) -> list[Any]:
     return found
 
 
+def check_state(state: Mapping[str, Any], method: str) -> None:
+    """Refuses what an engine with this method did not write: part of a state, or that of another method."""
+    if missing := [name for name in ("of", "method", "generator", "skipped_steps") if name not in state]:
+        raise ValueError(f"`state` must be all of a `state_dict`, found no {', '.join(missing)} in it.")
+    if state["of"] != method:
+        raise ValueError(f"`state` must be that of the method {method}, found that of {state['of']}.")
+
+
 def losses_of(given: Any) -> tuple[list[Any] | None, list[Tensor | None]]:
     """The task losses, and their keys where they come in a mapping; not in any other iterable or in a tensor (K,)."""
     names: list[Any] | None = None

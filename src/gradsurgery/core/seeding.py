@@ -8,6 +8,7 @@ the global generators of torch, numpy and Python are never touched. Only "init" 
 
 import zlib
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from gradsurgery.core.plain import from_plain, to_plain
 
 def philox(seed: int, name: str) -> np.random.Generator:
     """The generator of one named stream of one seed."""
+    if not isinstance(seed, Integral):
+        raise TypeError(f"`seed` must be a whole number, found seed = {seed!r}.")
     if seed < 0:
         raise ValueError(f"`seed` must be non-negative, found seed = {seed}.")
     return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, zlib.crc32(name.encode())])))

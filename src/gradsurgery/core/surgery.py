@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gradsurgery.core.direction import Conductor
 from gradsurgery.core.gradients import SharedGradients
-from gradsurgery.core.handed import TaskOrder, losses_of, parameters_of, trainable
+from gradsurgery.core.handed import TaskOrder, check_state, losses_of, parameters_of, trainable
 from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
 from gradsurgery.core.plain import from_plain, to_plain
 from gradsurgery.core.processes import agree, several, strays
@@ -240,20 +240,19 @@ class GradientSurgery:
 
         A snapshot, of what `torch.load` takes by default. Raises TypeError if the method's state holds something else.
         """
-        position, skipped = self.generator.bit_generator.state, self.skipped_steps
-        return to_plain({"method": self.state, "generator": position, "skipped_steps": skipped})
+        own = {"of": type(self.method).__name__, "method": self.state, "generator": self.generator.bit_generator.state}
+        return to_plain({**own, "skipped_steps": self.skipped_steps})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continues where `state_dict` stood, to the bit. The state is copied; an unfinished step is dropped."""
+        """Continues where `state_dict` stood, to the bit, on a copy. ValueError for part of one or another method's."""
+        check_state(state, type(self.method).__name__)
         self.state = from_plain(state["method"], self._shared.d.device)
         self.generator.bit_generator.state = from_plain(state["generator"])
-        self.skipped_steps = state["skipped_steps"]
-        self._pending = False
+        self.skipped_steps, self._pending = state["skipped_steps"], False
 
     def _begin(self, num_tasks: int, diagnose: bool) -> None:
-        shared = self._shared
-        if shared.changed():
-            shared.renew(remembered=bool(self.state) and isinstance(self.method, Aggregator))
+        if self._shared.changed():
+            self._shared.renew(remembered=bool(self.state) and isinstance(self.method, Aggregator))
         self._diagnose = diagnose
         self._per_task = diagnose or not isinstance(self.method, Scalarization)
         self._present = [False] * num_tasks

@@ -125,6 +125,26 @@ def test_a_state_that_cannot_be_saved_is_refused_when_it_is_asked_for():
         surgery.state_dict()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda state: {},
+            "`state` must be all of a `state_dict`, found no of, method, generator, skipped_steps in it",
+        ),
+        (lambda state: {k: v for k, v in state.items() if k != "generator"}, "found no generator in it"),
+        (lambda state: engine("gcond").state_dict(), "`state` must be that of the method PCGrad, found that of GCond"),
+    ],
+)
+def test_what_another_engine_wrote_is_refused_before_any_change(change, message):
+    surgery = engine("pcgrad")
+    step(surgery, ROWS[0])
+    before = str(surgery.state_dict())
+    with pytest.raises(ValueError, match=message):
+        surgery.load_state_dict(change(surgery.state_dict()))
+    assert str(surgery.state_dict()) == before
+
+
 def test_loading_drops_an_unfinished_step():
     surgery = engine("pcgrad")
     state = surgery.state_dict()
