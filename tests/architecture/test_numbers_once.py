@@ -15,9 +15,10 @@ RECORDS = {"groups", "history", "measures", "roles"}
 NAMES = {
     "ACTIVITY", "ALONE", "Against", "BASELINE", "BETTER", "BUDGETS", "Beside", "Budget", "COPIES", "COSINE", "CROSS",
     "CROSS_TASK", "CURVATURE", "Cloud", "Comparison", "Contrast", "Contrasts", "DEFAULT_RULE", "Dose", "FAIR", "Front",
-    "LEVEL", "LongRun", "METHODS", "Measured", "Null", "Observed", "REFERENCE", "REGION", "Ranking", "Repeat", "Runs",
-    "SAME", "SAME_TASK", "SIMILARITY", "STATIC", "SUM", "SURE", "Searched", "Share", "Summary", "Trial", "WORSE",
-    "back", "conflicting", "data_set", "record", "significant", "split", "told", "words",
+    "KINDS", "LEVEL", "LongRun", "METHODS", "Measured", "Null", "Observed", "Profile", "REFERENCE", "REGION", "Ranking",
+    "Reach", "Repeat", "Runs", "SAME", "SAME_TASK", "SIMILARITY", "STATIC", "SUM", "SURE", "Searched", "Share",
+    "Summary", "TAUS", "Trial", "WORSE", "back", "conflicting", "data_set", "record", "significant", "split", "told",
+    "words",
 }  # fmt: skip
 # What still computes: courses of a figure, from histories. Names may be removed, none may be added.
 COMPUTING = {

@@ -4,16 +4,25 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradsurgery.evidence import budgets, clouds, controls, diverged, dose, fronts, pairs, ranks, scores, searches
+from gradsurgery.evidence import (
+    budgets,
+    controls,
+    diverged,
+    dose,
+    fronts,
+    pairs,
+    ranks,
+    scores,
+    searches,
+    targets,
+)
 from gradsurgery.evidence.budgets import Budget, Costs, LongRun
 from gradsurgery.evidence.clouds import Cloud
-from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.controls import Null, Repeat, Tuned
 from gradsurgery.evidence.dose import Dose
 from gradsurgery.evidence.fronts import Front
 from gradsurgery.evidence.groups import Groups
-from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, lines_of
 from gradsurgery.evidence.measures import by_word
 from gradsurgery.evidence.observed import activity
@@ -22,10 +31,11 @@ from gradsurgery.evidence.pairs import Planned
 from gradsurgery.evidence.pcgrad_condition import METHODS as CONDITION
 from gradsurgery.evidence.pcgrad_condition import Share, shares
 from gradsurgery.evidence.ranks import Ranking
-from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.searches import Searched
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.evidence.study import Trial
+from gradsurgery.evidence.study_fronts import study_front, weighted
+from gradsurgery.evidence.targets import Profile, Reach
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +53,8 @@ class Measured:
         condition: the parts of PCGrad's condition that can be judged, for the sum and PCGrad.
         observed: what gradients do in the shared layers.
         doses: dialled conflict, and what takes back what it costs.
+        reaches: what each method pays to be as good as the sum at its end, by problem and method.
+        profiles: the same over problems, by kind of cost and method.
         ranking: of the methods that most problems ran; None where too few did.
     """
 
@@ -61,6 +73,8 @@ class Measured:
     condition: Mapping[str, Mapping[str, Mapping[str, Share]]] = dataclasses.field(default_factory=dict)
     observed: Mapping[str, Observed] = dataclasses.field(default_factory=dict)
     doses: Mapping[str, Dose] = dataclasses.field(default_factory=dict)
+    reaches: Mapping[str, Mapping[str, Reach]] = dataclasses.field(default_factory=dict)
+    profiles: Mapping[str, Mapping[str, Profile]] = dataclasses.field(default_factory=dict)
     ranking: Ranking | None = None
 
 
@@ -109,11 +123,12 @@ def evaluate(
         made["searches"][problem] = searches.search(trials, rule)
         contrasts += searches.contrasts(trials, rule)
         members = {name: group for name, group in whole.items() if group[0].problem == problem}
-        contrasts += _study_front(problem, weighted(trials, rule), lines_of(members, rule), made)
+        contrasts += study_front(problem, weighted(trials, rule), lines_of(members, rule), made)
     made["doses"] = dose.doses(problems)
-    # a dial is turned on purpose: its problems are no sample that ranks could be taken over
+    # a dial is turned on purpose: its problems are no sample that ranks or profiles could be taken over
     blocks = ranks.levels({name: lines for name, lines in problems.items() if name not in made["doses"]}, records)
     made["ranking"] = ranks.rank(blocks) if blocks else None
+    made["profiles"] = targets.profiles({p: own for p, own in made["reaches"].items() if p not in made["doses"]})
     return Evaluation(records, contrasts, Measured(**made))
 
 
@@ -137,7 +152,7 @@ def _problem(
             found += pair[1]
     for name, value in (
         ("repeats", controls.repeats(lines)), ("nulls", controls.nulls(lines)),
-        ("half_batches", controls.half_batches(lines)),
+        ("half_batches", controls.half_batches(lines)), ("reaches", targets.reaches(lines, costs)),
     ):  # fmt: skip
         if value:
             made[name][problem] = value
@@ -147,43 +162,3 @@ def _problem(
 def _by_seed(line: Line) -> dict[str, list[float]]:
     means = [f"all.{word}" for word in by_word(line.run.metrics)] if line.whole else []
     return {metric: list(line.values(metric).values()) for metric in (*line.run.own_metrics, *means)}
-
-
-def weighted(trials: Sequence[Trial], rule: str) -> dict[str, Line]:
-    """A study's static weights; a weighting that failed on some seed is left out, as it has no point there."""
-    names = sorted({t.method for t in trials if t.kind == "front"})
-    groups = {name: [t.run for t in trials if t.kind == "front" and t.method == name] for name in names}
-    return {name: Line([r for r in runs if r is not None], rule) for name, runs in groups.items() if None not in runs}
-
-
-def _study_front(
-    problem: str, weights: Mapping[str, Line], lines: Mapping[str, Line], made: Mapping[str, dict[str, Any]]
-) -> list[Contrast]:
-    if not weights:
-        return []
-    others = _comparable(lines, next(iter(weights.values())).run)
-    if len(next(iter(weights.values())).run.metrics) > 2:
-        if others and (cloud := clouds.cloud(weights, others)) is not None:
-            made["clouds"][problem] = cloud
-        return []
-    front = fronts.front({**others, **weights}, "study front") if others else None
-    if front is None:
-        return []
-    made["study_fronts"][problem] = front[0]
-    return front[1]
-
-
-def _comparable(lines: Mapping[str, Line], like: Run) -> dict[str, Line]:
-    """Controlled lines of the table that ran on the front's terms and answer for every task."""
-    found = {}
-    for method, line in lines.items():
-        run = line.run
-        same = (run.scale, run.data_sha256, _settings(run)) == (like.scale, like.data_sha256, _settings(like))
-        plain = not fronts.is_static(line) and line.whole and run.role.kind not in (*COPIES, "floor")
-        if same and plain and run.track == TRACK:
-            found[method] = line
-    return found
-
-
-def _settings(run: Run) -> dict[str, object]:
-    return {k: v for k, v in run.declaration.get("settings", {}).items() if k != "network"}
