@@ -15,7 +15,7 @@ RECORD = Record(
     id="p/better", paper="p", version="1", cell="Table 1", statement="A is better than B", short="beats B", task="all",
     metric="accuracy, A minus B (points)", direction="higher", kind="difference", value=1.0, spread=None,
     spread_kind=None, margin=None, seeds=3, selection=None, data="d", network="n", origin="paper", twin=None,
-    classes=None, doubtful=None, answered_by=Answer("q-a", "all.accuracy", "q-b"), unanswered=None, headline=True,
+    doubtful=None, answered_by=Answer("q-a", "all.accuracy", "q-b"), unanswered=None, headline=True,
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from gradsurgery.evidence.history import Role, Run
 from gradsurgery.report.papers.gcond import section
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
-from tests.histories import evidence_of
+from tests.histories import evidence_of, with_examples
 
 PROBLEM = "cifar100_reconstruction"
 
@@ -51,7 +51,9 @@ def _overlay(shift, seeds=3):
     metrics = {"left.accuracy": True, "right.accuracy": True}
     return {
         f"multi_mnist-{method}": [
-            _run("multi_mnist", method, seed, metrics, (0.9 + up + 1e-4 * seed * up,) * 2, resolutions, -0.1)
+            with_examples(
+                _run("multi_mnist", method, seed, metrics, (0.9 + up + 1e-4 * seed * up,) * 2, resolutions, -0.1), 2000
+            )
             for seed in range(seeds)
         ]
         for method, up, resolutions in (("sum", 0.0, None), ("gcond-raw", shift, 3.0))
