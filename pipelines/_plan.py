@@ -71,14 +71,28 @@ class Plan:
     def proven(self, line: Line) -> dict[int, Record]:
         """The records of one line under today's sources, for a line whose numbers were proven not to have changed.
 
-        Empty where something else has changed: settings, data, seeds.
+        Empty where something else has changed: settings, data, a seed that is no longer asked for.
         """
         wanted = (line.experiment.declaration, joined(self._pinned(line.experiment.problem)))
         same = all((own.line["declaration"], own.line["data_sha256"]) == wanted for own in line.found.values())
-        if not same or set(line.found) != set(line.experiment.seeds):
+        if not same or not set(line.found) <= set(line.experiment.seeds):
             return {}
         today = line.fingerprint, line.parts
         return {seed: Record(own.line, own.cost, own.environment, *today) for seed, own in line.found.items()}
+
+    def prove(self, names: Sequence[str]) -> tuple[int, set[str]]:
+        """Writes what is `proven` of these lines; how many were, and the families of which a run is stale still."""
+        count, stale = 0, set()
+        for experiment in sorted(self._params.experiments.values(), key=lambda line: "evidence" in line.declaration):
+            if not self.begun(experiment):
+                stale.add(experiment.family)
+                continue
+            if experiment.name in names and (proven := self.proven(self.line(experiment))):
+                self._records.write(experiment, proven)
+                count += 1
+            if self.line(experiment).stale:
+                stale.add(experiment.family)
+        return count, stale
 
     def check_data(self, problems: Iterable[str]) -> None:
         """Refuses arrays that are missing or not the pinned ones, before anything is trained on them."""

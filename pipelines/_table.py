@@ -136,6 +136,11 @@ def _scores(line: Experiment) -> bool:
     return "evidence" not in line.declaration and bool(line.declaration.get("learner", {}).get("score_layers"))
 
 
+def _check_milestones(settings: Mapping[str, Any]) -> None:
+    if late := [each for each in settings.get("milestones", []) if each > settings["epochs"]]:
+        raise ValueError(f"`milestones` must lie within the {settings['epochs']} epochs, found {late[0]}.")
+
+
 def check_whole(lines: Mapping[str, Experiment], problems: Mapping[str, Problem], scale: str) -> dict[str, set[str]]:
     """Builds what every line declares, without data, and holds controlled ones to their problem's terms.
 
@@ -146,6 +151,7 @@ def check_whole(lines: Mapping[str, Experiment], problems: Mapping[str, Problem]
     for line in lines.values():
         try:
             validate(line.declaration)
+            _check_milestones(line.declaration["settings"])
             if line.track == TRACK:
                 check_line(line.declaration, problems[line.problem].settings)
         except (ValueError, TypeError) as error:

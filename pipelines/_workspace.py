@@ -26,9 +26,9 @@ def workspace(root: Path, scale: str, trust: bool = False) -> Path:
     """workspaces/<scale>/: the tree as it is here, `scale` replaced, results of its own, DVC's cache shared.
 
     It starts from what the checkout holds of its scale, and keeps following that for every line that was not trained
-    there; of other scales it takes what runs cost, which says in what order to train, and but for smoke their histories
-    too, which are reported beside its own. A run that the checkout holds is
-    one that was made here only where `trust` says so: else it is made again, if its data can be had.
+    there. Of other scales it takes what runs cost, which says in what order to train, and where its scale is that of
+    the checkout their histories too, which are reported beside its own. A run that the checkout holds is one that was
+    made here only where `trust` says so: else it is made again, if its data can be had.
 
     Raises:
         ValueError: the folder is no Git checkout, so that nobody knows what belongs to it.
@@ -100,7 +100,7 @@ def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: b
         path = Path(name)
         _, kind, *inner = (*path.parts, "", "")
         if kind in ("history", "costs"):
-            take = path.stem not in trained if inner[0] == scale else kind == "costs" or scale != "smoke"
+            take = path.stem not in trained if inner[0] == scale else kind == "costs" or same_scale
         elif name == LISTED:
             take = True
         elif kind == "study":

@@ -25,7 +25,7 @@ from gradsurgery.ledger.scales import highest
 from gradsurgery.ledger.verdicts import find, verdicts
 from pipelines._evidence import read_costs, read_histories, read_papers, read_studies
 from pipelines._files import UnwritableError, read_json, read_yaml, write
-from pipelines._problems import SCALES
+from pipelines._problems import LONG, SCALES
 from pipelines._problems import read_selections as selections_of
 from pipelines._protocol import NAME as PROTOCOL
 from pipelines._protocol import read_protocol
@@ -58,7 +58,7 @@ def document(metrics: Any) -> bytes:
 class Inputs:
     """What is evaluated: runs and costs by experiment, selection rules and studies by problem, published records.
 
-    `others` are the same of the other scales that Git has runs of, but for studies, which are of one scale.
+    `others` are the same of the scales of hours that Git has runs of, which stand beside laptop's, but for studies.
     """
 
     scale: str
@@ -75,18 +75,18 @@ def read_inputs(root: Path) -> Inputs:
     """Everything under one checkout that `evaluate` and `report` both start from, read and checked once."""
     scale = read_scale(root)
     there = {path.name for path in (root / "reports/history").glob("*") if next(path.rglob("*.jsonl"), None)}
-    others = [other for other in SCALES[1:] if other in there and other != scale and scale in SCALES[1:]]
-    found = {other: _read_inputs(root, other) for other in others}
-    studies = read_studies(root / "reports/study", read_selections(root / "params.yaml", scale))
-    return dataclasses.replace(_read_inputs(root, scale), studies=studies, others=found)
+    others = [other for other in LONG if other in there] if scale == "laptop" else []
+    papers = read_papers(root / "data/published")
+    protocol = read_protocol(root, papers) if (root / PROTOCOL).exists() else None
+    own, *beside = (_read_inputs(root, each, papers, protocol) for each in (scale, *others))
+    studies = read_studies(root / "reports/study", own.selections)
+    return dataclasses.replace(own, studies=studies, others=dict(zip(others, beside, strict=True)))
 
 
-def _read_inputs(root: Path, scale: str) -> Inputs:
+def _read_inputs(root: Path, scale: str, papers: Sequence[Paper], protocol: Protocol | None) -> Inputs:
     selections = read_selections(root / "params.yaml", scale)
     groups = read_histories(root / "reports/history" / scale)
     costs = read_costs(root / "reports/costs" / scale, groups)
-    papers = read_papers(root / "data/published")
-    protocol = read_protocol(root, papers) if (root / PROTOCOL).exists() else None
     return Inputs(scale, groups, selections, costs, papers, {}, protocol)
 
 

@@ -33,6 +33,7 @@ from gradsurgery.core.discovery import find
 from pipelines._jobs import jobs
 from pipelines._params import Experiment, Params, complain, load
 from pipelines._plan import Plan
+from pipelines._problems import LONG
 from pipelines._records import Records
 from pipelines._schedule import Schedule
 
@@ -46,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         at_once = jobs(arguments.jobs)
         params = load(ROOT / "params.yaml")
-        data = _data(arguments.data)
         with _worktree(arguments.revision) as before:
+            data = _data(arguments.data)
             wanted = {} if arguments.quick else {params.scale: sample(params, ROOT)}
             wanted |= {"smoke": list(params.experiments)}
             old = _histories(before, wanted, data, params.scale, at_once, f"code of {arguments.revision}")
@@ -107,14 +108,10 @@ def record(root: Path, params: Params, names: Sequence[str]) -> int:
     """Puts today's fingerprints beside these lines' costs, and what follows from that into the lock; how many lines."""
     from dvc.repo import Repo
 
-    records = Records(root, params.scale)
-    plan, count, stale = Plan(params, records, "cpu"), 0, set()
-    for line in sorted(params.experiments.values(), key=lambda line: "evidence" in line.declaration):
-        if line.name in names and (proven := plan.proven(plan.line(line))):
-            records.write(line, proven)
-            count += 1
-        if plan.line(line).stale:
-            stale.add(line.family)
+    count, stale = Plan(params, Records(root, params.scale), "cpu").prove(names)
+    for scale in LONG:
+        if (root / "reports/history" / scale).is_dir():
+            count += Plan(load(root / "params.yaml", scale), Records(root, scale), "cpu").prove(names)[0]
     with Repo(str(root)) as repo, repo.lock:
         for stage in repo.index.stages:
             name, _, family = stage.addressing.partition("@")

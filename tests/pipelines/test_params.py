@@ -252,6 +252,10 @@ BAD = {
         "`milestones` must be epochs from 1 on that rise, found milestones = [4, 2].",
     ),
     "a milestone below 1": (_put("problems", "multi_mnist", "laptop", "milestones", [-1]), "found milestones = [-1]."),
+    "a milestone after the end": (
+        _put("problems", "multi_mnist", "laptop", "milestones", [2, 9]),
+        "at scale laptop: `milestones` must lie within the",
+    ),
     "a milestone twice": (
         _put("problems", "multi_mnist", "laptop", "milestones", [2, 2]),
         "found milestones = [2, 2].",
