@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from pipelines._arrays import hashes_of
 
 LINES = ("multi_mnist-pcgrad", "multi_mnist-sum")
 
@@ -34,6 +37,9 @@ def test_what_is_recorded_is_histories_and_costs_and_the_rest_of_the_checkout_st
 
 
 def test_a_clone_goes_on_from_what_is_committed_and_its_plan_says_what_is_left(run, tmp_path):
+    pins = yaml.safe_load((run.root / "data/pins.yaml").read_text(encoding="utf-8"))
+    pins["problems"] = {"multi_mnist": hashes_of(run.root / "workspaces/overnight/data/processed/multi_mnist", {})}
+    (run.root / "data/pins.yaml").write_text(yaml.safe_dump(pins), encoding="utf-8")
     run.commit()
     whole = {line: next((run.root / "reports/history/overnight").rglob(f"{line}.jsonl")).read_bytes() for line in LINES}
     run.run("git", "clone", "-q", str(run.root), str(tmp_path / "clone"))
