@@ -20,11 +20,13 @@ from pipelines.evaluate import read_scale
 Line = tuple[str, str]
 
 
-def provenance(name: str, root: Path) -> list[Line]:
-    """History, commit, lock, data, machine and runs of one experiment, as pairs of a heading and a text."""
-    path = next((found.relative_to(root) for found in kept(root, "history", f"{name}.jsonl")), None)
+def provenance(name: str, root: Path, scale: str | None = None) -> list[Line]:
+    """History, commit, lock, data, machine and runs of one experiment, as pairs of a heading and a text; at the scale
+    in force or another."""
+    scale = scale or read_scale(root)
+    path = next((found.relative_to(root) for found in kept(root, "history", f"{name}.jsonl", scale)), None)
     if path is None:
-        return [("experiment", name), ("history", f"none: no {name}.jsonl in reports/history/{read_scale(root)}")]
+        return [("experiment", name), ("history", f"none: no {name}.jsonl in reports/history/{scale}")]
     remedy = f"restore it (`git checkout {path}`)"
     content = read_text(root / path, remedy)
     try:
@@ -36,10 +38,10 @@ def provenance(name: str, root: Path) -> list[Line]:
         ("experiment", f"{name}, scale {first.scale}, track {first.track}, seeds {', '.join(map(str, seeds))}"),
         ("history", str(path)),
         *_commit(root, path),
-        *_run(root, name, content.splitlines()),
-        *_lock(root, first.family),
+        *_run(root, name, content.splitlines(), scale),
+        *(_lock(root, first.family) if scale == read_scale(root) else []),
         ("data", _data(first.data_sha256)),
-        *_environment(root, name),
+        *_environment(root, name, scale),
         *_tracked(root, name),
     ]
 
@@ -62,17 +64,25 @@ def _commit(root: Path, path: Path) -> list[Line]:
     return [("commit", f"{last}{changed}" if last else "not committed")]
 
 
-def kept(root: Path, kind: str, name: str) -> list[Path]:
-    """What `train` left of one line: its history or its costs, at the scale in force."""
-    return list((root / "reports" / kind / read_scale(root)).glob(f"*/{name}"))
+def kept(root: Path, kind: str, name: str, scale: str | None = None) -> list[Path]:
+    """What `train` left of one line: its history or its costs, at the scale in force or another."""
+    return list((root / "reports" / kind / (scale or read_scale(root))).glob(f"*/{name}"))
 
 
-def _run(root: Path, name: str, lines: Sequence[str]) -> list[Line]:
+def _made(root: Path, name: str, costs: Mapping[str, Any]) -> list[Line]:
+    """The commit that brought the numbers, which later ones may have touched without a run."""
+    hashes = [cost["numbers"] for cost in costs.get("seeds", {}).values() if cost.get("numbers")]
+    pattern = f":(glob)reports/costs/**/{name}.json"
+    found = _git(root, "log", "--reverse", "--format=%H of %cs: %s", f"-S{hashes[0]}", "--", pattern) if hashes else ""
+    return [("recorded in", found.splitlines()[0])] if found else []
+
+
+def _run(root: Path, name: str, lines: Sequence[str], scale: str) -> list[Line]:
     """What the numbers depend on, as it was recorded beside the costs, and whether they are still those."""
-    costs = _costs(root, name)
+    costs = _costs(root, name, scale)
     written = {cost.get("numbers") for cost in costs.get("seeds", {}).values()}
     same = written == {numbers_of(loads(line)) for line in lines}
-    return [
+    return _made(root, name, costs) + [
         ("fingerprint", f"{key}: settings {parts['settings']}, data {parts['data']}, {len(parts['sources'])} sources")
         for key, parts in costs.get("fingerprints", {}).items()
     ] + [("", "as the history here" if same else "but the history here is another")]  # fmt: skip
@@ -107,10 +117,10 @@ def _stages(root: Path, lock: Path) -> dict[str, Any]:
     return stages
 
 
-def _costs(root: Path, name: str) -> dict[str, Any]:
+def _costs(root: Path, name: str, scale: str) -> dict[str, Any]:
     """The costs of one line; empty where there are none."""
     remedy = f"run `python -m pipelines.train {name}`"
-    for path in kept(root, "costs", f"{name}.json"):
+    for path in kept(root, "costs", f"{name}.json", scale):
         try:
             return parse_costs(read_text(path, remedy), name)
         except ValueError as error:
@@ -118,8 +128,8 @@ def _costs(root: Path, name: str) -> dict[str, Any]:
     return {}
 
 
-def _environment(root: Path, name: str) -> list[Line]:
-    found = _costs(root, name).get("environment")
+def _environment(root: Path, name: str, scale: str) -> list[Line]:
+    found = _costs(root, name, scale).get("environment")
     said = ", ".join(f"{k} {v}" for k, v in sorted(found.items())) if found else "no record in reports/costs"
     return [("environment", said)]
 

@@ -130,7 +130,7 @@ def _record(record: Record, checkout: Checkout) -> list[Line]:
     minus = f" minus {answer.minus}" if answer.minus else ""
     lines.append(("answered by", f"{answer.metric} of {answer.experiment}{minus}"))
     for name in filter(None, (answer.experiment, answer.minus)):
-        lines += [("", ""), *provenance(name, checkout.root)]
+        lines += [("", ""), *provenance(name, checkout.root, verdict.get("scale"))]
     return lines
 
 
