@@ -8,7 +8,7 @@ import pandas as pd
 
 from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.statistics import significant
-from gradsurgery.report import figures
+from gradsurgery.report import figures, time_to_target
 from gradsurgery.report.output import Output
 from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import family, label
@@ -37,6 +37,7 @@ def costs(sources: Sources, out: Output) -> dict[str, Any]:
     return {
         "run": totals(sources),
         "problems": out.table("costs-by-problem", _by_problem(sources.groups, sources.costs, seconds)),
+        "target": time_to_target.part(sources, out),
         "table": out.table("costs", _by_experiment(sources.groups, sources.costs, seconds)),
         "environment": _environment(sources.costs),
     }
