@@ -19,6 +19,7 @@ from gradsurgery.evidence.evaluation import evaluate
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.scores import results
 from gradsurgery.evidence.study import Trial
+from gradsurgery.ledger.judging import NONE, Ours
 from gradsurgery.ledger.protocol import Protocol
 from gradsurgery.ledger.records import Paper
 from gradsurgery.ledger.scales import highest
@@ -67,7 +68,7 @@ class Inputs:
     costs: Mapping[str, Any]
     papers: Sequence[Paper]
     studies: Mapping[str, Sequence[Trial]]
-    protocol: Protocol | None
+    protocol: Protocol
     others: Mapping[str, "Inputs"] = dataclasses.field(default_factory=dict)
 
 
@@ -77,13 +78,13 @@ def read_inputs(root: Path) -> Inputs:
     there = {path.name for path in (root / "reports/history").glob("*") if next(path.rglob("*.jsonl"), None)}
     others = [other for other in LONG if other in there] if scale == "laptop" else []
     papers = read_papers(root / "data/published")
-    protocol = read_protocol(root, papers) if (root / PROTOCOL).exists() else None
+    protocol = read_protocol(root, papers) if (root / PROTOCOL).exists() else NONE
     own, *beside = (_read_inputs(root, each, papers, protocol) for each in (scale, *others))
     studies = read_studies(root / "reports/study", own.selections)
     return dataclasses.replace(own, studies=studies, others=dict(zip(others, beside, strict=True)))
 
 
-def _read_inputs(root: Path, scale: str, papers: Sequence[Paper], protocol: Protocol | None) -> Inputs:
+def _read_inputs(root: Path, scale: str, papers: Sequence[Paper], protocol: Protocol) -> Inputs:
     selections = read_selections(root / "params.yaml", scale)
     groups = read_histories(root / "reports/history" / scale)
     costs = read_costs(root / "reports/costs" / scale, groups)
@@ -113,9 +114,10 @@ def evaluated(given: Inputs) -> dict[str, bytes]:
 
 def _evaluated(given: Inputs) -> dict[str, bytes]:
     plans = [plan for paper in given.papers for plan in paper.contrasts]
-    found = evaluate(given.groups, given.selections, given.costs, given.studies, plans)
+    found = evaluate(given.groups, given.selections, given.costs, given.studies, plans, given.protocol.margin)
     whole, gone = split(given.groups)
-    findings = find(given.papers, whole, {name: found.scores[name] for name in whole}, gone)
+    scores = {name: found.scores[name] for name in whole}
+    findings = find(given.papers, Ours(whole, scores, gone, given.protocol, given.costs))
     return {
         "metrics.json": document(found.scores),
         "results.csv": results(found.scores).encode(),

@@ -114,14 +114,21 @@ def role_of(method: str) -> Record:
     return {"kind": "baseline" if family in plain else "study"}
 
 
-def evidence_of(groups: dict[str, list[Run]], costs: Any = None, papers: Any = None, studies: Any = None) -> Any:
+def evidence_of(
+    groups: dict[str, list[Run]],
+    costs: Any = None,
+    papers: Any = None,
+    studies: Any = None,
+    margin: float | None = None,
+) -> Any:
     """What a section reads of made-up runs: everything that `evaluate` makes of them, with the papers' own plans."""
     from gradsurgery.evidence.contrasts import Contrasts
     from gradsurgery.evidence.evaluation import evaluate
     from gradsurgery.report.section import Evidence
 
     papers = {paper.key: paper for paper in published()} if papers is None else papers
-    found = evaluate(groups, {}, costs or {}, studies or {}, [plan for own in published() for plan in own.contrasts])
+    plans = [plan for own in published() for plan in own.contrasts]
+    found = evaluate(groups, {}, costs or {}, studies or {}, plans, lambda metric: margin)
     contrasts, whole = Contrasts(found.contrasts), {name: found.scores[name] for name in groups}
     return Evidence(groups, whole, costs or {}, papers, studies or {}, contrasts, found.measured)
 

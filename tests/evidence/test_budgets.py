@@ -147,7 +147,9 @@ def test_the_section_says_whether_the_cost_pays() -> None:
     found = section(evidence_of(groups, costs(SECONDS)))
     assert found is not None
     assert found.found.startswith("p: the extra cost pays for (CAGrad, c = 0.5). At equal epochs, ")
-    assert re.search(r"At equal backward passes, better: \(CAGrad, c = 0\.5\) \+13.*; worse: PCGrad -6\.", found.found)
+    assert re.search(
+        r"At equal backward passes, better: \(CAGrad, c = 0\.5\) \(\+13.*; worse: PCGrad \(-6\.", found.found
+    )
     assert "n = 3, the sum up to 4 epochs, selection best-val" in found.ran
     table = found.sheets[0].frame
     assert table["epochs of the sum, equal seconds"].tolist() == ["2", "3"]

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.fronts import Front, _areas, _band, _distances, _Seeds, distance
 from gradsurgery.evidence.fronts import front as front_of
 from gradsurgery.evidence.history import Role, Run, parse
 from gradsurgery.evidence.lines import Line
+from gradsurgery.evidence.statistics import summarise
 from gradsurgery.report import fronts
 from gradsurgery.report.style import svg
 from tests.histories import role_of
@@ -27,8 +28,12 @@ def of(points: np.ndarray, **others: np.ndarray) -> _Seeds:
 
 
 def distances(found: _Seeds, noise: float | None = None) -> dict[str, Contrast]:
-    pairs = [Pair(m, "static weights", _distances(found, own), noise) for m, own in found.others.items()]
-    return {c.method: c for c in held("front", "p", "all.accuracy", True, pairs, corrected=True)}
+    gaps = {m: _distances(found, own) for m, own in found.others.items()}
+    terms = ("all.accuracy", True)
+    return {
+        m: Contrast("front", "p", m, "static weights", *terms, summarise(own, noise or 0.0), "equal epochs", noise)
+        for m, own in gaps.items() if own
+    }  # fmt: skip
 
 
 def shown(found: _Seeds) -> Front:
@@ -129,12 +134,12 @@ def test_a_sentence_says_beyond_only_when_it_stands() -> None:
     loose = middle + 0.01 * np.array([[1.0], [-1.0], [0.5], [-0.5], [0.1]])
     found = of(points, pcgrad=middle + 0.03, sum=loose, mgda=low)
     text = fronts.sentence(shown(found), list(distances(found).values()))
-    assert text.startswith("Beyond the front of static weights: PCGrad (+3.")
-    assert "Inside it: MGDA (-" in text
-    assert "Not told from it: sum" in text
-    assert text.endswith("(4 weights, n = 5 seeds, Holm over 3 methods).")
+    assert text.startswith("Better: PCGrad (+3.")
+    assert "; worse: MGDA (-" in text
+    assert "; inconclusive: sum (" in text
+    assert text.endswith("(4 weights, n = 5 seeds, exploratory; better is beyond the front).")
     noisy = fronts.sentence(shown(found), list(distances(found, 0.2).values()))
-    assert noisy.startswith("Not told from it: PCGrad; sum; MGDA")
+    assert noisy.startswith("Inconclusive: PCGrad, sum, MGDA")
 
 
 @pytest.fixture

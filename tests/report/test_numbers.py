@@ -1,14 +1,12 @@
 """What the site takes from the ledger: claims with the numbers that are printed, and counts of their verdicts."""
 
 import dataclasses
-import json
 
-from gradsurgery.evidence.contrasts import Contrast, Contrasts
-from gradsurgery.evidence.history import parse
-from gradsurgery.evidence.statistics import Comparison, Summary
-from gradsurgery.ledger.judging import Finding
+from gradsurgery.evidence.contrasts import Contrast
+from gradsurgery.evidence.statistics import Summary
+from gradsurgery.ledger.findings import Finding
 from gradsurgery.ledger.records import Answer, Record
-from gradsurgery.report.numbers import Beside, Tally, at_equal_passes, beside_sum, by_paper, claims, tally, words
+from gradsurgery.report.numbers import by_paper, claims, quotable, words
 from gradsurgery.report.sources import Sources
 
 RECORD = Record(
@@ -30,12 +28,11 @@ def finding(ours: str, verdict: str, **fields: object) -> Finding:
 def contrast(verdict: tuple[float, float, float] = (0.01, -0.01, 0.03), **fields: str) -> Contrast:
     mean, low, high = verdict
     named = {"family": "sum", "problem": "q", "method": "a", "minus": "b", "metric": "all.accuracy"} | fields
-    comparison = Comparison(Summary(3, mean, 0.01, low, high), 0.01, 0.01, 1.0, 3.0, (0.3, 1.0))
-    return Contrast(**named, higher=True, comparison=comparison)
+    return Contrast(**named, higher=True, difference=Summary(3, mean, 0.01, low, high), budget="equal epochs")
 
 
 def test_a_difference_is_drawn_in_the_units_of_the_paper_and_beside_zero() -> None:
-    told = finding("+1.00 [-1.00, +3.00] (n = 3)", "no difference detected")
+    told = finding("+1.00 [-1.00, +3.00] (n = 3)", "inconclusive")
     (claim,) = claims([dataclasses.replace(told, contrast=contrast())], NOTHING)
     assert (claim.effect, claim.n, claim.anchor, claim.short) == ("+1.00 [-1.00, +3.00]", 3, "better", "beats B")
     assert claim.drawn is not None
@@ -58,11 +55,11 @@ def test_a_level_is_drawn_without_a_zero_and_a_count_between_none_and_all() -> N
 
 
 def test_claims_are_counted_by_what_becomes_of_them() -> None:
-    names = ["reproduced", "direction only", "no difference detected", "not reproduced", "diverged (seed 1, epoch 1)"]
+    names = ["reproduced", "opposite", "opposite", "not exercised", "diverged (seed 1, epoch 1)"]
     found = claims([finding("-", word) for word in names], NOTHING)
-    assert tally(found) == Tally(holds=2, same=1, against=1, open=1)
-    assert tally(found).tested == 4
-    assert words(found)[-1] == ("diverged", 1)
+    assert words(found) == [("reproduced", 1), ("opposite", 2), ("not exercised", 1), ("diverged", 1)]
+    ours = claims([finding("-", "opposite", origin="recomputed")], NOTHING)
+    assert [claim.control for claim in (*found, *ours)] == [False] * 5 + [True]
 
 
 def test_the_matrix_holds_headlines_and_no_paper_without_one() -> None:
@@ -70,18 +67,14 @@ def test_the_matrix_holds_headlines_and_no_paper_without_one() -> None:
     assert {key: len(row) for key, row in by_paper(told, NOTHING).items()} == {"p": 1}
 
 
-def test_only_methods_under_study_on_common_terms_stand_beside_the_sum(made_up) -> None:
-    problem = "multi_fashion_mnist"
-    groups, metrics = {}, {}
-    for method in ("pcgrad", "cagrad-c0_5", "sam_gs", "static-30"):
-        record = made_up(problem, method, 0, 0.0)
-        (run,) = parse([json.dumps(record)], "made up")
-        groups[run.experiment] = [run]
-        metrics[run.experiment] = {"problem": problem, "method": method, "track": "controlled"}
-    metrics[f"{problem}-sam_gs"]["excluded"] = ["its clip differs"]
-    ends = {"pcgrad": (0.02, 0.01, 0.03), "cagrad-c0_5": (-0.02, -0.03, -0.01), "sam_gs": (0.02, 0.01, 0.03)}
-    found = [contrast(at, problem=problem, method=method) for method, at in ends.items()]
-    found.append(contrast(problem=problem, method="static-30"))
-    sources = Sources(groups, metrics, {}, [], {}, {}, contrasts=Contrasts(found))
-    assert beside_sum(sources) == Beside(better=1, worse=1, problems=1)
-    assert at_equal_passes(sources) == Beside()
+def test_three_sentences_are_quotable_and_controls_come_last() -> None:
+    made = [
+        finding("-", "not run (why)"), finding("+1", "inconclusive", origin="recomputed"), finding("+2", "opposite"),
+        finding("+3", "smaller than published"), dataclasses.replace(finding("+4", "reproduced"), confirmatory=True),
+    ]  # fmt: skip
+    said = quotable(claims([dataclasses.replace(one, contrast=contrast()) for one in made], NOTHING))
+    assert [text.split(": ")[1].split(",")[0] for text in said] == ["reproduced", "opposite", "smaller than published"]
+    assert said[0] == (
+        "A is better than B (Table 1): reproduced, accuracy, A minus B (points) +4 (n = 3), published +1; laptop, "
+        "controlled, confirmatory."
+    )

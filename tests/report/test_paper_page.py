@@ -6,7 +6,7 @@ import json
 import pandas as pd
 
 from gradsurgery.evidence.history import parse
-from gradsurgery.ledger.judging import Finding
+from gradsurgery.ledger.findings import Finding
 from gradsurgery.ledger.records import Answer, Paper
 from gradsurgery.report.output import Output
 from gradsurgery.report.paper_page import entry
@@ -19,7 +19,7 @@ PAPER = Paper("p", "A title", "Authors", 2020, "1", "1", (RECORD,), ())
 
 def finding(record_id: str, **fields: object) -> Finding:
     record = dataclasses.replace(RECORD, id=record_id, **fields)  # type: ignore[arg-type]
-    return Finding(record, "50.00 [49.00, 51.00] (n = 3)", "laptop", "no difference detected", "why", SUMMARY)
+    return Finding(record, "50.00 [49.00, 51.00] (n = 3)", "laptop", "inconclusive", "why", SUMMARY)
 
 
 def test_claims_and_cells_are_told_apart_and_a_doubt_of_a_table_is_told_once() -> None:
@@ -33,7 +33,7 @@ def test_claims_and_cells_are_told_apart_and_a_doubt_of_a_table_is_told_once() -
     out = Output()
     made = entry("p", PAPER, [finding("p/better"), *cells, unrun], None, NOTHING, out)
     assert [claim.anchor for claim in made["claims"]] == ["better"]
-    assert made["counts"] == [("no difference detected", 1)]
+    assert made["counts"] == [("inconclusive", 1)]
     assert len(made["answered"]) == 3
     assert made["doubts"] == ["Table 1: no seeds"]
     assert made["ledger"] == {"records": 4, "reasons": {}, "recomputed": 0, "flaws": 0}

@@ -148,7 +148,7 @@ def test_the_section_follows_the_numbers_and_repeats() -> None:
     assert found is not None
     assert again is not None
     assert "SAM-GS behind (CAGrad, c = 0.5)" in found.found
-    assert "better: (CAGrad, c = 0.5); worse: SAM-GS; no difference detected: PCGrad" in found.found
+    assert "better: (CAGrad, c = 0.5); worse: SAM-GS; inconclusive: PCGrad" in found.found
     assert "over blocks (n = 12, words need a probability above 0.95)" in found.found
     assert "better than the sum: (CAGrad, c = 0.5)" in found.found
     assert "worse than the sum: SAM-GS" in found.found

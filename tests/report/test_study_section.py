@@ -188,21 +188,11 @@ def test_the_order_changes_where_the_curves_cross() -> None:
 def test_the_sentence_says_who_beats_tuned_static_weights() -> None:
     trials = read(study())
     told = told_of(trials)
-    assert told.startswith("Better than tuned static weights beyond the noise: CAGrad, c = 0.5 (+")
-    assert "No difference detected: " in told
-    assert "4 trials each, n = 3 fresh seeds, Holm over 3" in told
+    assert told.startswith("Against tuned static weights: better: CAGrad, c = 0.5 (+")
+    assert "; inconclusive: " in told
+    assert "4 trials each, n = 3 fresh seeds, exploratory" in told
     none = told_of(read(study(levels=dict.fromkeys(METHODS, 0.0))))
-    assert none.startswith("No method is better than tuned static weights beyond the noise. No difference detected")
-
-
-def test_what_the_test_set_alone_explains_is_no_difference() -> None:
-    trials = read(study(tasks=3))
-    found = next(c for c in searches.contrasts(trials, "best-val") if (c.method, c.minus) == ("sum", "static"))
-    assert found.comparison.p_holm is not None
-    assert found.noise is not None
-    assert found.comparison.p_holm < 0.05
-    assert abs(found.difference.mean) < found.noise < 0.03
-    assert "No difference detected: sum; PCGrad" in told_of(trials)
+    assert none.startswith("Against tuned static weights: inconclusive: ")
 
 
 def test_the_table_names_what_was_chosen() -> None:
@@ -281,7 +271,7 @@ def test_the_section_holds_searches_and_fronts_and_repeats_to_the_byte() -> None
     assert all(len(sheet.frame) for sheet in made.sheets)
     assert made.found == again.found
     assert "8 weightings dominate a volume" in made.found
-    assert "Better than tuned static weights beyond the noise" in made.found
+    assert "Against tuned static weights: better: " in made.found
     assert "4 methods with 4 trials each on seed 0, winners on seeds 1, 2, 3" in made.ran
 
 

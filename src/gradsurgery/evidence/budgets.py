@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradsurgery.evidence.contract import REFERENCE, TRACK, violations
-from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line
 
@@ -98,15 +98,14 @@ def contrasts(lines: Mapping[str, Line], found: Mapping[str, Budget]) -> list[Co
     if long is None:
         return []
     for budget in BUDGETS:
-        pairs = []
         for method, one in found.items():
             cut = [dataclasses.replace(run, epochs=run.epochs[: one.epochs[budget]]) for run in long.runs]
-            line, other = lines[method], Line(cut, long.rule)
-            pair = Pair.of(line, other, long.main)
-            # of an epoch in the middle no contributions are kept: those of the whole run stand for them
-            noise = line.noise(long, long.main) if pair.noise is None else pair.noise
-            pairs.append(dataclasses.replace(pair, minus=BASELINE, noise=noise))
-        made += held(f"equal {budget}", long.run.problem, long.main, long.higher(long.main), pairs, corrected=True)
+            short = " (the sum had less)" if budget in one.short else ""
+            # of an epoch in the middle nothing is kept of the examples: those of the whole run stand for them
+            noise = lines[method].noise(long, long.main)
+            name = f"equal {budget.removeprefix('backward ')}{short}"
+            contrast = Contrast.of(f"equal {budget}", lines[method], Line(cut, long.rule), long.main, name, noise)
+            made += [dataclasses.replace(contrast, minus=BASELINE)] if contrast else []
     return made
 
 

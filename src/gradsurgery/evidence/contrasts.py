@@ -1,19 +1,19 @@
-"""One line of a problem minus another, paired by seed: the one place where differences are tested.
+"""One line of a problem minus another: the one place where differences are tested.
 
-A difference has one verdict. It is `better` or `worse` where its 95 % interval leaves zero out, it is larger than what
-drawing the test set alone can explain (where that is known), and it stands after Holm's correction within its family;
-`same` where one of these fails; `alone` where one repeat has no interval.
+Seeds pair where both lines share their initial network; where one draws it anew they do not, and the interval is
+Welch's. The test examples are in every interval (`statistics`). A contrast is exploratory and uncorrected; `words` has
+its verdict.
 """
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from gradsurgery.evidence.lines import Line
-from gradsurgery.evidence.statistics import Comparison, Summary, compare, significant
-
-LEVEL = 0.05
-BETTER, WORSE, SAME, ALONE = "better", "worse", "same", "alone"
+from gradsurgery.evidence.documents import decode, encode
+from gradsurgery.evidence.lines import Line, paired
+from gradsurgery.evidence.power import detectable
+from gradsurgery.evidence.statistics import Summary, examples_variance, significant, summarise, welch
+from gradsurgery.evidence.words import effect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +21,14 @@ class Contrast:
     """`method` minus `minus` on one metric of one problem.
 
     Attributes:
-        family: the comparisons that were planned together; Holm's correction, where there is one, is within
-            (family, problem, metric).
+        family: the table or figure that it was planned for.
         metric: `<task>.<metric>`, or `all.<metric>` for the mean over the tasks that have it.
         higher: whether more of the metric is better.
-        comparison: the paired difference in the metric's own unit, with its tests.
-        noise: what the test set's size alone can move the difference by at 95 %, in the same unit; None: not known.
+        difference: in the metric's own unit.
+        budget: what both lines have the same of.
+        noise: 95 % half-width of what the test examples add to the difference, in the same unit; None: not known.
+        margin: of practical equality, in the same unit; None: the metric has none.
+        paired: whether seeds pair.
     """
 
     family: str
@@ -35,12 +37,40 @@ class Contrast:
     minus: str
     metric: str
     higher: bool
-    comparison: Comparison
+    difference: Summary
+    budget: str
     noise: float | None = None
+    margin: float | None = None
+    paired: bool = True
 
-    @property
-    def difference(self) -> Summary:
-        return self.comparison.difference
+    @classmethod
+    def of(cls, family: str, mine: Line, theirs: Line, metric: str, budget: str | None = None,
+           noise: float | None = None) -> "Contrast | None":  # fmt: skip
+        """Two lines on one metric; None where they share no seed.
+
+        Raises:
+            ValueError: the two had different budgets, and none is named.
+        """
+        if not set(mine.chosen) & set(theirs.chosen):
+            return None
+        noise, pairs = noise or mine.noise(theirs, metric), not (mine.redrawn or theirs.redrawn)
+        own, other = mine.values(metric), theirs.values(metric)
+        apart = (list(own.values()), list(other.values()))
+        difference = summarise(paired(own, other), noise or 0.0) if pairs else welch(*apart, noise or 0.0)
+        return cls(
+            family, mine.run.problem, mine.method, theirs.method, metric, mine.higher(metric), difference,
+            budget or mine.budget(theirs), noise, paired=pairs,
+        )  # fmt: skip
+
+    @classmethod
+    def by_seed(
+        cls, family: str, line: Line, minus: str, differences: Sequence[float], noise: float | None,
+        higher: bool | None = None,
+    ) -> "Contrast":  # fmt: skip
+        """A line minus what is another line on every seed, or none, on the mean over tasks."""
+        more = line.higher(line.main) if higher is None else higher
+        summary = summarise(differences, noise or 0.0)
+        return cls(family, line.run.problem, line.method, minus, line.main, more, summary, "equal epochs", noise)
 
     @property
     def gain(self) -> Summary:
@@ -49,49 +79,30 @@ class Contrast:
 
     @property
     def verdict(self) -> str:
-        side = side_of(self.difference, self.noise or 0.0, self.comparison.p_holm)
-        return side if side in (ALONE, SAME) or self.higher else {BETTER: WORSE, WORSE: BETTER}[side]
+        return effect(self.gain, self.margin)
+
+    @property
+    def detectable(self) -> float | None:
+        """The least effect that this comparison finds four times of five; None without a spread over seeds."""
+        found = self.difference
+        return None if found.sd is None else detectable(self.spread, found.n, self.noise or 0.0)
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of one seed's difference; of unpaired seeds, of what takes its place."""
+        seeds = (self.difference.error or 0.0) ** 2 - examples_variance(self.noise or 0.0)
+        return float((max(seeds, 0.0) * self.difference.n) ** 0.5)
 
     def as_record(self) -> dict[str, Any]:
         """The form that contrasts.json holds; six significant digits, so that the file is stable."""
-        names = ("family", "problem", "method", "minus", "metric", "higher")
-        noise = None if self.noise is None else significant(self.noise)
-        return {n: getattr(self, n) for n in names} | _row(self.comparison) | {
-            "noise": noise, "verdict": self.verdict,
-        }  # fmt: skip
+        found = self.detectable
+        said = {"verdict": self.verdict, "detectable": None if found is None else significant(found)}
+        return {**encode(self), **said}
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> "Contrast":
         """What `as_record` wrote."""
-        names = ("family", "problem", "method", "minus", "metric", "higher", "noise")
-        return cls(**{name: record[name] for name in names}, comparison=_comparison(record))
-
-
-def _row(found: Comparison) -> dict[str, Any]:
-    numbers = {
-        "mean": found.difference.mean, "sd": found.difference.sd, "low": found.difference.low,
-        "high": found.difference.high, "p": found.p, "p_holm": found.p_holm, "effect": found.effect,
-        "improved": found.improved, "improved_low": found.improved_interval[0],
-        "improved_high": found.improved_interval[1],
-    }  # fmt: skip
-    rounded = {name: None if value is None else significant(value) for name, value in numbers.items()}
-    return {"n": found.difference.n, **rounded, "interval": found.difference.interval}
-
-
-def _comparison(row: Mapping[str, Any]) -> Comparison:
-    summary = Summary(*(row[name] for name in ("n", "mean", "sd", "low", "high", "interval")))
-    ends = (row["improved_low"], row["improved_high"])
-    return Comparison(summary, row["p"], row["p_holm"], row["effect"], row["improved"], ends)
-
-
-def side_of(difference: Summary, noise: float = 0.0, p_holm: float | None = None) -> str:
-    """`better` above zero, `worse` below it, `same` where it cannot be told, `alone` without an interval."""
-    if difference.low is None or difference.high is None:
-        return ALONE
-    told = not difference.low <= 0.0 <= difference.high and abs(difference.mean) > noise
-    if not told or (p_holm is not None and p_holm >= LEVEL):
-        return SAME
-    return BETTER if difference.mean > 0 else WORSE
+        return decode(cls, record)
 
 
 def parse(records: Iterable[Mapping[str, Any]]) -> "Contrasts":
@@ -122,31 +133,3 @@ class Contrasts:
         """None where the two were not held against each other."""
         found = [c for c in self.of(family, problem, metric) if (c.method, c.minus) == (method, minus)]
         return found[0] if found else None
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """What a contrast is made of; `differences` is one number a seed."""
-
-    method: str
-    minus: str
-    differences: Sequence[float]
-    noise: float | None = None
-
-    @classmethod
-    def of(cls, mine: Line, theirs: Line, metric: str) -> "Pair":
-        """Two lines of one problem on one metric, and what their test set can explain."""
-        return cls(mine.method, theirs.method, mine.minus(theirs, metric), mine.noise(theirs, metric))
-
-
-def held(
-    family: str, problem: str, metric: str, higher: bool, pairs: Iterable[Pair], corrected: bool
-) -> list[Contrast]:
-    """Contrasts of one metric, corrected together or each by itself; pairs without a common seed are left out."""
-    found = {(pair.method, pair.minus): pair for pair in pairs if len(pair.differences)}
-    compared = compare({key: pair.differences for key, pair in found.items()}, higher) if found else {}
-    if not corrected:
-        compared = {key: dataclasses.replace(entry, p_holm=None) for key, entry in compared.items()}
-    return [
-        Contrast(family, problem, *key, metric, higher, compared[key], pair.noise) for key, pair in found.items()
-    ]  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gradsurgery.evidence.contract import TRACK
-from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.fronts import LEAST, is_static
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, Values, paired
@@ -77,9 +77,9 @@ def placebos(lines: Lines) -> list[Contrast]:
             own, kinds = lines[method], {m: line.run.role for m, line in lines.items()}
             fakes = [m for m in sorted(lines, reverse=True) if (kinds[m].kind, kinds[m].of) == ("placebo", method)]
             long = [m for m in lines if (kinds[m].kind, kinds[m].base) == ("equal_compute", BASELINE)]
-            others = [*fakes, *(m for m in (BASELINE, *long) if m in lines)]
-            pairs = [Pair.of(own, lines[m], own.main) for m in others]
-            found += held("placebos", own.run.problem, own.main, own.higher(own.main), pairs, corrected=True)
+            others = [m for m in (*fakes, BASELINE, *long) if m in lines and own.on_budget_of(lines[m])]
+            made = [Contrast.of("placebos", own, lines[m], own.main) for m in others]
+            found += [contrast for contrast in made if contrast]
     return found
 
 
@@ -91,14 +91,14 @@ def tuned(lines: Lines) -> tuple[Tuned, list[Contrast]] | None:
         return None
     validated = {m: line.validation() for m, line in static.items()}
     best = {seed: static[_best(validated, seed)] for seed in sorted(seeds)}
-    first = next(iter(static.values()))
     level = {seed: line.values(line.main)[seed] for seed, line in best.items()}
     weights = [line.run.declaration["balancer"]["weights"] for line in best.values()]
     record = Tuned(summarise(list(level.values())), [given[0] / sum(given) for given in weights], len(static))
-    pairs = [
-        Pair(m, TUNED, paired(line.values(line.main), level)) for m, line in lines.items() if _is_tried(line)
-    ]  # fmt: skip
-    return record, held("tuned", first.run.problem, first.main, first.higher(first.main), pairs, corrected=True)
+    found = list[Contrast]()
+    for line in lines.values():
+        if _is_tried(line) and (gaps := paired(line.values(line.main), level)):
+            found.append(Contrast.by_seed("tuned", line, TUNED, gaps, line.most_noise(static.values())))
+    return record, found
 
 
 def _best(validated: Mapping[str, Values], seed: int) -> str:

@@ -2,13 +2,19 @@
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gradsurgery.evidence.strict import loads
 
 MACHINE = {"python": str, "torch": str, "platform": str, "processor": str, "device": str, "cores": int, "threads": int}
 FIELDS = ("seconds", "step_ms", "steps", "backward_passes_per_step", "peak_memory_mb")
+
+
+def seconds_per_seed(cost: Mapping[str, Any]) -> float:
+    """Mean over the seeds that were run."""
+    seconds = [float(seed["seconds"]) for seed in cost["seeds"].values()]
+    return sum(seconds) / len(seconds)
 
 
 def parse(text: str, experiment: str, seeds: Iterable[int] | None = None) -> dict[str, Any]:

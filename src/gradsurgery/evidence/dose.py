@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gradsurgery.evidence.contrasts import BETTER, side_of
 from gradsurgery.evidence.fronts import BASELINE, weights_of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, Values, paired
@@ -86,7 +85,7 @@ def _dose(lines: Mapping[str, Line], plain: Line, equal: Line | None) -> Dose:
         _summary(_alone(lines)),
         _summary(paired(aim, level)),
         _summary(paired(_validated(weighed), level)) if len(weighed) > 1 else None,
-        beyond, [m for m, gap in beyond.items() if side_of(gap) == BETTER],
+        beyond, [m for m, gap in beyond.items() if gap.low is not None and gap.low > 0],
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Every number that the report prints, computed once: scores, contrasts and what is neither, from the histories."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gradsurgery.evidence import (
@@ -95,7 +95,7 @@ class Evaluation:
 
 def evaluate(
     groups: Groups, selections: Mapping[str, str], costs: Costs, studies: Mapping[str, Sequence[Trial]],
-    plans: Sequence[Planned],
+    plans: Sequence[Planned], margin: Callable[[str], float | None] = lambda metric: None,
 ) -> Evaluation:  # fmt: skip
     """Lines that diverged have an entry in the scores and no number anywhere.
 
@@ -105,6 +105,7 @@ def evaluate(
         costs: by experiment.
         studies: the trials, by problem.
         plans: the papers' own comparisons.
+        margin: of practical equality of a metric, in its own unit.
     """
     records, contrasts = scores.evaluate(groups, selections)
     made: dict[str, Any] = {field.name: {} for field in dataclasses.fields(Measured)}
@@ -129,6 +130,7 @@ def evaluate(
     blocks = ranks.levels({name: lines for name, lines in problems.items() if name not in made["doses"]}, records)
     made["ranking"] = ranks.rank(blocks) if blocks else None
     made["profiles"] = targets.profiles({p: own for p, own in made["reaches"].items() if p not in made["doses"]})
+    contrasts = [dataclasses.replace(contrast, margin=margin(contrast.metric)) for contrast in contrasts]
     return Evaluation(records, contrasts, Measured(**made))
 
 

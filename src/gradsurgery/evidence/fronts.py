@@ -23,7 +23,7 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from gradsurgery.evidence.contract import TRACK
-from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import DRAWS, Summary, summarise
@@ -67,7 +67,7 @@ class _Seeds:
 
 
 def front(lines: Mapping[str, Line], family: str) -> tuple[Front, list[Contrast]] | None:
-    """The front of one problem's lines, and how far every method lies beyond it, corrected for how many there are.
+    """The front of one problem's lines, and how far every method lies beyond it.
 
     None without three static weights, two metrics or two seeds in common. A method whose u no weight reaches on some
     seed is held against nothing: there is no front there.
@@ -88,14 +88,16 @@ def front(lines: Mapping[str, Line], family: str) -> tuple[Front, list[Contrast]
     }
     found = _Seeds(seeds, np.stack([points_of(static[m], seeds) for m in order], axis=1), others)
     grid, band = _band(found)
-    noise = max([n for line in [*static.values(), *(lines[m] for m in others)]
-                 if (n := static[order[0]].noise(line, first.main)) is not None], default=None)  # fmt: skip
     record = Front(
         dict(first.run.metrics), len(seeds), order, found.points.mean(axis=0).tolist(), grid.tolist(), band.tolist(),
         {m: own.mean(axis=0).tolist() for m, own in others.items()}, _areas(found),
     )  # fmt: skip
-    pairs = [Pair(m, "static weights", gaps, noise) for m, own in others.items() if (gaps := _distances(found, own))]
-    return record, held(family, first.run.problem, first.main, True, pairs, corrected=True)
+    made = list[Contrast]()
+    for m, own in others.items():
+        if gaps := _distances(found, own):
+            noise = lines[m].most_noise(static.values())
+            made.append(Contrast.by_seed(family, lines[m], "static weights", gaps, noise, higher=True))
+    return record, made
 
 
 def _distances(found: _Seeds, own: Float64[np.ndarray, "seeds 2"]) -> list[float]:

@@ -4,11 +4,12 @@ Seed s of two lines shares split, initialisation, data order and augmentation, s
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
+from gradsurgery.core.discovery import available, find
 from gradsurgery.core.examples import Contributions, unpack
 from gradsurgery.core.metrics import score
 from gradsurgery.evidence.history import Run
@@ -88,8 +89,44 @@ class Line:
             for run in self.runs
         }
 
-    def minus(self, other: "Line", metric: str) -> list[float]:
-        return paired(self.values(metric), other.values(metric))
+    @property
+    def redrawn(self) -> bool:
+        """Whether the line's transform draws a part of the network anew, so that seed s of two lines shares no initial
+        network and does not pair: pairing them was found to hurt. By what is declared, never by the numbers."""
+        transform = self.run.declaration.get("transform", {})
+        name = transform.get("name")
+        default = getattr(find("transforms", name), "branch_init", None) if name in available("transforms") else None
+        return bool(transform.get("branch_init", default) == "independent")
+
+    def most_noise(self, others: Iterable["Line"]) -> float | None:
+        """The most that the test examples add to the difference of the problem's mean to any of the lines."""
+        return max((n for line in others if (n := self.noise(line, self.main)) is not None), default=None)
+
+    def budget(self, other: "Line") -> str:
+        """What two lines have the same of.
+
+        Raises:
+            ValueError: nothing is: one trained for longer, and no role says that this is the other's compute.
+        """
+        mine, theirs = self.run, other.run
+        if "floor" in (mine.role.kind, theirs.role.kind):
+            return "none: a model that is fitted to its end"
+        if len(mine.epochs) == len(theirs.epochs):
+            return "equal epochs"
+        for long, short in ((mine, theirs), (theirs, mine)):
+            if long.role.kind == "equal_compute" and long.role.of in (short.method, short.role.of):
+                return "equal passes"
+        raise ValueError(
+            f"`minus` of {mine.experiment} must be a line on its own budget of {len(mine.epochs)} epochs, found "
+            f"{theirs.experiment} with {len(theirs.epochs)}."
+        )
+
+    def on_budget_of(self, other: "Line") -> bool:
+        """Whether the two may be compared."""
+        try:
+            return bool(self.budget(other))
+        except ValueError:
+            return False
 
     def noise(self, other: "Line | None", metric: str) -> float | None:
         """What drawing the test set alone can move the difference by at 95 %, or this line alone; None: not known."""

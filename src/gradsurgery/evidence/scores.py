@@ -7,9 +7,10 @@ Seeds are paired: seed s of two experiments shares split, initialisation, data o
 Delta-m and ranks are taken per seed and averaged afterwards. Delta-m is taken against the single-task runs of the same
 seed; its interval therefore carries their spread too. (The published Delta-m is the ratio of seed-averaged metrics.)
 
-Holm's correction and mean ranks are taken among the lines that keep the contract of the controlled table; a line that
-does not says why under `excluded`, and is compared with the sum like the others, uncorrected. A line of which a seed
-diverged has no means and is compared with nothing: its `diverged` says which seeds did, and in which epoch.
+Mean ranks are taken among the lines that keep the contract of the controlled table; a line that does not says why under
+`excluded`. A line is compared with the sum on its own budget: one of equal compute with the sum that has as much
+(family `sum, equal compute`). A line of which a seed diverged has no means and is compared with nothing: its `diverged`
+says which seeds did, and in which epoch. `improving` says that the last epoch is the best of every seed.
 """
 
 import csv
@@ -22,12 +23,12 @@ import numpy as np
 from gradsurgery.core.metrics import delta_m_metric, delta_m_task, largest_contributor, mean_ranks
 from gradsurgery.evidence import diverged
 from gradsurgery.evidence.contract import violations
-from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.groups import Groups, Metrics
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, lines_of
 from gradsurgery.evidence.measures import by_word
-from gradsurgery.evidence.selection import RULES, select
+from gradsurgery.evidence.selection import RULES, improving, select
 from gradsurgery.evidence.statistics import significant, summarise
 
 DEFAULT_RULE = "best-val"
@@ -78,11 +79,14 @@ def _problem(lines: Mapping[str, Line], rule: str) -> tuple[dict[str, dict[str, 
             records[m][f"minus_{BASELINE}"] = {}
             records[m] |= _delta_m_baseline(line.chosen, lines[BASELINE].chosen, first.metrics)
         records[m] |= _delta_m(line.chosen, base, first.metrics)
-    contrasts = _against_sum(competitors, fair)
+    contrasts = _against_sum(competitors)
     words = by_word(first.metrics)
     for found in contrasts:
+        if found.minus != BASELINE:
+            continue
         entries = records[found.method][f"minus_{BASELINE}"]
-        entries[found.metric] = _difference(found, found.method in fair and found.metric.startswith("all."))
+        noise = {} if found.noise is None else {"test_noise": significant(found.noise)}
+        entries[found.metric] = found.difference.as_record() | {"higher": found.higher} | noise
         if len(words) == 1 and found.metric.startswith("all."):
             entries["all"] = entries[found.metric]
     shared = set.intersection(*(set(lines[m].chosen) for m in fair)) if fair else set()
@@ -94,23 +98,20 @@ def _problem(lines: Mapping[str, Line], rule: str) -> tuple[dict[str, dict[str, 
     return {lines[m].run.experiment: record for m, record in records.items()}, contrasts
 
 
-def _against_sum(lines: Mapping[str, Line], fair: Sequence[str]) -> list[Contrast]:
-    """Of every metric by itself, and of each mean over tasks, where Holm's correction is over the fair lines."""
+def _against_sum(lines: Mapping[str, Line]) -> list[Contrast]:
+    """Of every metric by itself, and of each mean over tasks."""
     if BASELINE not in lines:
         return []
-    base, found = lines[BASELINE], list[Contrast]()
+    base, found = lines[BASELINE], list[Contrast | None]()
+    long = {line.run.role.of: line for line in lines.values() if line.run.role.base == BASELINE}
     for metric in dict.fromkeys([*base.run.metrics, *(f"all.{word}" for word in by_word(base.run.metrics))]):
-        corrected = [m for m in fair if m != BASELINE] if metric.startswith("all.") else []
-        for names, together in ((corrected, True), ([m for m in lines if m not in (*corrected, BASELINE)], False)):
-            pairs = [Pair.of(lines[m], base, metric) for m in names]
-            found += held("sum", base.run.problem, metric, base.higher(metric), pairs, together)
-    return found
-
-
-def _difference(found: Contrast, corrected: bool) -> dict[str, Any]:
-    """`test_noise` is what the test set's size alone can move it by, where that is known."""
-    entry = (found.comparison if corrected else found.difference).as_record() | {"higher": found.higher}
-    return entry if found.noise is None else entry | {"test_noise": significant(found.noise)}
+        for method, line in lines.items():
+            same = long.get(line.run.role.of) if line.run.role.kind == "equal_compute" else None
+            if method != BASELINE and line.on_budget_of(base):
+                found.append(Contrast.of("sum", line, base, metric))
+            elif same is not None and same is not line:
+                found.append(Contrast.of("sum, equal compute", line, same, metric))
+    return [contrast for contrast in found if contrast]
 
 
 def _record(line: Line) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _record(line: Line) -> dict[str, Any]:
     record: dict[str, Any] = {
         "problem": run.problem, "method": run.method, "scale": run.scale, "track": run.track,
         "n": len(group), "selection": line.rule, "epochs": len(run.epochs),
-        "skipped_steps": sum(r.skipped_steps for r in group),
+        "skipped_steps": sum(r.skipped_steps for r in group), "improving": improving(group),
         "rules": {
             name: {m: significant(float(np.mean([select(r, name)[m] for r in group]))) for m in run.own_metrics}
             for name in RULES

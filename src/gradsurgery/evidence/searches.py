@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.statistics import Summary, summarise
 from gradsurgery.evidence.study import STATIC, SUM, Trial, best, level, searched, winners
@@ -72,12 +72,13 @@ def contrasts(trials: Sequence[Trial], rule: str) -> list[Contrast]:
     for baseline in (STATIC, SUM):
         base = whole.get(baseline)
         if base is not None:
-            pairs = [
-                dataclasses.replace(Pair.of(line, base, base.main), method=m, minus=baseline)
-                for m, line in whole.items() if m != baseline
-            ]  # fmt: skip
-            higher = base.higher(base.main)
-            made += held(f"search, {baseline}", base.run.problem, base.main, higher, pairs, corrected=True)
+            for m, line in whole.items():
+                found = (
+                    Contrast.of(f"search, {baseline}", line, base, base.main, "equal epochs and trials")
+                    if m != baseline
+                    else None
+                )
+                made += [dataclasses.replace(found, method=m, minus=baseline)] if found else []
     return made
 
 

@@ -36,6 +36,13 @@ RULES: Mapping[str, Callable[[Run], Sequence[int]]] = {
 FAIR = ("best-val", "last")
 
 
+def improving(runs: Sequence[Run]) -> bool:
+    """Whether the last epoch validates best on every seed: training on would have helped."""
+    return all(run.trajectory is None and len(run.epochs) > 1 for run in runs) and all(
+        _best(run, "val") == len(run.epochs) - 1 for run in runs
+    )
+
+
 def select(run: Run, rule: str) -> dict[str, float]:
     """Test metrics of `run` at the epoch that `rule` picks, or their mean where it picks several.
 

@@ -1,61 +1,55 @@
-"""Verdict words, made from the numbers and never stronger than they are.
+"""A published record beside our evidence: the word that its numbers allow, and why.
 
-The words are those of protocol.md 1.2, fixed before any run: `reproduced`, `direction only`, `not reproduced`, `no
-difference detected`, `not run (reason)`, and `diverged (seed, epoch)` where a run that it needs did. A landscape at
-full length can reproduce a count or a bound; a problem with data can below `scale: paper`, or on a twin of the
-published setting, at best show a direction. Difference claims compare runs paired by seed (by start on a landscape)
-and need a 95 % interval that leaves zero out; a difference of accuracies must besides be larger than the test set's
-size alone can explain, because three seeds that share a test set can agree on an accident of it. For other metrics
-that size is not known here, and `why` says so.
+A difference is one claim with a direction and, mostly, a size: `evidence.words` says the word. A cell of a table is its
+distance from the row that its table calls the baseline. A landscape is counted, start by start: its starts are no
+independent seeds. A bound holds or does not, with the whole interval of our level.
 """
 
 import dataclasses
-from collections.abc import Mapping
 
-from scipy.stats import t as student
+import numpy as np
 
 from gradsurgery.evidence import diverged
-from gradsurgery.evidence.contrasts import Contrast, side_of
+from gradsurgery.evidence.activity import acted
 from gradsurgery.evidence.groups import Groups, Metrics
 from gradsurgery.evidence.lines import Line
-from gradsurgery.evidence.measures import TOLERANCE, measure
+from gradsurgery.evidence.measures import DERIVED, measure
+from gradsurgery.evidence.power import ALPHA, POWER
 from gradsurgery.evidence.statistics import Summary
-from gradsurgery.ledger.measured import CONFLICT, contrast_of, cosines_of, level_of
+from gradsurgery.evidence.words import DIRECTION, INCONCLUSIVE, OPPOSITE, REPRODUCED, SMALLER, word
+from gradsurgery.ledger.findings import Costs, Finding, published_value, told, why
+from gradsurgery.ledger.measured import CONFLICT, contrast_of, cosines_of, ends_of, level_of
+from gradsurgery.ledger.protocol import Design, Protocol
 from gradsurgery.ledger.records import Answer, Record
-from gradsurgery.ledger.words import direction
+from gradsurgery.ledger.words import NOT_EXERCISED
 
-Lines = Mapping[str, Line]
+BOUNDS = ("count", "at_least", "at_most")
+NONE = Protocol(ALPHA, POWER, {}, 0, {}, "")  # where nothing was registered and no margin is known
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
-    """A record beside our evidence; `why` says in words how the verdict follows from it.
+class Ours:
+    """What records are held against: runs by experiment, their scores, those that diverged, costs and what was
+    registered."""
 
-    Attributes:
-        ours: our number in words, with its interval.
-        where: scale and track, and whether the data are a twin.
-        level: of the experiment, where the record asks for one, in the metric's own unit.
-        contrast: of two lines, where the record asks for a difference.
-    """
+    groups: Groups
+    metrics: Metrics
+    gone: Groups = dataclasses.field(default_factory=dict)
+    protocol: Protocol = NONE
+    costs: Costs = dataclasses.field(default_factory=dict)
 
-    record: Record
-    ours: str
-    where: str
-    verdict: str
-    why: str = ""
-    level: Summary | None = None
-    contrast: Contrast | None = None
+    def line(self, experiment: str) -> Line:
+        return Line(self.groups[experiment], self.metrics[experiment]["selection"])
 
 
-def judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups | None = None) -> Finding:
-    """Our answer to one published record; `gone` are runs of experiments that diverged, which `groups` does not hold.
-
-    Raises ValueError where the record names a metric that the experiment lacks."""
-    answer = record.answered_by
+def judge(record: Record, ours: Ours) -> Finding:
+    """Our answer to one published record. Raises ValueError where it names a metric that the experiment lacks."""
+    answer, groups = record.answered_by, ours.groups
     if answer is None:
         return Finding(record, "-", "-", f"not run ({record.unanswered})")
-    missing = [name for name in (answer.experiment, answer.minus) if name is not None and name not in groups]
-    if missing and gone and (runs := gone.get(missing[0])):
+    named = [name for name in (answer.experiment, answer.minus) if name is not None]
+    missing = [name for name in named if name not in groups]
+    if missing and (runs := ours.gone.get(missing[0])):
         why = f"{missing[0]} left the finite numbers, and nothing is said of the seeds that did not"
         return Finding(record, "-", f"{runs[0].scale}, {runs[0].track}", diverged.told(runs), why)
     if missing:
@@ -66,117 +60,95 @@ def judge(record: Record, groups: Groups, metrics: Metrics, gone: Groups | None 
     where = f"{where}, twin" if record.twin else where
     if landscape and run.scale == "smoke":
         return Finding(record, "-", where, "not run (smoke scale is too short to say)")
-    compared = [run for name in (answer.experiment, answer.minus) if name for run in groups[name]]
-    if answer.metric in CONFLICT and not all(cosines_of(each) for each in compared):
+    if answer.metric in CONFLICT and not all(cosines_of(run) for name in named for run in groups[name]):
         return Finding(record, "-", where, "not run (the runs logged no cosines)")
-    if record.kind in ("count", "at_least", "at_most") and landscape:
-        return _counted(record, answer, where, metrics)
-    lines = {n: Line(groups[n], metrics[n]["selection"]) for n in (answer.experiment, answer.minus) if n}
-    if record.kind in ("count", "at_least", "at_most"):
-        return _bounded(record, answer, where, lines)
-    if record.kind in ("difference", "no_difference"):
-        return _compared(record, answer, where, lines)
-    return _level(record, answer, where, lines)
+    if landscape:
+        return _counted(record, answer, where, ours) if record.kind in BOUNDS else _ends(record, answer, where, ours)
+    if record.kind in BOUNDS:
+        return _bounded(record, answer, where, ours.line(answer.experiment))
+    if answer.minus is None or (record.kind == "level" and not record.margin):
+        level = level_of(ours.line(answer.experiment), answer.metric)
+        said = told(level, answer.metric, signed=False)
+        return Finding(record, said, where, "not run (a level alone means nothing at another scale)", level=level)
+    return _compared(record, answer, where, ours)
 
 
-def _counted(record: Record, answer: Answer, where: str, metrics: Metrics) -> Finding:
+def _counted(record: Record, answer: Answer, where: str, ours: Ours) -> Finding:
     assert record.value is not None
-    end = metrics[answer.experiment]["landscape"]
-    count = end[answer.metric]
-    holds = {"count": count == record.value, "at_least": count >= record.value, "at_most": count <= record.value}
-    verdict = "reproduced" if holds[record.kind] else "not reproduced"
-    why = f"{count} of {end['starts']} starts against {published_value(record)}"
+    end = ours.metrics[answer.experiment]["landscape"]
+    count, value = end[answer.metric], record.value
+    holds = {"count": count == value, "at_least": count >= value, "at_most": count <= value}[record.kind]
+    missed = OPPOSITE if record.kind == "at_most" or not count or not value else SMALLER
+    verdict = REPRODUCED if holds else DIRECTION if record.kind == "count" and 0 < value < count else missed
+    why = f"{count} of {end['starts']} starts against {published_value(record)}, counted"
     return Finding(record, f"{count} of {end['starts']}", where, verdict, why)
 
 
-def _bounded(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
-    """A bound on a metric: below scale paper it can only be said on which side of it our interval lies."""
+def _ends(record: Record, answer: Answer, where: str, ours: Ours) -> Finding:
+    """Two descents from the same starts: on how many the claim holds. Starts beside each other end alike, so that there
+    is no interval over them."""
+    found = ends_of(ours.line(answer.experiment), ours.line(str(answer.minus)))
+    held = int((np.sign(found) == (1 if record.direction == "higher" else -1)).sum())
+    verdict = {len(found): REPRODUCED, 0: OPPOSITE}.get(held, INCONCLUSIVE)
+    mean = measure(answer.metric).say(Summary(1, float(found.mean()), None, None, None), signed=True)
+    said = f"{held} of {len(found)} {record.direction} ({mean} on average)"
+    return Finding(record, said, where, verdict, "start by start, counted: starts are no independent seeds")
+
+
+def _bounded(record: Record, answer: Answer, where: str, line: Line) -> Finding:
+    """A bound on a metric: it holds where our whole interval lies on the side that is said."""
     assert record.value is not None
-    line = lines[answer.experiment]
-    summary = level_of(line, answer.metric)
-    beyond = summary.moved(measure(answer.metric).factor, record.value)
-    noise = measure(answer.metric).factor * (line.noise(None, answer.metric) or 0.0)
-    verdict = direction(side_of(beyond, noise), record.kind != "at_most")
-    words = {"direction only": "our whole interval lies on the side that is said", "not reproduced": "our whole "
-             "interval lies on the other side", "no difference detected": "the bound lies in our "
-             "interval, or no further from it than the test set's size explains"}  # fmt: skip
-    ours = _told(summary, answer.metric, signed=False)
-    return Finding(record, ours, where, verdict, words.get(verdict, ""), level=summary)
+    noise = line.noise(None, answer.metric) if answer.metric not in DERIVED else None
+    level = level_of(line, answer.metric, noise or 0.0)
+    beyond = level.moved(measure(answer.metric).factor, record.value)
+    found = word(beyond.turned() if record.kind == "at_most" else beyond, None)
+    verdict = {DIRECTION: REPRODUCED}.get(found, found)
+    why = {REPRODUCED: "our whole interval lies on the side that is said", OPPOSITE: "our whole interval lies on the "
+           "other side", INCONCLUSIVE: "the bound lies in our interval"}.get(verdict, "")  # fmt: skip
+    return Finding(record, told(level, answer.metric, signed=False), where, verdict, why, level)
 
 
-def _compared(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
-    found = contrast_of(lines[answer.experiment], lines[str(answer.minus)], answer.metric, record.direction)
-    verdict, why = direction(found.verdict), _why(found)
-    if record.kind == "no_difference" and verdict in ("direction only", "not reproduced"):
-        # what is claimed is that nothing changes this way: the other way agrees with it
-        verdict = "not reproduced" if verdict == "direction only" else "direction only"
-    return Finding(record, _told(found.difference, answer.metric), where, verdict, why, contrast=found)
+def _compared(record: Record, answer: Answer, where: str, ours: Ours) -> Finding:
+    """A difference, or a cell of a table by its distance from the table's baseline."""
+    line, minus = ours.line(answer.experiment), ours.line(str(answer.minus))
+    published = record.margin if record.kind == "level" else record.value
+    way = record.direction if record.kind != "level" else "higher" if (published or 0.0) > 0 else "lower"
+    found = contrast_of(line, minus, answer.metric, way)
+    found = dataclasses.replace(found, margin=ours.protocol.margin(answer.metric))
+    said, level = told(found.difference, answer.metric), None
+    if record.kind == "level":
+        level = level_of(line, answer.metric)
+        said = f"{told(level, answer.metric, signed=False)}; minus baseline {said}"
+    effect = None
+    if published and record.kind != "no_difference":
+        turned = published / measure(answer.metric).factor * (1 if way == "higher" else -1)
+        effect = turned if turned > 0 else None
+    design = ours.protocol.design(record.id)
+    confirmatory = design is not None and design.scale == line.run.scale and _registered(design, line, minus, ours)
+    finding = Finding(record, said, where, "", "", level, found, effect, confirmatory)
+    if all(acted(run) is False for run in line.runs):
+        return dataclasses.replace(finding, verdict=NOT_EXERCISED, why=f"{line.run.experiment} never acted")
+    return said_of(finding, ours)
 
 
-def _level(record: Record, answer: Answer, where: str, lines: Lines) -> Finding:
-    """A cell of a table: its number at scale paper, else the sign of its distance from the table's baseline."""
-    assert record.value is not None
-    line = lines[answer.experiment]
-    level = level_of(line, answer.metric)
-    ours = _told(level, answer.metric, signed=False)
-    exact = line.run.scale == "paper" and record.twin is None
-    if exact and level.sd is None:
-        return Finding(record, ours, where, "not run (one repeat has no interval)", level=level)
-    if exact and _predicts(level.moved(measure(answer.metric).factor), record):
-        why = "the published mean lies within the tolerance and in our prediction interval"
-        return Finding(record, ours, where, "reproduced", why, level)
-    if answer.minus is None or not record.margin:
-        verdict = "not reproduced" if exact else "not run (needs scale: paper)"
-        why = "" if exact else "a level means nothing at another scale"
-        return Finding(record, ours, where, verdict, why, level)
-    better = "higher" if record.margin > 0 else "lower"
-    found = contrast_of(line, lines[answer.minus], answer.metric, better)
-    ours = f"{ours}; minus baseline {_told(found.difference, answer.metric)}"
-    why = f"published minus its baseline {record.margin:+.4g}; {_why(found)}"
-    return Finding(record, ours, where, direction(found.verdict), why, level, found)
+def _registered(design: Design, line: Line, minus: Line, ours: Ours) -> bool:
+    """Whether all seeds of the design are there under the protocol's hash, and no others beside them."""
+    runs = {run.seed for each in (line, minus) for run in each.runs if run.protocol == ours.protocol.sha256}
+    whole = ours.protocol.there(design, ours.groups) == design.n == len(runs)
+    return whole and len(line.runs) == len(minus.runs) == design.n
 
 
-def _predicts(level: Summary, record: Record) -> bool:
-    """Whether the published mean lies in the interval that predicts a mean of as many seeds as the paper ran."""
-    assert level.sd is not None
-    assert record.value is not None
-    width = float(student.ppf(0.975, level.n - 1)) * level.sd * (1 / level.n + 1 / (record.seeds or 1)) ** 0.5
-    distance = abs(level.mean - record.value)
-    return distance <= min(width, TOLERANCE.get(record.metric.split(".")[-1], 0.0))
+def said_of(finding: Finding, ours: Ours, p: float | None = None, equal_p: float | None = None) -> Finding:
+    """The finding with its word; p values where they are corrected within a family."""
+    assert finding.contrast is not None
+    contrast, alpha = finding.contrast, ours.protocol.alpha
+    verdict = word(finding.gain, contrast.margin, finding.effect, p, alpha, equal_p)
+    return dataclasses.replace(finding, verdict=verdict, why=why(finding, verdict, ours.protocol, ours.costs))
 
 
-def _told(summary: Summary, metric: str, signed: bool = True) -> str:
-    """`+0.21 [+0.08, +0.34] (n = 3)`."""
-    return f"{measure(metric).say(summary, signed)} (n = {summary.n})"
-
-
-def _why(found: Contrast) -> str:
-    summary, noise = found.difference, found.noise or 0.0
-    if summary.low is None or summary.high is None:
-        return ""
-    if summary.low <= 0.0 <= summary.high:
-        return f"paired difference over {summary.n} repeats, its interval holds zero"
-    if abs(summary.mean) <= noise:
-        how = measure(found.metric)
-        return f"the interval leaves zero out, but the test set's size alone explains {how.plain(noise)}"
-    side = "above" if summary.mean > 0 else "below"
-    known = "" if noise or found.metric == "end_total" else "; what the test set's size can explain is not in it"
-    return f"paired difference over {summary.n} repeats, its whole interval lies {side} zero{known}"
-
-
-def is_cell(record: Record) -> bool:
-    """Whether a record is a cell of a printed table (`<paper>/<table>/<row>/<metric>`) and no claim of its own."""
-    return record.id.count("/") > 1
-
-
-def published_value(record: Record) -> str:
-    """The value with the bound or sign that the claim makes, and what a reader must know before trusting it."""
-    bound = {"at_least": "at least ", "at_most": "at most "}.get(record.kind, "")
-    if record.value is None:
-        return f"{record.direction}, not printed"
-    compared = record.kind in ("difference", "no_difference")
-    value = f"{record.value:+g}" if compared else f"{bound}{record.value:g}"
-    value = value if record.spread is None else f"{value} ± {record.spread:g}"
-    if record.origin == "recomputed":
-        return f"{value} (not printed; recomputed)"
-    return f"{value} (doubtful)" if record.doubtful else value
+def tested(finding: Finding) -> float | None:
+    """The p value that decides a claim: of a difference, or of one that is too large to be none."""
+    assert finding.contrast is not None
+    margin = finding.contrast.margin
+    equivalence = finding.record.kind == "no_difference" and margin is not None
+    return finding.gain.within(margin) if equivalence and margin is not None else finding.gain.p

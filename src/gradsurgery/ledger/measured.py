@@ -1,10 +1,11 @@
 """Our number for what a published record asks: of one line, or of two paired by seed, with its noise."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 
-from gradsurgery.evidence.contrasts import Contrast, Pair, held
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, paired
 from gradsurgery.evidence.measures import DERIVED
@@ -15,31 +16,43 @@ SEVERE = -0.01  # cosine below which Recon's Table 6 counts a conflict as severe
 
 
 def contrast_of(line: Line, minus: Line, metric: str, better: str | None) -> Contrast:
-    """Two lines held against each other, each claim by itself; paired by seed, or by start for `end_total`.
+    """Two lines of one problem held against each other.
 
     Args:
         line, minus: of one problem.
         metric: one of the problem's, or of `DERIVED`.
         better: `higher` or `lower`.
     """
+    names = f"{line.run.experiment} and {minus.run.experiment}"
     if metric in DERIVED:
-        pair = Pair(line.method, minus.method, _differences(line, minus, metric))
-    else:
-        for each in (minus, line):
-            _check(each, metric)
-        pair = Pair.of(line, minus, metric)
-    if not pair.differences:
-        names = f"{line.run.experiment} and {minus.run.experiment}"
+        own, other = _values(line, metric), _values(minus, metric)
+        if not set(own) & set(other):
+            raise ValueError(f"`answered_by` must name experiments that share a seed, found none in {names}.")
+        summary = summarise(paired(own, other))
+        return Contrast(
+            "claims", line.run.problem, line.method, minus.method, metric, better == "higher", summary,
+            line.budget(minus),
+        )  # fmt: skip
+    for each in (minus, line):
+        _check(each, metric)
+    found = Contrast.of("claims", line, minus, metric)
+    if found is None:
         raise ValueError(f"`answered_by` must name experiments that share a seed, found none in {names}.")
-    return held("claims", line.run.problem, metric, better == "higher", [pair], corrected=False)[0]
+    return dataclasses.replace(found, higher=better == "higher")
 
 
-def level_of(line: Line, metric: str) -> Summary:
-    """One number per seed, in the metric's own unit."""
+def ends_of(line: Line, minus: Line) -> np.ndarray:
+    """Total loss at the end of a descent, line minus the other, start by start."""
+    ends = [np.array(side.run.trajectory["losses"][-1] if side.run.trajectory else []) for side in (line, minus)]
+    return ends[0].sum(axis=1) - ends[1].sum(axis=1)
+
+
+def level_of(line: Line, metric: str, noise: float = 0.0) -> Summary:
+    """One number per seed, in the metric's own unit; `noise` as for `summarise`."""
     if metric in DERIVED:
         return summarise(list(_values(line, metric).values()))
     _check(line, metric)
-    return summarise(list(line.values(metric).values()))
+    return summarise(list(line.values(metric).values()), noise)
 
 
 def _check(line: Line, metric: str) -> None:
@@ -47,14 +60,6 @@ def _check(line: Line, metric: str) -> None:
     if not names or not set(names) <= set(line.run.own_metrics):
         known = ", ".join(line.run.own_metrics)
         raise ValueError(f"`metric` must be one that {line.run.experiment} has ({known}), found {metric!r}.")
-
-
-def _differences(line: Line, minus: Line, metric: str) -> list[float]:
-    if metric != "end_total":
-        return paired(_values(line, metric), _values(minus, metric))
-    ends = [np.array(side.run.trajectory["losses"][-1] if side.run.trajectory else []) for side in (line, minus)]
-    found: list[float] = (ends[0].sum(axis=1) - ends[1].sum(axis=1)).tolist()
-    return found
 
 
 def _values(line: Line, metric: str) -> dict[int, float]:

@@ -9,7 +9,7 @@ from gradsurgery.ledger.protocol import Protocol
 Entries = Mapping[str, Mapping[str, Any]]  # verdicts by record id, as in `verdict.json`
 
 
-def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], protocol: Protocol | None) -> dict[str, Any]:
+def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], protocol: Protocol) -> dict[str, Any]:
     """The content of `verdict.json` over all scales.
 
     An entry that was run says its `scale`; where others were run too, `scales` holds the word and number of each of
@@ -32,7 +32,7 @@ def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], proto
             entry["scales"] = {
                 scale: {"verdict": own["verdict"], "ours": own["ours"]} for scale, own in run.items() if scale != last
             }
-        if protocol is not None and (design := protocol.design(claim)):
+        if design := protocol.design(claim):
             there = protocol.there(design, groups.get(design.scale, {}))
             entry["registered"] = {"scale": design.scale, "n": design.n, "there": there}
         found[claim] = entry

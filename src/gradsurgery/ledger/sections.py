@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradsurgery.evidence.contrasts import ALONE, BETTER, SAME, WORSE
+from gradsurgery.evidence.words import ALONE, EFFECTS
 
 MISSING = "missing"
-_WORDS = (BETTER, WORSE, SAME, ALONE)
+_WORDS = (*EFFECTS, ALONE)
 _HOW = ("all", "any", "no")
 
 
@@ -17,7 +17,7 @@ class Reading:
 
     Attributes:
         when: by the line that the paper's method is held against, a condition on the verdicts of its metrics, or a list
-            of conditions that must all hold: `all same`, `any better`, `no worse`, `missing`.
+            of conditions that must all hold: `all inconclusive`, `any better`, `no worse`, `missing`.
         say: in words.
     """
 

@@ -1,15 +1,19 @@
-"""The verdict words of protocol.md 1.2, for a claim that one line is better than another, or that it is not."""
+"""The verdicts of claims, in the order of a page: the words of `evidence.words`, and why there may be no number.
 
-from gradsurgery.evidence.contrasts import ALONE, BETTER, SAME, WORSE
+Below a paper's own scale a word is as strong as above it: the row says which scale, and `exploratory` where the claim
+was not registered for it. Of a count on a landscape, or of a bound, *reproduced* is that it holds, *smaller than
+published* that some of it does, *opposite* that none does.
+"""
 
-WORDS = ("reproduced", "direction only", "no difference detected", "not reproduced", "diverged", "not run")
-_CLAIMED = {
-    BETTER: "direction only", WORSE: "not reproduced", SAME: "no difference detected",
-    ALONE: "not run (one repeat has no interval)",
-}  # fmt: skip
+from gradsurgery.evidence.words import DIRECTION, EQUAL, INCONCLUSIVE, OPPOSITE, REPRODUCED, SMALLER
+
+NOT_EXERCISED = "not exercised"
+WORDS = (
+    REPRODUCED, DIRECTION, SMALLER, EQUAL, INCONCLUSIVE, OPPOSITE, NOT_EXERCISED, "diverged", "not run",
+)  # fmt: skip
+DECIDED = WORDS[:6]  # there is a number
 
 
-def direction(verdict: str, better: bool = True) -> str:
-    """What a contrast's verdict makes of the claim that it is better, or (not `better`) that it is worse: at most a
-    direction, below the paper's own scale."""
-    return _CLAIMED[verdict if better or verdict in (SAME, ALONE) else {BETTER: WORSE, WORSE: BETTER}[verdict]]
+def first_word(verdict: str) -> str:
+    """The word of a verdict that may give its reason in brackets."""
+    return next((word for word in WORDS if verdict.startswith(word)), verdict)

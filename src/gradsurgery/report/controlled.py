@@ -8,6 +8,7 @@ import pandas as pd
 
 from gradsurgery.core.metrics import score
 from gradsurgery.evidence.contract import REFERENCE
+from gradsurgery.evidence.contrasts import Contrasts
 from gradsurgery.evidence.diverged import record
 from gradsurgery.evidence.groups import Groups, Metrics, of, records
 from gradsurgery.evidence.history import Run
@@ -20,7 +21,7 @@ from gradsurgery.report.titles import setting, title
 
 
 def comparison(
-    groups: Groups, metrics: Metrics, problem: str, out: Output, gone: Groups | None = None
+    groups: Groups, metrics: Metrics, contrasts: Contrasts, problem: str, out: Output, gone: Groups | None = None
 ) -> dict[str, Any]:
     """Sentence, figures and tables of one problem with data.
 
@@ -28,7 +29,7 @@ def comparison(
     (track `reference`) stand last in the tables, as what they are, and in no figure.
     """
     runs, entries, gone = of(groups, problem), records(metrics, problem), gone or {}
-    sentence = f"{image_sentence(problem, metrics)} {diverged.sentence(gone, problem)}".strip()
+    sentence = f"{image_sentence(problem, metrics, contrasts)} {diverged.sentence(gone, problem)}".strip()
     missing = {n: record(g, "-") for n, g in gone.items() if g[0].problem == problem}
     directions = next(iter(runs.values()))[0].metrics
     _plots(runs, entries, problem, out)
@@ -46,10 +47,7 @@ def comparison(
     runs = {method: group for method, group in runs.items() if group[0].track != REFERENCE}
     entries = {method: entries[method] for method in runs}
     if any(r.get("minus_sum") for r in entries.values()):
-        caption = (
-            f"{title(problem)}: every method minus the sum, mean of tasks, paired by seed, 95 % intervals. The grey "
-            "band, where there is one, is what the size of the test set alone can explain."
-        )
+        caption = f"{title(problem)}: every method minus the sum, mean of tasks, paired by seed, 95 % intervals."
         first.append(out.figure(f"{problem}-differences", figures.differences(entries), caption))
     if len(directions) == 2 and any(len(r["rules"]["last"]) == 2 for r in entries.values()):
         caption = (

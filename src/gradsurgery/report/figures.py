@@ -138,9 +138,6 @@ def differences(records: Records) -> Figure:
 def _differences(axes: Axes, rows: Records, order: Sequence[str], name: str) -> None:
     how, higher = measure(name), bool(rows[order[0]][name]["higher"])
     axes.axvline(0.0, color=colour("sum"), linewidth=1.0)
-    noise = max(row[name].get("test_noise", 0.0) for row in rows.values())
-    if noise:
-        axes.axvspan(-how.factor * noise, how.factor * noise, color="#eef1f3", zorder=0)
     for height, method in enumerate(order):
         entry = rows[method][name]
         low, high = entry["ci95"] or (entry["mean"],) * 2

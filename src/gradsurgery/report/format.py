@@ -1,10 +1,11 @@
 """How numbers that are no interval become text; intervals are the measure's (`evidence.measures.Measure.say`)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.measures import Measure, measure
-from gradsurgery.evidence.statistics import Comparison, Summary
+from gradsurgery.evidence.statistics import Summary
+from gradsurgery.evidence.words import ALONE, BETTER, EFFECTS, WORSE
 from gradsurgery.report.style import label
 
 
@@ -23,14 +24,13 @@ def level(found: Summary) -> Summary:
     return found.turned() if found.mean < 0 else found
 
 
-def p_holm(found: Comparison | None) -> str:
-    """After Holm's correction."""
-    return "-" if found is None or found.p_holm is None else f"{found.p_holm:.3f}"
-
-
-def seeds(found: Comparison) -> str:
-    """On how many seeds the method is better."""
-    return f"{found.improved:g} of {found.difference.n}"
+def by_word(found: Iterable[Contrast], told: Callable[[Contrast], str] = lambda c: label(c.method)) -> str:
+    """`better: A (+0.31 [+0.10, +0.52]); inconclusive: B, C`: contrasts under their words, with what separates."""
+    said: dict[str, list[str]] = {}
+    for c in found:
+        detail = f" ({gain(c)})" if c.verdict in (BETTER, WORSE) else ""
+        said.setdefault(c.verdict, []).append(f"{told(c)}{detail}")
+    return "; ".join(f"{word}: {', '.join(said[word])}" for word in (*EFFECTS, ALONE) if word in said)
 
 
 def bracketed(method: str) -> str:

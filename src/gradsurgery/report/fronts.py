@@ -7,15 +7,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradsurgery.evidence.contrasts import BETTER, SAME, WORSE, Contrast
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.fronts import Front, back
-from gradsurgery.evidence.measures import PLAIN, measure, worded
-from gradsurgery.report.format import gain, p_holm, seeds
+from gradsurgery.evidence.measures import PLAIN, capital, measure, worded
+from gradsurgery.report.format import by_word, gain
 from gradsurgery.report.style import canvas, colour, label, look, studied
 
 
 def table(found: Front, compared: Sequence[Contrast]) -> pd.DataFrame:
-    """One row per method: its distance to the front, whether that stands after Holm, and the area it adds."""
+    """One row per method: its distance to the front, what that says, and the area it adds."""
     entries = {c.method: c for c in compared}
     how = measure(next(iter(found.metrics)))
     rows = []
@@ -25,23 +25,17 @@ def table(found: Front, compared: Sequence[Contrast]) -> pd.DataFrame:
             "method": label(method),
             **{worded(n): how.plain(abs(v)) for n, v in zip(found.metrics, found.others[method], strict=True)},
             f"beyond the static front, both tasks{how.of_step}": gain(entry) if entry else "beyond the weights' ends",
-            "p after Holm": p_holm(entry.comparison if entry else None),
-            "seeds beyond it": seeds(entry.comparison) if entry else "-",
+            "verdict": entry.verdict if entry else "-",
             "area added to the front (%)": PLAIN.say(found.areas.get(method)), "n": found.seeds,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def sentence(found: Front, compared: Sequence[Contrast]) -> str:
-    """Which methods lie beyond the front, or inside it, after Holm's correction; the others cannot be told from it."""
-    words = {BETTER: "beyond the front of static weights", WORSE: "inside it", SAME: "not told from it"}
-    names: dict[str, list[str]] = {}
-    for c in compared:
-        names.setdefault(c.verdict, []).append(label(c.method) + (f" ({gain(c)})" if c.verdict != SAME else ""))
-    parts = [f"{text}: {'; '.join(names[side])}" for side, text in words.items() if side in names]
-    text = ". ".join(part[0].upper() + part[1:] for part in parts)
-    tested = f"{len(found.weights)} weights, n = {found.seeds} seeds, Holm over {len(compared)} methods"
-    return f"{text} ({tested})." if parts else f"No method lies between the ends of the front ({tested})."
+    """Which methods lie beyond the front, and which inside it."""
+    terms = f"{len(found.weights)} weights, n = {found.seeds} seeds, exploratory"
+    said = capital(by_word(compared)) or "No method lies between the ends of the front"
+    return f"{said} ({terms}; better is beyond the front)."
 
 
 def figure(found: Front, compared: Sequence[Contrast]) -> Figure:

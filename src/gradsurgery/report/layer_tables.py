@@ -11,7 +11,6 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.layer_conflict import Comparison, added_parameters, layer_shares, scored, scores
 from gradsurgery.evidence.measures import SHARE
 from gradsurgery.evidence.statistics import Summary, summarise
-from gradsurgery.ledger.words import direction
 from gradsurgery.report.layer_names import in_the_paper
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import measured, source
@@ -83,7 +82,7 @@ def control_table(controls: Sequence[Contrast], recon: Groups, base: Sequence[Ru
             "control": source(recon[gain.minus][0].experiment, name(gain.minus)),
             "Recon minus control (points)": points(gain.difference),
             "test set alone (points)": SHARE.plain(gain.noise),
-            "finding": direction(gain.verdict),
+            "verdict": gain.verdict,
             "layers split": split if known else "-",
             "parameters added": f"{added:,}" if known else "-",
             "epochs": len(recon[gain.minus][0].epochs),

@@ -38,4 +38,4 @@ def sentence(gap: Summary) -> str:
         return f"Two tasks agree less than two halves of one task's batch (difference of mean cosines {said})."
     if gap.low is not None and gap.low > 0:
         return f"Two tasks agree more than two halves of one task's batch (difference of mean cosines {said})."
-    return f"No difference detected between two tasks and two halves of one task's batch (mean cosine {said})."
+    return f"Inconclusive between two tasks and two halves of one task's batch (difference of mean cosines {said})."

@@ -7,23 +7,15 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from gradsurgery.evidence.budgets import BUDGETS
-from gradsurgery.evidence.contrasts import ALONE, Contrast
 from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.statistics import Summary
-from gradsurgery.ledger.judging import Finding, is_cell, published_value
+from gradsurgery.ledger.findings import Finding, is_cell, published_value
 from gradsurgery.ledger.records import Answer
-from gradsurgery.ledger.words import WORDS
+from gradsurgery.ledger.words import DECIDED, WORDS, first_word
 from gradsurgery.report.interval import Interval, interval
 from gradsurgery.report.sources import Sources
 
 TRACK = "controlled"
-_HOLDS = {
-    "reproduced": "holds",
-    "direction only": "holds",
-    "no difference detected": "same",
-    "not reproduced": "against",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +27,8 @@ class Claim:
         short: the claim in a few words, for a cell.
         word: the verdict without its reason, one of `ledger.words.WORDS`.
         effect: ours as printed, with its interval, without the number of repeats.
+        confirmatory: registered before its runs; exploratory otherwise.
+        control: ours, and no claim of the paper.
         drawn: the interval with the published value marked; None where there is no number of ours.
         source: the history that it was computed from, under `reports/`.
     """
@@ -51,9 +45,17 @@ class Claim:
     verdict: str
     word: str
     why: str
+    confirmatory: bool
+    control: bool
     drawn: Interval | None
     source: str
     landscape: bool
+
+    @property
+    def standing(self) -> str:
+        if self.landscape:
+            return "counted"
+        return "confirmatory" if self.confirmatory else "exploratory"
 
 
 def claims(findings: Iterable[Finding], sources: Sources) -> list[Claim]:
@@ -77,8 +79,10 @@ def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
         n=summary.n if summary else None,
         where=finding.where,
         verdict=finding.verdict,
-        word=next((word for word in WORDS if finding.verdict.startswith(word)), finding.verdict),
+        word=first_word(finding.verdict),
         why=finding.why,
+        confirmatory=finding.confirmatory,
+        control=record.origin == "recomputed",
         drawn=_drawn(finding, answer, sources),
         source=f"history/{answer.experiment}.jsonl" if runs else "",
         landscape=runs is not None and runs[0].trajectory is not None,
@@ -95,9 +99,9 @@ def _drawn(finding: Finding, answer: Answer, sources: Sources) -> Interval | Non
     if summary := _summary(finding):
         scaled = summary.moved(measure(answer.metric).factor)
         return interval(scaled.mean, scaled.low, scaled.high, published, zero=finding.level is None)
-    if finding.ours == "-":
+    end = {} if finding.ours == "-" else sources.metrics[answer.experiment]["landscape"]
+    if answer.metric not in end:
         return None
-    end = sources.metrics[answer.experiment]["landscape"]
     return interval(float(end[answer.metric]), None, None, published, ends=(0.0, float(end["starts"])))
 
 
@@ -107,63 +111,14 @@ def words(found: Sequence[Claim]) -> list[tuple[str, int]]:
     return [(word, counts[word]) for word in WORDS if counts[word]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Tally:
-    """How many of some claims hold, show no difference, point the other way, or were not tested."""
-
-    holds: int = 0
-    same: int = 0
-    against: int = 0
-    open: int = 0
-
-    @property
-    def tested(self) -> int:
-        return self.holds + self.same + self.against
-
-
-def tally(found: Iterable[Claim]) -> Tally:
-    return Tally(**Counter(_HOLDS.get(claim.word, "open") for claim in found))
-
-
-@dataclasses.dataclass(frozen=True)
-class Beside:
-    """How often lines are better than the sum, worse, or not told from it, and on how many problems."""
-
-    better: int = 0
-    worse: int = 0
-    same: int = 0
-    problems: int = 0
-
-    @property
-    def compared(self) -> int:
-        return self.better + self.worse + self.same
-
-
-def beside_sum(sources: Sources) -> Beside:
-    """The methods under study against the sum on the terms of the controlled table, Holm within a problem.
-
-    Dialled problems are left out: they are many of one kind, and conflict is made there.
-    """
-    places = [problem for problem in sources.data if problem not in sources.measured.doses]
-    found = [c for problem in places for c in sources.contrasts.of("sum", problem) if c.metric.startswith("all.")]
-    kept = {
-        (r["problem"], r["method"])
-        for r in sources.metrics.values()
-        if r["track"] == TRACK and not r.get("excluded")
-    }  # fmt: skip
-    return _counted([c for c in found if (c.problem, c.method) in kept], sources)
-
-
-def at_equal_passes(sources: Sources) -> Beside:
-    """The methods under study against a sum that takes as many backward passes, where a problem has such a sum."""
-    found = [c for problem in sources.data for c in sources.contrasts.of(f"equal {BUDGETS[-1]}", problem)]
-    return _counted(found, sources)
-
-
-def _counted(found: Iterable[Contrast], sources: Sources) -> Beside:
-    studied = {(g[0].problem, g[0].method) for g in sources.groups.values() if g[0].role.kind == "study"}
-    own = [c for c in found if (c.problem, c.method) in studied and c.verdict != ALONE]
-    return Beside(**Counter(c.verdict for c in own), problems=len({c.problem for c in own}))
+def quotable(found: Sequence[Claim]) -> list[str]:
+    """At most three sentences on a paper: registered claims first, controls of ours last."""
+    decided = sorted((c for c in found if c.word in DECIDED), key=lambda c: (not c.confirmatory, c.control))
+    return [
+        f"{c.statement} ({c.cell}): {c.word}, {c.metric} {c.effect}{f' (n = {c.n})' if c.n else ''}, published "
+        f"{c.published}; {c.where}, {c.standing}."
+        for c in decided[:3]
+    ]
 
 
 def by_paper(findings: Mapping[str, Sequence[Finding]], sources: Sources) -> dict[str, list[Claim]]:

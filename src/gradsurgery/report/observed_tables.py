@@ -12,7 +12,6 @@ from gradsurgery.evidence.observed import BASELINE, Runs, conflicting
 from gradsurgery.evidence.observed_methods import Against, Observed
 from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import Comparison, Summary
-from gradsurgery.report.format import p_holm
 from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
@@ -34,7 +33,7 @@ def layer_table(sources: Sources) -> pd.DataFrame:
                 "steps below -2 sd of random directions (%)": _share(layer.below),
                 "minus halves of one task's batch":
                     _cell(layer.tested.difference, signed=True) if found and found.halves else "-",
-                "p after Holm": p_holm(layer.tested),
+                "p after Holm": _p(layer.tested),
                 "magnitude similarity": _cell(layer.similarity),
                 "curvature, first third": _bend(layer.first), "curvature, last third": _bend(layer.last),
                 "n": len(group),
@@ -52,9 +51,9 @@ def method_table(sources: Sources) -> pd.DataFrame:
             rows.append({
                 "problem": title(problem), "method": source(group[0].experiment, label(method)),
                 "cosine": _cell(entry.cosine), "cosine minus sum": _difference(entry.cosine_minus),
-                "p after Holm": p_holm(entry.cosine_minus), "curvature": _cell(entry.curvature),
+                "p after Holm": _p(entry.cosine_minus), "curvature": _cell(entry.curvature),
                 "curvature minus sum": _difference(entry.curvature_minus),
-                "p after Holm, curvature": p_holm(entry.curvature_minus), "curvature, first third": _cell(entry.first),
+                "p after Holm, curvature": _p(entry.curvature_minus), "curvature, first third": _cell(entry.first),
                 "curvature, last third": _cell(entry.last),
                 "layers whose cosine separates from the sum": f"{len(entry.changed)} of {entry.layers}"
                 if entry.layers else "-",
@@ -94,7 +93,7 @@ def _moves(found: Observed, runs: Runs) -> str:
     if change.low is None or change.high is None:
         word = "one seed has no interval"
     elif change.low <= 0.0 <= change.high:
-        word = "no difference detected"
+        word = "inconclusive"
     else:
         word = "it rises" if change.mean > 0 else "it falls"
     name = spoken(runs[found.moving][0])
@@ -116,12 +115,12 @@ def _methods(entries: Mapping[str, Against]) -> list[str]:
     if apart:
         parts.append(f"Layer by layer the cosine separates from the sum's with {'; '.join(apart)}.")
     elif changed:
-        parts.append("Layer by layer no difference to the sum's cosine was detected with any method.")
+        parts.append("Layer by layer the cosine separates from the sum's with no method.")
     return parts
 
 
 def _verdict(entry: Comparison, digits: int) -> str:
-    word = "no difference detected"
+    word = "inconclusive"
     if entry.separates():
         word = "higher" if entry.difference.mean > 0 else "lower"
     return f"{_cell(entry.difference, digits, signed=True)}, {word}"
@@ -137,6 +136,11 @@ def spoken(run: Run) -> str:
     """A line's name within a sentence: what it was trained with."""
     method = run.role.of if run.role.kind in COPIES else run.method
     return "the sum" if method == BASELINE else label(str(method))
+
+
+def _p(found: Comparison | None) -> str:
+    """After Holm's correction over the layers."""
+    return "-" if found is None or found.p_holm is None else f"{found.p_holm:.3f}"
 
 
 def _difference(entry: Comparison | None) -> str:

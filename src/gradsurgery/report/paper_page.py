@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.evidence.groups import Groups
-from gradsurgery.ledger.judging import Finding, is_cell
+from gradsurgery.ledger.findings import Finding, is_cell
 from gradsurgery.ledger.records import Paper, Record
 from gradsurgery.report import verdicts
-from gradsurgery.report.numbers import claims, words
+from gradsurgery.report.numbers import claims, quotable, words
 from gradsurgery.report.output import Output
 from gradsurgery.report.readme import findings_table
 from gradsurgery.report.section import Section
@@ -37,7 +37,8 @@ def entry(
         out.table(f"{key}-claims", _claims(tested, sources.groups))
     return {
         "key": key, "name": SECTIONS.get(key, NAMES.get(key, key)), "paper": paper, "section": section,
-        "counts": words(told),
+        "counts": words([c for c in told if not c.control]), "controls": words([c for c in told if c.control]),
+        "quotable": quotable(told),
         "figures": [out.drawing(drawing) for drawing in section.drawings] if section else [],
         "sheets": [out.sheet(sheet) for sheet in section.sheets] if section else [],
         "claims": told,

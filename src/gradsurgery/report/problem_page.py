@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.evidence.groups import Groups, of
-from gradsurgery.ledger.judging import Finding
+from gradsurgery.ledger.findings import Finding
 from gradsurgery.report import controlled, observatory, tables
 from gradsurgery.report.costing import step_time
 from gradsurgery.report.output import Output
@@ -32,7 +32,7 @@ def entries(
     made = []
     for problem in sources.problems:
         if problem in sources.data:
-            entry = controlled.comparison(sources.groups, sources.metrics, problem, out, gone)
+            entry = controlled.comparison(sources.groups, sources.metrics, sources.contrasts, problem, out, gone)
             entry["time"] = step_time(sources.groups, sources.costs, problem, out)
         else:
             entry = _landscape(sources, problem, papers)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from gradsurgery.ledger.judging import Finding, published_value
+from gradsurgery.ledger.findings import Finding, published_value
 from gradsurgery.report.style import NAMES
 from gradsurgery.report.tables import markdown
 

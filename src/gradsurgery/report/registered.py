@@ -18,7 +18,7 @@ def page(protocol: Protocol | None, there: Mapping[str, int], changed: Sequence[
         there: seeds of each registered claim that were run under this very protocol.
         changed: what `pipelines.deviations` listed.
     """
-    if protocol is None:
+    if protocol is None or not protocol.designs:
         return {"sha256": None, "designs": None, "margins": None, "changed": None, "alpha": None, "power": None}
     designs = [
         {

@@ -14,7 +14,7 @@ from gradsurgery.evidence.diverged import split
 from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.statistics import significant
-from gradsurgery.ledger.judging import Finding
+from gradsurgery.ledger.findings import Finding
 from gradsurgery.report import (
     cards,
     costing,
@@ -110,9 +110,13 @@ def _index(sources: Sources, findings: Mapping[str, Sequence[Finding]], gone: Gr
     shown = [claim for row in rows.values() for claim in row]
     return {
         "rows": [(key, NAMES.get(key, key), row) for key, row in rows.items()],
-        "landscapes": numbers.tally(claim for claim in shown if claim.landscape),
-        "data": numbers.tally(claim for claim in shown if not claim.landscape),
-        "beside": numbers.beside_sum(sources), "passes": numbers.at_equal_passes(sources),
+        "claims": [
+            (kind, numbers.words([c for c in shown if (c.control, c.landscape) == which]))
+            for kind, which in (
+                ("claims on the papers’ landscapes", (False, True)), ("claims on data", (False, False)),
+                ("controls of ours", (True, False)), ("controls on landscapes", (True, True)),
+            )
+        ],
         "run": costing.totals(sources), "diverged": len(gone),
     }  # fmt: skip
 

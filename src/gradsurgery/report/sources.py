@@ -8,7 +8,7 @@ from gradsurgery.evidence.contrasts import Contrasts
 from gradsurgery.evidence.evaluation import Measured
 from gradsurgery.evidence.groups import Groups, Metrics, landscape, problems
 from gradsurgery.evidence.study import Trial
-from gradsurgery.ledger.judging import Finding
+from gradsurgery.ledger.findings import Finding
 from gradsurgery.ledger.protocol import Protocol
 from gradsurgery.ledger.records import Paper
 

@@ -110,14 +110,12 @@ def problem_table(metrics: Metrics, problem: str, directions: Mapping[str, bool]
             mean = ", mean of tasks" if word in words else ""
             minus = record.get("minus_sum", {}).get(f"all.{word}")
             row[f"{measure(word).name} minus sum{mean}{unit}"] = measured(minus, word, signed=True)
-            row[f"{measure(word).name}, the test set alone explains{unit}"] = measure(word).plain(
-                (minus or {}).get("test_noise")
-            )
         if several:
             row["Delta-m against the sum (%)"] = plainly(record.get("delta_m_sum"), signed=True)
         row["Delta-m, metrics (%)"] = plainly(record.get("delta_m_metric"), signed=True)
         row["Delta-m, tasks (%)"] = plainly(record.get("delta_m_task"), signed=True)
         row["mean rank"] = plainly(record.get("mean_rank"))
+        row["still improving"] = "yes" if record.get("improving") else "-"
         row["n"] = record["n"]
         row["in the controlled table"] = _standing(record)
         rows.append(row)

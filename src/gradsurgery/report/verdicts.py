@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradsurgery.ledger.judging import Finding, is_cell, published_value
+from gradsurgery.ledger.findings import Finding, is_cell, published_value
 from gradsurgery.ledger.words import WORDS
 from gradsurgery.report.style import NAMES
 from gradsurgery.report.tables import Linked, source

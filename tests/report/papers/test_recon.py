@@ -90,7 +90,7 @@ def test_a_recon_that_does_nothing_is_said_to_do_nothing(made_up, monkeypatch):
     assert found is not None
     assert "Recon changes it by +0.0 to +0.0 (0 of 2 intervals below zero, 0 above)" in found.found
     assert "for 0 of 2 methods" in found.found
-    assert "no difference detected" in set(_sheets(found)["recon-controls"]["finding"])
+    assert "inconclusive" in set(_sheets(found)["recon-controls"]["verdict"])
 
 
 def test_one_seed_has_no_intervals_and_says_so(made_up):
@@ -98,7 +98,7 @@ def test_one_seed_has_no_intervals_and_says_so(made_up):
     assert found is not None
     assert "(one seed, no interval)" in found.found
     assert "intervals below" not in found.found
-    assert set(_sheets(found)["recon-controls"]["finding"]) == {"not run (one repeat has no interval)"}
+    assert set(_sheets(found)["recon-controls"]["verdict"]) == {"not run (one repeat has no interval)"}
 
 
 def test_tables_have_every_line_with_its_parameters_and_baseline(made_up):

@@ -9,15 +9,15 @@ from matplotlib.figure import Figure
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.measures import capital, measure, word
-from gradsurgery.ledger.words import direction
-from gradsurgery.report.format import shown
+from gradsurgery.evidence.measures import measure, word
+from gradsurgery.report.format import by_word, shown
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import NAMES, canvas, colour, label, line, look
 from gradsurgery.report.tables import measured, plainly, source
 from gradsurgery.report.titles import title
 
 _MARKS = "osD^v"
+FAMILIES = ("sum", "sum, equal compute")
 
 Metrics = Mapping[str, Mapping[str, Any]]
 
@@ -53,7 +53,7 @@ def contrasts(evidence: Evidence, aggregator: str, family: str) -> list[Contrast
     for problem in sorted(set(problems(evidence.groups)) - evidence.measured.doses.keys()):
         for method, group in of(evidence.groups, problem).items():
             if group[0].trajectory is None and _meant(group[0], aggregator, family):
-                own = [c for c in evidence.contrasts.of("sum", problem) if c.method == method]
+                own = [c for name in FAMILIES for c in evidence.contrasts.of(name, problem) if c.method == method]
                 found += [c for c in own if c.metric.startswith("all.")]
     return found
 
@@ -109,12 +109,12 @@ def sheet(found: Sequence[Contrast], evidence: Evidence) -> pd.DataFrame:
     rows = []
     for c in found:
         how, record = shown(c), _record(c, evidence.metrics)
-        base = evidence.metrics[f"{c.problem}-sum"]
+        base = evidence.metrics[f"{c.problem}-{c.minus}"]
         rows.append({
             "problem": title(c.problem), "method": source(f"{c.problem}-{c.method}", label(c.method)),
             "metric, mean of tasks": f"{how.name}{how.of_unit}{'' if c.higher else ', lower is better'}",
             "minus sum, paired": how.say(c.difference, signed=True),
-            "verdict": direction(c.verdict), "n": c.difference.n,
+            "verdict": c.verdict, "on": c.budget, "n": c.difference.n,
             "scale, track": f"{record['scale']}, {record['track']}",
             "ours": measured(record.get(c.metric), c.metric), "sum": measured(base.get(c.metric), c.metric),
             "Delta-m against the sum (%)": plainly(record.get("delta_m_sum"), signed=True),
@@ -126,31 +126,13 @@ def sentence(found: Sequence[Contrast]) -> str:
     """How the claim "better than the sum" fares over the problems, both ways, with the numbers of what separates."""
     if not found:
         return "No problem with data was run beside the sum."
-    parts = []
-    for verdict, words in (
-        ("direction only", "better than the sum beyond the noise of seeds and test set (direction only)"),
-        ("not reproduced", "worse beyond that noise (not reproduced)"),
-        ("no difference detected", "no difference detected"),
-        ("not run", "one seed only, no interval"),
-    ):
-        own = [c for c in found if direction(c.verdict).startswith(verdict)]
-        if own:
-            detail = verdict in ("direction only", "not reproduced")
-            parts.append(f"{words} in {len(own)}: {'; '.join(_said(c, detail, found) for c in own)}")
+
+    def told(c: Contrast) -> str:
+        own = [other for other in found if other.problem == c.problem]
+        name = title(c.problem)
+        if len({other.method for other in own}) > 1 or len({other.method for other in found}) > 1:
+            name += f" ({label(c.method)})"
+        return f"{name}, {measure(word(c.metric)).name}" if len({other.metric for other in own}) > 1 else name
+
     places = len({c.problem for c in found})
-    start = f"Against the sum on {places} problems with data ({len(found)} comparisons): "
-    return start + ". ".join([parts[0], *(capital(part) for part in parts[1:])]) + "."
-
-
-def _said(contrast: Contrast, detail: bool, found: Sequence[Contrast]) -> str:
-    name = title(contrast.problem)
-    own = [c for c in found if c.problem == contrast.problem]
-    if len({c.method for c in own}) > 1 or len({c.method for c in found}) > 1:
-        name += f" ({label(contrast.method)})"
-    if len({c.metric for c in own}) > 1:
-        name += f", {measure(word(contrast.metric)).name}"
-    if not detail:
-        return name
-    how = shown(contrast)
-    unit = f" {how.step}" if how.step else ""
-    return f"{name} {how.say(contrast.difference, signed=True)}{unit}"
+    return f"Against the sum on {places} problems with data, one by one, exploratory: {by_word(found, told)}."

@@ -12,7 +12,6 @@ from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.statistics import Summary
-from gradsurgery.ledger.words import direction
 from gradsurgery.report.format import gain
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import canvas, colour, label, look
@@ -89,7 +88,7 @@ def _found(evidence: Evidence, groups: Mapping[str, Sequence[Run]]) -> str:
         (PLAIN, ALONE, "sharing without surgery"),
     ):  # fmt: skip
         if (c := _minus(evidence, method, other)) is not None:
-            said = f"{gain(c)}, n = {c.difference.n}: {direction(c.verdict)}"
+            said = f"{gain(c)}, n = {c.difference.n}: {c.verdict}"
             parts.append(f"{label(method)} minus {label(other)} ({remark}): {said}")
     steps = [row["conflict_share"] for run in groups.get(PLAIN, ()) for row in run.diagnostics]
     conflict = f" On the sum's way {100 * np.mean(steps):.0f} % of the pairs of tasks conflict." if steps else ""

@@ -6,11 +6,13 @@ from typing import Any
 import pandas as pd
 
 from gradsurgery.evidence.budgets import BUDGETS, Budget
-from gradsurgery.evidence.contrasts import ALONE, BETTER, SAME, WORSE, Contrast
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.measures import by_word, capital, measure
-from gradsurgery.report.format import bracketed, first_sentence, gain, p_holm
+from gradsurgery.evidence.measures import by_word as words
+from gradsurgery.evidence.measures import capital, measure
+from gradsurgery.evidence.words import BETTER
+from gradsurgery.report.format import bracketed, by_word, first_sentence, gain
 from gradsurgery.report.section import Evidence, Section, Sheet
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
@@ -21,8 +23,6 @@ CLAIM = (
     "or seconds, given to the plain sum as further epochs, are the comparison that its cost asks for."
 )
 
-
-_WORDS = {SAME: "no difference detected", ALONE: "not run (one seed has no interval)"}
 
 Compared = Mapping[str, Mapping[str, Contrast]]  # by budget and method
 
@@ -75,10 +75,8 @@ def table(found: Mapping[str, Budget], compared: Compared, run: Run) -> pd.DataF
         for budget in BUDGETS:
             entry, most = compared[budget][method], "only " if budget in one.short else ""
             row[f"minus sum, equal {budget}{how.of_step}"] = gain(entry)
-            row[f"p after Holm, equal {budget}"] = p_holm(entry.comparison)
+            row[f"verdict, equal {budget}"] = entry.verdict
             row[f"epochs of the sum, equal {budget}"] = f"{most}{one.epochs[budget]}"
-        chance = max(compared[budget][method].noise or 0.0 for budget in BUDGETS)
-        row[f"the test set alone explains{how.of_step}"] = how.plain(chance or None)
         rows.append({**row, "n": compared[BUDGETS[0]][method].difference.n})
     return pd.DataFrame(rows)
 
@@ -88,11 +86,7 @@ def sentence(found: Mapping[str, Budget], compared: Compared, run: Run) -> str:
     how = measure(next(iter(run.metrics)))
     parts = []
     for budget in BUDGETS:
-        said: dict[str, list[str]] = {}
-        for method, entry in compared[budget].items():
-            detail = f" {gain(entry)}" if entry.verdict in (BETTER, WORSE) else ""
-            said.setdefault(_WORDS.get(entry.verdict, entry.verdict), []).append(f"{bracketed(method)}{detail}")
-        parts.append(f"at equal {budget}, " + "; ".join(f"{word}: {', '.join(names)}" for word, names in said.items()))
+        parts.append(f"at equal {budget}, {by_word(compared[budget].values(), lambda c: bracketed(c.method))}")
     pays = [
         m for m, one in found.items()
         if all(compared[b][m].verdict == BETTER and b not in one.short for b in BUDGETS[1:])
@@ -100,7 +94,7 @@ def sentence(found: Mapping[str, Budget], compared: Compared, run: Run) -> str:
     answer = (
         f"the extra cost pays for {', '.join(map(bracketed, pays))}" if pays else "no method is shown to pay its cost"
     )
-    tasks = ", mean of tasks" if len(next(iter(by_word(run.metrics).values()))) > 1 else ""
+    tasks = ", mean of tasks" if len(next(iter(words(run.metrics).values()))) > 1 else ""
     n = next(iter(compared[BUDGETS[0]].values())).difference.n
-    tail = f"{how.step or how.name}{tasks}, n = {n}, Holm over {len(found)} methods on each budget"
+    tail = f"{how.step or how.name}{tasks}, n = {n}, exploratory"
     return f"{answer}. {'. '.join(map(capital, parts))} ({tail})."

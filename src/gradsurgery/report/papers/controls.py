@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from gradsurgery.evidence.contrasts import BETTER, SAME, WORSE, Contrast
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.controls import BASELINE, Repeat
 from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import measure
+from gradsurgery.evidence.words import BETTER
 from gradsurgery.report import fronts
-from gradsurgery.report.format import first_sentence, gain, listed, p_holm, seeds, shown
+from gradsurgery.report.format import by_word, first_sentence, gain, shown
 from gradsurgery.report.nulls import row, sentence
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import label
@@ -90,13 +91,13 @@ def tuned_table(evidence: Evidence, runs: Runs, problem: str) -> pd.DataFrame:
     share = ", ".join(f"{w:.2f}" for w in best.shares)
     rows: list[dict[str, object]] = [{
         "method": f"static weights, best of {best.count} on validation (first weight by seed: {share})",
-        column: how.say(best.level), against: "-", "p after Holm": "-", "trials": best.count, "n": best.level.n,
+        column: how.say(best.level), against: "-", "verdict": "-", "trials": best.count, "n": best.level.n,
     }]  # fmt: skip
     for c in sorted(compared, key=lambda c: -c.gain.mean):
         rows.append({
             "method": source(runs[c.method][0].experiment, label(c.method)),
             column: level_of(evidence.metrics, runs[c.method][0], c.metric), against: gain(c),
-            "p after Holm": p_holm(c.comparison), "trials": 1, "n": c.difference.n,
+            "verdict": c.verdict, "trials": 1, "n": c.difference.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -118,9 +119,7 @@ def placebo_table(evidence: Evidence, compared: Sequence[Contrast], runs: Runs) 
         {
             "held against": source(runs[c.minus][0].experiment, label(c.minus)),
             f"its {how.name}, mean of tasks{how.of_unit}": level_of(evidence.metrics, runs[c.minus][0], c.metric),
-            f"{name} minus it{how.of_step}": gain(c), "p after Holm": p_holm(c.comparison),
-            f"seeds on which {name} is better": seeds(c.comparison),
-            "effect (Hedges)": "-" if c.comparison.effect is None else f"{c.comparison.effect:+.1f}",
+            f"{name} minus it{how.of_step}": gain(c), "verdict": c.verdict, "on": c.budget,
             "n": c.difference.n,
         }
         for c in compared
@@ -132,19 +131,14 @@ def placebo_sentence(compared: Sequence[Contrast], runs: Runs) -> str:
     tested = [c for c in compared if runs[c.minus][0].role.kind == "placebo"]
     if not tested:
         return ""
-    name = label(tested[0].method)
-    words = {BETTER: "better than", WORSE: "worse than", SAME: "not told from"}
-    sides = {side: [c.minus for c in tested if c.verdict == side] for side in words}
-    parts = [f"{text} {listed(sides[side])}" for side, text in words.items() if sides[side]]
-    count = max(c.difference.n for c in tested)
-    text = f"{name} is {'; '.join(parts)} (n = {count}, Holm over {len(compared)})."
-    if sides[WORSE] or sides[SAME]:
+    told, n = by_word(tested, lambda c: label(c.minus)), max(c.difference.n for c in tested)
+    text = f"{label(tested[0].method)} against placebos: {told} (n = {n}, exploratory)."
+    if any(c.verdict != BETTER for c in tested):
         text += " A placebo that does as well, or cannot be told apart, leaves the mechanism unsupported here."
     for c in compared:
         if runs[c.minus][0].role.base == BASELINE:
-            side = "no difference detected" if c.verdict == SAME else c.verdict
             step = f" {shown(c).step}" if shown(c).step else ""
-            text += f" Against the sum with as many backward passes: {side} ({gain(c)}{step})."
+            text += f" Against the sum at {c.budget}: {c.verdict} ({gain(c)}{step})."
     return text
 
 

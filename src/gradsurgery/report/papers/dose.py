@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from gradsurgery.evidence.contrasts import BETTER
 from gradsurgery.evidence.dose import Dose
 from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.statistics import Summary
+from gradsurgery.evidence.words import BETTER
 from gradsurgery.report.dose_figure import Point, figure, metric
 from gradsurgery.report.format import bracketed, gain
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet

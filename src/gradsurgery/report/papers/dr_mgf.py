@@ -10,7 +10,6 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import PLAIN, measure
 from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import summarise
-from gradsurgery.ledger.words import direction
 from gradsurgery.report.exits import by_exit_and_pass, named, passes
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
 from gradsurgery.report.tables import measured, source
@@ -99,10 +98,9 @@ def _gaps(groups: Groups, evidence: Evidence) -> pd.DataFrame:
         each = [evidence.contrasts.get("dr_mgf", c.problem, _OWN, c.minus, m) for m in own[0].metrics]
         rows.append({
             "DR-MGF minus": source(groups[c.minus][0].experiment, named(groups[c.minus][0])),
-            "at equal": _equal(own, groups[c.minus]),
+            "on": c.budget,
             **{f"{one.metric.split('.')[0]} (points)": _said(one) for one in each if one},
-            "mean of exits (points)": _said(c), "chance in the test set (points)": measure(_MEAN).plain(c.noise or 0.0),
-            "verdict": direction(c.verdict), "n": c.difference.n,
+            "mean of exits (points)": _said(c), "verdict": c.verdict, "n": c.difference.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -115,13 +113,6 @@ def _against(groups: Groups, evidence: Evidence) -> list[Contrast]:
 
 def _said(found: Contrast) -> str:
     return measure(_MEAN).say(found.difference, signed=True)
-
-
-def _equal(own: Sequence[Run], other: Sequence[Run]) -> str:
-    epochs = [len(runs[0].epochs) for runs in (own, other)]
-    made = [passes(runs[0]) * n for runs, n in zip((own, other), epochs, strict=True)]
-    words = [word for word, (a, b) in (("epochs", epochs), ("passes", made)) if a == b]
-    return " and ".join(words) or "neither"
 
 
 def _importance(groups: Groups) -> pd.DataFrame | None:
@@ -150,10 +141,10 @@ def _sentence(network: str, groups: Groups, evidence: Evidence) -> str:
         runs = groups[c.minus]
         if "sum" in (c.minus, runs[0].role.base):
             word = declared(evidence, "dr_mgf").reading({"sum": [c.verdict]})
-            plain.append(f"{word} it at equal {_equal(own, runs)}")
+            plain.append(f"{word} it at {c.budget}")
         seeds.add(c.difference.n)
         name = named(runs[0], whole=True)
-        details.append(f"minus {name} at equal {_equal(own, runs)} {_said(c)} ({direction(c.verdict)})")
+        details.append(f"minus {name} at {c.budget} {_said(c)} ({c.verdict})")
     if not details:
         return f"{network}: DR-MGF ran alone, so that nothing can be compared with it."
     if len(own) == 1:
@@ -162,5 +153,5 @@ def _sentence(network: str, groups: Groups, evidence: Evidence) -> str:
     n = " to ".join(str(count) for count in sorted({min(seeds), max(seeds)}))
     return (
         f"{network}: {lead}Its accuracy, points, mean of the exits: {'; '.join(details)}. Paired over n = {n} "
-        f"seeds, scale {own[0].scale}, where a verdict can be about direction only."
+        f"seeds, scale {own[0].scale}; exploratory."
     )

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from gradsurgery.evidence.history import Run
+from gradsurgery.report.format import by_word
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
 from gradsurgery.report.tabular import figures, tables
 from gradsurgery.report.tabular.standing import BASE, UNIT, Standing, gain, is_classical, name, say, standing, task
@@ -42,27 +43,12 @@ def section(evidence: Evidence) -> Section | None:
 
 
 def census_sentence(found: Standing) -> str:
-    """Who separates from MMoE, DRGrad's own difference beside the published, and what models without sharing reach."""
-    seeds = len(found.lines[BASE])
+    """Every network against MMoE, DRGrad's own difference beside the published, and models without sharing."""
     parts = []
     for metric in found.metrics:
-        networks = {m: c for m, c in found.compared[metric].items() if not is_classical(found.lines[m])}
-        apart = {m: c for m, c in found.apart(metric).items() if m in networks}
-        chance = max((c.noise or 0.0 for c in networks.values()), default=0.0)
-        beyond = (
-            "seed noise" if not chance else f"seed noise and the {chance / UNIT:.0f}e-4 that the test set may explain"
-        )
-        family = f"paired over {seeds} seeds, Holm over {len(networks)} comparisons"
-        if seeds == 1:
-            parts.append(f"{task(metric)}: one seed has no interval, so nothing is said of {len(networks)} comparisons")
-        elif not apart:
-            parts.append(f"On {task(metric)} nothing separates from MMoE beyond {beyond} ({family})")
-        else:
-            said = ", ".join(f"{name(m)} {gain(c)}" for m, c in apart.items())
-            parts.append(
-                f"On {task(metric)} {len(apart)} of {len(networks)} separate from MMoE beyond {beyond} ({family}; "
-                f"difference in 1e-4 of AUC): {said}"
-            )
+        networks = [c for m, c in found.compared[metric].items() if not is_classical(found.lines[m])]
+        said = by_word(networks, lambda c: name(c.method))
+        parts.append(f"On {task(metric)} against MMoE (n = {len(found.lines[BASE])}, exploratory): {said}")
     first = found.metrics[0]
     for method in ("drgrad-printed", "drgrad-matched"):
         if method in found.compared[first]:
@@ -92,19 +78,10 @@ def router_sentence(routed: Mapping[str, Sequence[Run]]) -> str:
 
 
 def made_up_sentence(standings: Sequence[Standing]) -> str:
-    """Which lines separate from MMoE on which table."""
-    apart, tested = list[str](), 0
-    for found in standings:
-        for metric in found.metrics:
-            tested += len(found.compared[metric])
-            for method, comparison in found.apart(metric).items():
-                apart.append(
-                    f"{name(method)} on {found.problem.replace('_', ' ')}, {task(metric)} task ({gain(comparison)})"
-                )
-    known = all(c.noise for found in standings for own in found.compared.values() for c in own.values())
-    beyond = "the noise of seeds and test set" if known else "seed noise"
-    said = f"{len(apart)} separate beyond {beyond}: {'; '.join(apart)}" if apart else f"none separates beyond {beyond}"
-    text = f"Made-up tasks: of {tested} comparisons with MMoE, Holm within each table and task, {said}."
+    """Which lines are told from MMoE on which table."""
+    all_of = [c for found in standings for own in found.compared.values() for c in own.values()]
+    told = by_word(all_of, lambda c: f"{name(c.method)} on {c.problem.replace('_', ' ')}, {task(c.metric)} task")
+    text = f"Made-up tasks against MMoE, exploratory: {told}."
     return " ".join([text, *_conflict_sentence(standings), *_ppnet_sentence(standings)])
 
 

@@ -14,11 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gradsurgery.evidence.contrasts import BETTER, WORSE, Contrast, Contrasts
+from gradsurgery.evidence.contrasts import Contrast, Contrasts
 from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
-from gradsurgery.ledger.words import direction
-from gradsurgery.report.format import shown
+from gradsurgery.report.format import by_word, shown
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
 from gradsurgery.report.style import canvas, colour, family, label, look
 from gradsurgery.report.tables import measured, source
@@ -160,7 +159,7 @@ def _quality(lines: Mapping[str, _Line], evidence: Evidence) -> pd.DataFrame:
         for metric, (name, better) in _METRICS.items():
             found = evidence.contrasts.get("gcond", _PROBLEM, "gcond", method, metric) if method in whole else None
             row[f"GCond's {name} minus this one's"] = _difference(found)
-            row[f"GCond has the {better} {name}"] = direction(found.verdict) if found else "-"
+            row[f"GCond has the {better} {name}"] = found.verdict if found else "-"
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -286,12 +285,8 @@ def _times(lines: Mapping[str, _Line]) -> str:
 
 def _both(contrasts: Contrasts, method: str, other: str) -> str:
     found = [(name, _minus(contrasts, method, other, metric)) for metric, (name, _) in _METRICS.items()]
-    said = "; ".join(f"{name} {_difference(c)}, {_word(c)}" for name, c in found)
+    said = "; ".join(f"{name} {_difference(c)}, {c.verdict}" for name, c in found)
     return f"{said} (n = {found[0][1].difference.n})"
-
-
-def _word(found: Contrast) -> str:
-    return found.verdict if found.verdict in (BETTER, WORSE) else direction(found.verdict)
 
 
 def _verdicts(contrasts: Contrasts, method: str, other: str) -> list[str]:
@@ -314,8 +309,7 @@ def _other_table(elsewhere: Mapping[str, Mapping[str, _Line]], contrasts: Contra
                 "method": source(line.runs[0].experiment, _name(method) if "raw" not in method else label(method)),
                 "track": line.runs[0].track, "scale": line.runs[0].scale, "n": found.difference.n,
                 "accuracy minus the sum's (points, mean of tasks)": _difference(found),
-                "what the test set's size can explain (points)": shown(found).plain(found.noise),
-                "verdict": direction(found.verdict),
+                "verdict": found.verdict,
                 "diagnosed steps with a conflict (%)": "-" if line.conflicts is None else f"{100 * line.conflicts:.0f}",
                 "step (ms)": f"{np.median(line.step_ms):.1f}" if line.step_ms else "-",
             })  # fmt: skip
@@ -333,14 +327,11 @@ def _ran_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]]) -> str:
 
 
 def _found_elsewhere(elsewhere: Mapping[str, Mapping[str, _Line]], contrasts: Contrasts) -> str:
-    words = {BETTER: "more accurate", WORSE: "less accurate"}
-    said: dict[str, list[str]] = {}
-    for problem, lines in elsewhere.items():
-        for method in [m for m in lines if family(m) == "gcond"]:
-            resolved, found = lines[method].resolved, _against_sum(contrasts, problem, method)
-            share = "" if resolved is None else f", resolving on {100 * resolved:.0f} % of diagnosed steps"
-            said.setdefault(words.get(found.verdict, direction(found.verdict)), []).append(
-                f"{title(problem)}, {label(method)} ({_difference(found)} points, n = {found.difference.n}{share})"
-            )
-    parts = [f"{word}: {'; '.join(where)}" for word, where in sorted(said.items())]
-    return f"Single mini-batches, not smoothed, against the sum. {'. '.join(p[0].upper() + p[1:] for p in parts)}."
+    found = [_against_sum(contrasts, p, m) for p, lines in elsewhere.items() for m in lines if family(m) == "gcond"]
+
+    def told(c: Contrast) -> str:
+        resolved = elsewhere[c.problem][c.method].resolved
+        share = "" if resolved is None else f", resolving on {100 * resolved:.0f} % of diagnosed steps"
+        return f"{title(c.problem)}, {label(c.method)}{share}"
+
+    return f"Single mini-batches, not smoothed, against the sum, in points: {by_word(found, told)}."

@@ -104,7 +104,7 @@ def _found(ranking: Ranking) -> str:
     sides = {
         "better": [m for m in apart if ranking.ranks[m] < ranking.ranks[BASELINE]],
         "worse": [m for m in apart if ranking.ranks[m] >= ranking.ranks[BASELINE]],
-        "no difference detected": [m for m in ranking.against if m not in apart],
+        "inconclusive": [m for m in ranking.against if m not in apart],
     }
     said = "; ".join(f"{word}: {_list(methods)}" for word, methods in sides.items() if methods)
     parts.append(f"Against the sum (Wilcoxon, Holm over {len(ranking.against)}): {said}")

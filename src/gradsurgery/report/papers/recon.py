@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from gradsurgery.evidence.contrasts import BETTER, WORSE, Contrast
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.layer_conflict import Comparison, compare, scored
 from gradsurgery.evidence.statistics import Summary
+from gradsurgery.evidence.words import BETTER, WORSE
 from gradsurgery.report import layer_figures
 from gradsurgery.report.layer_figures import Pairs
 from gradsurgery.report.layer_tables import (

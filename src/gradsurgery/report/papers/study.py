@@ -6,14 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from gradsurgery.evidence.contrasts import BETTER, SAME, WORSE
 from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import Measure, measure
 from gradsurgery.evidence.searches import Searched
 from gradsurgery.evidence.study import STATIC, SUM, Trial, searched
 from gradsurgery.report import clouds, fronts
-from gradsurgery.report.format import first_sentence, gain, level, p_holm
+from gradsurgery.report.format import by_word, first_sentence, gain, level
 from gradsurgery.report.search_figure import best_of_n
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import label
@@ -103,7 +102,7 @@ def table(problem: str, evidence: Evidence, shown: Measure) -> pd.DataFrame:
         for base in (STATIC, SUM):
             entry = evidence.contrasts.get(f"search, {base}", problem, method, base)
             row[f"minus tuned {label(base)}{shown.of_step}"] = gain(entry) if entry else "-"
-            row[f"p after Holm ({label(base)})"] = p_holm(entry.comparison if entry else None)
+            row[f"verdict ({label(base)})"] = entry.verdict if entry else "-"
         n = one.test.n if one.test else 0
         row["n"] = f"{n}, failed on {one.missing}" if one.missing else n
         rows.append(row)
@@ -126,21 +125,10 @@ def sentence(problem: str, evidence: Evidence, shown: Measure) -> str:
     compared = evidence.contrasts.of(f"search, {STATIC}", problem)
     if not compared:
         return "Tuned static weights have no finished winner to be held against."
-    names = {
-        side: [label(c.method) + (f" ({gain(c)})" if side != SAME else "") for c in compared if c.verdict == side]
-        for side in (BETTER, WORSE, SAME)
-    }
     count = next(iter(evidence.measured.searches[problem].values())).trials
     seeds = max(c.difference.n for c in compared)
-    terms = f"{count} trials each, n = {seeds} fresh seeds, Holm over {len(compared)}"
-    if compared[0].noise is None:
-        terms += "; what the test set's size can explain is not in it"
-    start = "No method is better than tuned static weights beyond the noise"
-    if names[BETTER]:
-        start = f"Better than tuned static weights beyond the noise: {'; '.join(names[BETTER])}"
-    parts = [start] + ([f"Worse: {'; '.join(names[WORSE])}"] if names[WORSE] else [])
-    parts += [f"No difference detected: {'; '.join(names[SAME])}"] if names[SAME] else []
-    return f"{'. '.join(parts)} ({terms})."
+    terms = f"{count} trials each, n = {seeds} fresh seeds, exploratory"
+    return f"Against tuned static weights: {by_word(compared)} ({terms})."
 
 
 def curve_table(found: Mapping[str, Searched], shown: Measure) -> pd.DataFrame:

@@ -3,11 +3,12 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from gradsurgery.evidence.contrasts import BETTER, WORSE, Contrast
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import Measure, measure
 from gradsurgery.evidence.statistics import Summary
+from gradsurgery.evidence.words import BETTER, WORSE
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import summary_of
@@ -42,7 +43,7 @@ class Standing:
     Attributes:
         lines: runs by method.
         levels: by metric and method, over seeds, under the problem's selection rule; single-task lines have one metric.
-        compared: by metric and method, against MMoE. Networks are corrected for together, so are classical models.
+        compared: by metric and method, against MMoE.
         printed: rows of the published table; none where there is none or the records were not handed in.
     """
 
@@ -114,8 +115,3 @@ def say(summary: Summary | None) -> str:
 def gain(found: Contrast | None) -> str:
     """A difference of AUCs and its interval, in units of 1e-4."""
     return GAIN.say(found.difference if found else None, signed=True)
-
-
-def chance(found: Contrast | None) -> str:
-    """What the test set alone explains of a difference, in units of 1e-4."""
-    return GAIN.plain(found.noise if found else None)

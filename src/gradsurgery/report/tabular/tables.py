@@ -11,7 +11,7 @@ from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.statistics import significant, summarise
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.tables import source
-from gradsurgery.report.tabular.standing import PUBLISHED, Standing, chance, gain, name, say, task
+from gradsurgery.report.tabular.standing import PUBLISHED, Standing, gain, name, say, task
 
 MARKS = (1, 2, 11, 21, 41)  # training steps at which the router is always recorded
 
@@ -25,7 +25,6 @@ def census(evidence: Evidence, found: Standing) -> pd.DataFrame:
         for metric in found.metrics:
             row[f"{task(metric)}, exact AUC"] = say(found.levels[metric].get(method))
             row[f"{task(metric)}, minus MMoE (1e-4)"] = gain(found.compared[metric].get(method))
-            row[f"{task(metric)}, the test set alone explains (1e-4)"] = chance(found.compared[metric].get(method))
             row[f"{task(metric)}, published"] = _plain(found.theirs(method, metric))
             row[f"{task(metric)}, AUC at 200 thresholds"] = _plain(_coarse(evidence, runs, metric))
         rows.append({**row, "n": len(runs), "scale, track": f"{runs[0].scale}, {runs[0].track}"})
