@@ -152,6 +152,17 @@ def test_a_sample_of_the_examples_tells_what_all_of_them_would():
     assert found == pytest.approx(Z * exact**0.5, rel=0.05)
 
 
+def test_a_kept_example_stands_for_as_many_as_its_cell_leaves_out():
+    """Another task's rare class is kept whole and the common one is not: unweighted, the rare one would count double."""
+    rng = np.random.default_rng(8)
+    n = 40_000
+    strata = {"a.auc": (rng.random(n) < 0.5).astype(int), "b.auc": (rng.random(n) < 0.05).astype(int)}
+    values = 0.3 * strata["b.auc"] + 0.05 * rng.standard_normal(n)
+    found = half_width([contributions(dict.fromkeys(strata, values), strata)], [], ["a.auc"], True)
+    exact = sum(values[strata["a.auc"] == k].var(ddof=1) / (strata["a.auc"] == k).sum() for k in (0, 1))
+    assert found == pytest.approx(Z * exact**0.5, rel=0.03)
+
+
 def lines(**changes) -> tuple[Line, Line]:
     made = []
     for method in ("pcgrad", "sum"):
