@@ -153,7 +153,7 @@ def test_a_sample_of_the_examples_tells_what_all_of_them_would():
 
 
 def test_a_kept_example_stands_for_as_many_as_its_cell_leaves_out():
-    """Another task's rare class is kept whole and the common one is not: unweighted, the rare one would count double."""
+    """The rare class of another task is kept whole and the common one is not: unweighted, it would count double."""
     rng = np.random.default_rng(8)
     n = 40_000
     strata = {"a.auc": (rng.random(n) < 0.5).astype(int), "b.auc": (rng.random(n) < 0.05).astype(int)}
