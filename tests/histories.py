@@ -70,8 +70,6 @@ def data_run(
             "batch_size": 8,
         },
     }  # fmt: skip
-    if method.startswith("sam_gs"):
-        declaration["aggregator"]["max_norm"] = None  # its own clip would bar it from the controlled table
     if method.startswith("single_task"):
         declaration["balancer"] = {"name": "single_task", "task": int(method.endswith("right"))}
     if method.startswith(("static", "single_task")):

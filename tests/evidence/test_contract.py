@@ -74,26 +74,9 @@ def test_clipping_one_method_is_caught(records: Records) -> None:
     assert found(records) == {"p-pcgrad": ["sets clip to 1.0 where the problem has None"]}
 
 
-def test_a_clip_that_a_method_brings_along_is_caught(records: Records) -> None:
-    """SAM-GS clips its own direction unless told not to: nobody wrote that down in the line."""
+def test_what_a_method_does_to_its_own_direction_is_the_method(records: Records) -> None:
     for record in records["p-pcgrad"]:
-        record["declaration"]["aggregator"] = {"name": "sam_gs"}
-    assert found(records) == {"p-pcgrad": ["clips for itself (sam_gs.max_norm = 1) where the problem clips at None"]}
-    for record in records["p-pcgrad"]:
-        record["declaration"]["aggregator"] = {"name": "sam_gs", "max_norm": None}
-    assert found(records) == {}
-
-
-def test_a_cap_of_any_name_is_a_clip_and_one_that_never_acts_is_none(records: Records) -> None:
-    for value, reasons in (
-        (2.0, ["clips for itself (gcond.norm_cap = 2) where the problem clips at None"]),
-        (None, []),
-    ):
-        for record in records["p-pcgrad"]:
-            record["declaration"]["aggregator"] = {"name": "gcond", "norm_cap": value}
-        assert found(records).get("p-pcgrad", []) == reasons
-    for record in records["p-pcgrad"]:
-        record["declaration"]["aggregator"] = {"name": "sam_gs", "max_norm": None}
+        record["declaration"]["aggregator"] = {"name": "sam_gs", "gamma": 0.9}
     assert found(records) == {}
 
 
@@ -176,6 +159,4 @@ def test_a_line_is_refused_before_it_runs() -> None:
         ValueError, match=r"`track` must not be 'controlled' for a line that sets clip to 1.0 where the"
     ):
         check_line(declaration, problem)
-    with pytest.raises(ValueError, match=r"line that clips for itself \(sam_gs.max_norm = 1\)"):
-        check_line({"settings": SETTINGS, "aggregator": {"name": "sam_gs"}}, problem)
-    check_line({"settings": SETTINGS, "aggregator": {"name": "sam_gs", "max_norm": None}}, problem)
+    check_line({"settings": SETTINGS, "aggregator": {"name": "sam_gs"}}, problem)

@@ -7,29 +7,25 @@ shown, and never compared as an equal.
 Departures:
     1. Networks are not compared: on some problems the network is the method (Census), and Recon makes its own. Equal
        capacity is the business of the problem's own tests.
+    2. What a method does to its own direction is the method, a clip included (SAM-GS's): it runs as its authors run it
+       on data. A control gives the same clip to the sum.
 """
 
-import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gradsurgery.core.discovery import available, find
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.selection import FAIR
 
 TRACK = "controlled"
 REFERENCE = "reference"  # on another budget than its problem: shown, and never beside what is compared
 
-# Slots that name the method; what they hold is what is compared, but for a clip of their own.
-_SLOTS = ("transform", "balancer", "rule", "aggregator")
-_OWN_CLIPS = ("max_norm", "norm_cap")
 # What a line may set for itself without changing what is trained.
 _OBSERVING = ("diagnose_every", "score_layers", "observe_layers", "half_batches")
 
 
 def check_line(declaration: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-    """Refuses a controlled line that changes its problem's settings or clips for itself, before anything is run.
+    """Refuses a controlled line that changes its problem's settings, before anything is run.
 
     Args:
         declaration: what `gradsurgery.experiment.build_learner` takes, with the line's own settings in it.
@@ -38,7 +34,7 @@ def check_line(declaration: Mapping[str, Any], settings: Mapping[str, Any]) -> N
     Raises:
         ValueError: naming the setting, what the problem has and what the line has.
     """
-    for reason in [*_settings(declaration, settings), *_clips(declaration)]:
+    for reason in _settings(declaration, settings):
         raise ValueError(f"`track` must not be '{TRACK}' for a line that {reason}.")
 
 
@@ -67,7 +63,6 @@ def _reasons(group: Sequence[Run], standard: Run, seeds: set[int], rule: str) ->
         found.append(f"lacks seed {', '.join(map(str, missing))}, which others of the problem have")
     for run in group:
         found += _settings(run.declaration, standard.declaration.get("settings", {}))
-        found += _clips(run.declaration)
         found += _identity(run, standard)
     return list(dict.fromkeys(found))
 
@@ -97,26 +92,3 @@ def _settings(declaration: Mapping[str, Any], standard: Mapping[str, Any]) -> li
         for name in names
         if mine.get(name) != standard.get(name)
     ]
-
-
-def _clips(declaration: Mapping[str, Any]) -> list[str]:
-    """Clips that a filler brings along, declared or by its default, and that the problem does not give to all."""
-    common = declaration.get("settings", {}).get("clip")
-    found = []
-    for slot in _SLOTS:
-        filler = declaration.get(slot, {})
-        for name, value in _own_clips(f"{slot}s", filler).items():
-            if value is not None and math.isfinite(value) and value != common:
-                found.append(
-                    f"clips for itself ({filler['name']}.{name} = {value:g}) where the problem clips at {common}"
-                )
-    return found
-
-
-def _own_clips(kind: str, filler: Mapping[str, Any]) -> dict[str, float | None]:
-    if filler.get("name") not in available(kind):
-        return {}  # a history may outlive its method
-    cls = find(kind, filler["name"])
-    fields = {f.name: f.default for f in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else {}
-    clips = {name: filler.get(name, fields[name]) for name in _OWN_CLIPS if name in fields}
-    return {name: None if clip is None else float(clip) for name, clip in clips.items()}

@@ -214,7 +214,7 @@ def test_the_section_names_what_it_stands_on(make: Make) -> None:
                     row[f"{split}.left.accuracy"] += 0.1 * slope
                     row[f"{split}.right.accuracy"] -= 0.1 * slope
         if record["experiment"] == "p-sam_gs":
-            record["declaration"]["aggregator"] = {"name": "sam_gs"}
+            record["declaration"]["settings"]["clip"] = 1.0
 
     shifts = {**SHIFTS, "static-10": -0.01, "static-50": 0.0, "static-90": -0.01, "sum-repeat": 0.0, "sam_gs": 0.0}
     made = section(evidence_of(make(shifts, edit=trade)))
@@ -227,7 +227,7 @@ def test_the_section_names_what_it_stands_on(make: Make) -> None:
     assert made.brief.startswith(f"p: PCGrad against placebos: better: {label('placebo_random')} (+2.")
     assert made.brief.endswith("(n = 5, exploratory).")
     assert made.sheets[-2].frame.to_dict("records") == [
-        {"method": "SAM-GS", "why": "clips for itself (sam_gs.max_norm = 1) where the problem clips at None"}
+        {"method": "SAM-GS", "why": "sets clip to 1.0 where the problem has None"}
     ]
 
 
