@@ -102,7 +102,14 @@ def test_stage_writes_the_same_bytes_twice(checkout: Path) -> None:
     first = {p.name: p.read_bytes() for p in (checkout / "reports").glob("*.*")}
     assert main(["--root", str(checkout)]) == 0
     assert first == {p.name: p.read_bytes() for p in (checkout / "reports").glob("*.*")}
-    assert set(first) == {"metrics.json", "results.csv", "contrasts.json", "measured.json", "verdict.json"}
+    assert set(first) == {
+        "metrics.json",
+        "results.csv",
+        "contrasts.json",
+        "measured.json",
+        "verdict.json",
+        "scales.json",
+    }
     text = first["metrics.json"].decode()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
 
