@@ -99,11 +99,10 @@ def evaluate_all(root: Path) -> dict[str, bytes]:
 def evaluated(given: Inputs) -> dict[str, bytes]:
     """The files of the scale in force; in one more, scales.json, those of the others; in verdict.json all scales."""
     own, others = _evaluated(given), {scale: _evaluated(other) for scale, other in given.others.items()}
-    every = {scale: found for scale in SCALES for found in [{given.scale: own, **others}.get(scale)] if found} or {
-        "": own
-    }
+    every = {given.scale: own, **others}
+    order = sorted(every, key=(*SCALES, given.scale).index)
     groups = {scale: one.groups for scale, one in {given.scale: given, **given.others}.items()}
-    judged = {scale: json.loads(found["verdict.json"]) for scale, found in every.items()}
+    judged = {scale: json.loads(every[scale]["verdict.json"]) for scale in order}
     beside = {scale: {name: json.loads(found[name]) for name in KEPT} for scale, found in others.items()}
     return {
         **own,
