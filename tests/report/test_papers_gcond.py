@@ -62,8 +62,8 @@ def _overlay(shift, seeds=3):
 
 def _costs(groups, **step_ms):
     return {
-        name: {"seeds": {str(r.seed): {"steps": 0, "step_ms": step_ms.get(runs[0].method.replace("-", "__"), 10.0) + r.seed / 10,
-                                       "backward_passes_per_step": 4} for r in runs}}
+        name: {"seeds": {str(r.seed): {"step_ms": step_ms.get(runs[0].method.replace("-", "__"), 10.0) + r.seed / 10,
+                                       "steps": 0, "backward_passes_per_step": 4} for r in runs}}
         for name, runs in groups.items()
     }  # fmt: skip
 
