@@ -135,6 +135,11 @@ def _documents():
         "like": "census",
         "prepare": {"seed": 1},
         "methods": {"sum": {"like": "sum-long", "role": "study"}},
+        **{
+            scale: {"methods": ["sum"]}
+            for scale in SCALES
+            if "methods" in document["problems"]["census"].get(scale, {})
+        },
     }
     yield document, _under(document, "methods", "sum-long", "role")
     yield document, _under(document, "problems", "census", "methods", "sum-long")
