@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,18 +106,37 @@ def load(folder: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def install(arrays: Mapping[str, np.ndarray], target: Path) -> None:
-    """Writes beside the target and renames: the target is absent or complete at every instant, and nothing is left.
+    """Writes a folder of arrays. Raises UnwritableError: no room, no permission."""
 
-    Raises:
-        UnwritableError: no room, no permission.
-    """
+    def write(staging: Path) -> None:
+        for name, array in arrays.items():
+            np.save(staging / f"{name}.npy", array)
+
+    _replace(target, write)
+
+
+def install_again(source: Path, target: Path) -> None:
+    """Another folder of the same arrays, which lie on the disk once where its file system can do that. Raises as
+    `install` does."""
+
+    def write(staging: Path) -> None:
+        for path in source.glob("*.npy"):
+            try:
+                os.link(path, staging / path.name)
+            except OSError:
+                shutil.copy2(path, staging / path.name)
+
+    _replace(target, write)
+
+
+def _replace(target: Path, write: Callable[[Path], None]) -> None:
+    """Writes beside the target and renames: it is absent or complete at every instant, and nothing is left."""
     staging, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     try:
         for leftover in (staging, old):
             shutil.rmtree(leftover, ignore_errors=True)
         staging.mkdir(parents=True)
-        for name, array in arrays.items():
-            np.save(staging / f"{name}.npy", array)
+        write(staging)
         if target.exists():
             target.rename(old)
         staging.rename(target)

@@ -49,12 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         wanted = names or [name for name in params.problems if name not in _missing.problems_without(missing)]
         left = [name for name in wanted if not _right(name, params.problems[name])]
         _PROCESSED.mkdir(parents=True, exist_ok=True)
-        count = min(jobs(None), max(1, len(left)))
+        groups = _alike(left, params)
+        count = min(jobs(None), max(1, len(groups)))
         if count == 1:
-            for name in left:
-                one(name, params)
+            for group in groups:
+                build_once(group, params)
         else:
-            joblib.Parallel(n_jobs=count, backend="loky")(joblib.delayed(one)(name, params) for name in left)
+            joblib.Parallel(n_jobs=count, backend="loky")(joblib.delayed(build_once)(group, params) for group in groups)
     except (ValueError, OSError) as error:
         return complain(error)
     if not names:
@@ -65,16 +66,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def one(name: str, params: "Params") -> None:
-    """Builds one problem's arrays. Raises ValueError where they are not the pinned ones."""
-    problem = params.problems[name]
+def _alike(names: Sequence[str], params: "Params") -> list[list[str]]:
+    """Problems whose arrays are one and the same, together."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        problem = params.problems[name]
+        found.setdefault(repr((problem.module, sorted(problem.prepare.items()))), []).append(name)
+    return list(found.values())
+
+
+def build_once(names: Sequence[str], params: "Params") -> None:
+    """Builds the arrays that problems share. Raises ValueError where they are not those that each of them pins."""
+    problem = params.problems[names[0]]
     sources = {problem.prepare[side] for side in ("left", "right") if side in problem.prepare}
     raw = {source: read(_RAW / source, params.datasets[source]["arrays"]) for source in sorted(sources)}
     arrays = build(problem, raw)
     found = hashes(arrays)
-    check(name, problem.sha256, found)
-    _arrays.install(arrays, _PROCESSED / name)
-    lines = [f"{name}/{array}: {values.shape} {values.dtype}, sha256 {found[array]}" for array, values in
+    for name in names:
+        check(name, params.problems[name].sha256, found)
+    _arrays.install(arrays, _PROCESSED / names[0])
+    for name in names[1:]:
+        _arrays.install_again(_PROCESSED / names[0], _PROCESSED / name)
+    lines = [f"{', '.join(names)}/{array}: {values.shape} {values.dtype}, sha256 {found[array]}" for array, values in
              sorted(arrays.items())]  # fmt: skip
     print("\n".join(lines), flush=True)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import _arrays
-from pipelines._arrays import hashes_of, install, load
+from pipelines._arrays import hashes_of, install, install_again, load
 from pipelines._files import UnwritableError
 
 ARRAYS = {
@@ -82,6 +82,23 @@ def test_an_array_that_lost_its_shape_or_type_is_named(name, change, folder):
     with pytest.raises(ValueError, match=r"p/\w+\.npy must be like its companions") as raised:
         load(folder, ARRAYS)
     assert name.split("_")[0] in str(raised.value) or name.split("_")[1] in str(raised.value)
+
+
+def test_the_same_arrays_lie_on_the_disk_once_and_apart_where_links_are_impossible(folder, monkeypatch):
+    twin = folder.with_name("q")
+    install_again(folder, twin)
+    assert all(path.samefile(folder / path.name) for path in twin.glob("*.npy"))
+    assert hashes_of(twin, PINS) == hashes_of(folder, PINS)
+
+    def impossible(*_):
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "link", impossible)
+    install_again(folder, twin)
+    assert not any(path.samefile(folder / path.name) for path in twin.glob("*.npy"))
+    assert hashes_of(twin, PINS) == hashes_of(folder, PINS)
+    install({"train_labels": np.zeros(2, np.uint8)}, folder)
+    assert hashes_of(twin, PINS), "a new folder leaves the other as it was"
 
 
 @pytest.mark.parametrize("call", ["save", "rename"])

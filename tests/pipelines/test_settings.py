@@ -6,6 +6,7 @@ import pytest
 
 from pipelines._params import load
 from pipelines._problems import SCALES
+from pipelines.prepare import _alike
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 
@@ -74,3 +75,12 @@ def test_random_layers_have_as_many_draws_as_seeds_and_eight_at_least():
         line = load(PARAMS, scale).experiments["multi_fashion_mnist_resnet-recon-sum-random"]
         assert len(line.seeds) >= 8
         assert "seed" not in line.declaration["transform"], "every run draws its own"
+
+
+def test_problems_of_the_same_arrays_build_them_once():
+    params = load(PARAMS)
+    groups = _alike(list(params.problems), params)
+    assert sorted(name for group in groups for name in group) == sorted(params.problems)
+    assert ["multi_fashion_mnist", "multi_fashion_mnist_resnet"] in groups
+    for group in groups:
+        assert len({tuple(sorted(params.problems[name].sha256.items())) for name in group}) == 1, group
