@@ -148,7 +148,8 @@ def _problem(
     if paid := budgets.budgets(lines, costs):
         made["budgets"][problem] = paid
         found += budgets.contrasts(lines, paid)
-    for name, pair in (("fronts", fronts.front(lines, "front")), ("tuned", controls.tuned(lines))):
+    dialled = dose.doses({problem: lines})  # which has its static weights by itself
+    for name, pair in () if dialled else (("fronts", fronts.front(lines, "front")), ("tuned", controls.tuned(lines))):
         if pair is not None:
             made[name][problem] = pair[0]
             found += pair[1]

@@ -67,7 +67,7 @@ def _found(points: Sequence[Point]) -> str:
             continue
         better = [(point, c) for point, c in tried if c.verdict == BETTER]
         text = f"{words} {len(better)} of {len(tried)} comparisons of a method with the sum are a gain"
-        most, best = max(tried, key=lambda pair: pair[1].gain.mean)
+        most, best = max(better or tried, key=lambda pair: pair[1].gain.mean)
         text += f"; the largest is {bracketed(best.method)} at {_place(most)}, {gain(best)} {how.step}"
         if not equal:
             over = sum(c.method in point.dose.above for point, c in tried)
