@@ -16,6 +16,7 @@ from pipelines.evaluate import evaluate_all
 from tests.pipelines.conftest import CLAIM
 
 ID = f"pcgrad/{CLAIM}"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,8 @@ import yaml
 
 from pipelines._arrays import hashes_of
 
+pytestmark = pytest.mark.slow
+
 LINES = ("multi_mnist-pcgrad", "multi_mnist-sum")
 
 
