@@ -307,11 +307,14 @@ def _meant(stage: str, path: Path, what: str) -> bool:
     optional = ("contrasts gone", "contrasts = {}", "section gone", "section: blocks gone")
     fewer = path == PUBLISHED and (what in ("but its end", *optional) or what.endswith((": 0 gone", " = []")))
     ordered = stage == "report" and what == "lines in another order"
-    # whether all logged steps are there is for `train` to say, which has their hash; a cell asked for is then not there
-    unseen = (stage, what) == ("evaluate", "diagnostics: 0 gone") or (stage, path, what[-4:]) == (
-        "why",
-        METRICS,
-        "= {}",
+    # whether all logged steps and examples are there is for `train` to say, which has their hash (without examples an
+    # interval is over seeds alone, and its row says so); a cell asked for is then not there
+    without = ("examples gone", "examples = None")
+    unseen = (
+        (stage, path, what) == ("evaluate", HISTORY, "diagnostics: 0 gone")
+        or ((stage, path) == ("evaluate", HISTORY) and what in (*without, "examples: 0 gone"))
+        or ((stage, path) == ("report", STUDY) and (what in without or what.startswith("activity")))
+        or (stage, path, what[-4:]) == ("why", METRICS, "= {}")
     )
     trained = (stage, path) == ("report", COSTS) and what.startswith("fingerprints")  # what only `train` reads
     return absent or worded or fewer or ordered or unseen or trained
