@@ -28,7 +28,10 @@ Curve = Float64[np.ndarray, " epochs"]
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """Shares of `run` minus those of `base`, paired by seed; None where no two runs pass through the same losses."""
+    """Shares of `run` minus those of `base`, paired by seed; None where no two runs pass through the same losses.
+
+    Seeds may have split other layers, where they are drawn: `layers` are in common at least.
+    """
 
     seeds: int
     layers: int
@@ -78,12 +81,15 @@ def compare(runs: Sequence[Run], base: Sequence[Run], S: float) -> Comparison:
     pairs = [(run, others[run.seed]) for run in runs if run.seed in others]
     if not pairs:
         raise ValueError("`base` must share a seed with `runs`, found none.")
-    common = [name for name in layer_shares(pairs[0][0], S) if name in layer_shares(pairs[0][1], S)]
+    common = [[name for name in layer_shares(a, S) if name in layer_shares(b, S)] for a, b in pairs]
     whole = [(_Course(a, whole_share(a, S)), _Course(b, whole_share(b, S))) for a, b in pairs]
-    layers = [(_Course(a, _mean(a, S, common)), _Course(b, _mean(b, S, common))) for a, b in pairs]
+    layers = [
+        (_Course(a, _mean(a, S, names)), _Course(b, _mean(b, S, names)))
+        for (a, b), names in zip(pairs, common, strict=True)
+    ]
     return Comparison(
         len(pairs),
-        len(common),
+        min(map(len, common)),
         summarise([_at_equal_step(a, b) for a, b in whole]),
         _at_equal_losses(whole),
         summarise([_at_equal_step(a, b) for a, b in layers]),
@@ -92,15 +98,15 @@ def compare(runs: Sequence[Run], base: Sequence[Run], S: float) -> Comparison:
 
 
 def added_parameters(runs: Sequence[Run], base: Sequence[Run]) -> tuple[int, int, int]:
-    """What a network with layers of the tasks' own has more than its base: layers split, parameters added, and, for
-    comparison, the parameters that the base shares."""
-    after, before = runs[0].layers, base[0].layers
-    assert after is not None
+    """What a network with layers of the tasks' own has more than its base: layers split, parameters added (means over
+    seeds, which may have drawn other layers), and, for comparison, the parameters that the base shares."""
+    before = base[0].layers
     assert before is not None
     sizes: Mapping[str, int] = dict(zip(before["names"], before["sizes"], strict=True))
-    split = set(sizes) - set(after["names"])
+    split = [set(sizes) - set(run.layers["names"]) for run in runs if run.layers is not None]
     copies = len(runs[0].tasks) - 1
-    return len(split), copies * sum(sizes[name] for name in split), sum(sizes.values())
+    added = [copies * sum(sizes[name] for name in own) for own in split]
+    return round(float(np.mean([len(own) for own in split]))), round(float(np.mean(added))), sum(sizes.values())
 
 
 class _Course:
