@@ -85,6 +85,16 @@ def test_only_layers_that_both_share_enter_their_mean():
     assert compare([base], [split], -0.1).layers_step.mean == pytest.approx(0.3 - 0.1)
 
 
+def test_every_seed_may_have_drawn_layers_of_its_own():
+    """As with Recon's random layers: what is in common is asked seed by seed, and parameters are a mean."""
+    base = [made(line, [1.0, 0.5], seed=seed) for seed in (0, 1)]
+    split = [made(line, [1.0, 0.5], names=names, seed=seed) for seed, names in enumerate((("b", "c"), ("a", "c")))]
+    found = compare(split, base, -0.1)
+    assert (found.seeds, found.layers) == (2, 2)
+    assert found.layers_step.mean == pytest.approx(0.0)
+    assert added_parameters(split, base) == (1, 15, 60)
+
+
 def test_runs_that_never_meet_the_same_loss_are_not_compared_there():
     found = compare([made(line, [0.4, 0.3])], [made(line, [1.0, 0.5])], -0.1)
     assert found.whole_loss is None
