@@ -62,9 +62,11 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
         for key in dict.fromkeys([*known, *made])
     }
     problems = problem_page.entries(sources, gone, findings, entries, out)
+    dialled = sources.measured.doses
     site: dict[str, Any] = {
         "papers": [(key, entry["name"]) for key, entry in entries.items() if key not in SECTIONS],
-        "problems": [(problem, title(problem)) for problem in sources.problems],
+        "problems": [(problem, title(problem)) for problem in sources.problems if problem not in dialled],
+        "dialled": [(problem, title(problem)) for problem in sources.problems if problem in dialled],
         "skipped": [title(problem) for problem in sources.problems if problem in sources.skipped],
         "not_rerun": NOT_RERUN,
         "places": sources.places,
@@ -125,7 +127,7 @@ def _conflict(sources: Sources, problems: Sequence[Mapping[str, Any]], out: Outp
     return {
         "table": out.table("conflict", observatory.table(sources)),
         "sheets": observatory.sheets(sources, out),
-        "problems": [entry for entry in problems if entry["conflict"]],
+        "problems": [e for e in problems if e["conflict"] and e["key"] not in sources.measured.doses],
     }
 
 
