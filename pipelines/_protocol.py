@@ -23,11 +23,6 @@ NAME = "protocol.yaml"
 LISTED = "reports/deviations.json"  # what was changed since: `pipelines.deviations` asks Git
 
 
-def read_protocol(root: Path, papers: Sequence[Paper]) -> Protocol:
-    """Raises ValueError for the first thing in a checkout's file that is missing, unknown or of the wrong kind."""
-    return parse(read_yaml(root / NAME), papers)
-
-
 def check_runs(protocol: Protocol, scale: str, seeds: Mapping[str, Sequence[int]]) -> None:
     """Refuses a table that does not run what the protocol registered at its scale.
 
@@ -36,7 +31,7 @@ def check_runs(protocol: Protocol, scale: str, seeds: Mapping[str, Sequence[int]
         scale: of the table.
         seeds: of every line of the table, by name.
     """
-    for design in (d for family in protocol.designs.values() for d in family if d.scale == scale):
+    for design in (d for d in protocol.every if d.scale == scale):
         for line in design.lines:
             wanted = protocol.seeds(design)
             if lacking := sorted(set(wanted) - set(seeds.get(line, ()))):
@@ -53,13 +48,16 @@ def first_seed(document: Any) -> int:
     return whole("seeds.first", fields("seeds", seeds, {"first"})["first"], FRESH)
 
 
-def registered(root: Path) -> Protocol | None:
-    """What one checkout registered; None where it has no such file, and every run is exploratory."""
-    return read_protocol(root, read_papers(root / "data/published")) if (root / NAME).is_file() else None
+def registered(root: Path, papers: Sequence[Paper] | None = None) -> Protocol | None:
+    """What one checkout registered, whose `papers` may have been read; None where it has no such file, and every run is
+    exploratory. Raises ValueError for the first thing in it that is missing, unknown or of the wrong kind."""
+    if not (root / NAME).is_file():
+        return None
+    return parse(read_yaml(root / NAME), read_papers(root / "data/published") if papers is None else papers)
 
 
 def parse(document: Any, papers: Sequence[Paper]) -> Protocol:
-    """What `read_protocol` makes of the file's content."""
+    """What `registered` makes of the file's content."""
     check_plain("", document)
     top = fields(NAME, document, {"alpha", "power", "margins", "seeds", "families"})
     margins = {

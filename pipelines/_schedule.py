@@ -134,9 +134,9 @@ def tell_plan(schedule: Schedule, plan: Plan, experiments: Sequence[Experiment],
     unknown = []
     print(f"{'line':56} {'runs':>5} {'done':>5} {'s each':>8} {'s left':>9}")
     for wave in schedule.waves(experiments):
-        for line in sorted(wave, key=lambda e: schedule.key(e, e.seeds[0], schedule.seconds(e, e.seeds[0]))):
-            left = len(plan.missing(line))
-            each = schedule.seconds(line, line.seeds[0])
+        spent = {line.name: schedule.seconds(line, line.seeds[0]) for line in wave}
+        for line in sorted(wave, key=lambda e: schedule.key(e, e.seeds[0], spent[e.name])):
+            left, each = len(plan.missing(line)), spent[line.name]
             known = each if math.isfinite(each) else 0.0
             unknown += [] if math.isfinite(each) else [line.name]
             row: list[float] = [len(line.seeds), len(line.seeds) - left, known * len(line.seeds), known * left]

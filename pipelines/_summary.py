@@ -94,11 +94,10 @@ def _time_split(here: Path, params: Params, trained: Sequence[tuple[Experiment, 
 
 def _reference(root: Path, scale: str, own: bool) -> tuple[Mapping[str, Any] | None, str]:
     """The committed numbers of this scale, and where they are: HEAD's report, or the small record of another scale."""
-    path = (
-        "reports/metrics.json" if own else "reports/scales.json" if scale in LONG else f"tests/regression/{scale}.json"
-    )
+    beside = scale in LONG and not own
+    path = "reports/scales.json" if beside else "reports/metrics.json" if own else f"tests/regression/{scale}.json"
     shown = subprocess.run(["git", "show", f"HEAD:{path}"], cwd=root, capture_output=True)
     found = json.loads(shown.stdout) if shown.returncode == 0 else None
-    if found is not None and not own and scale in LONG:
-        found = found[scale]["metrics.json"] if scale in found else None
+    if beside and found is not None:
+        found = found.get(scale, {}).get("metrics.json")
     return found, f"HEAD:{path}"

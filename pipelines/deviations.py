@@ -48,8 +48,7 @@ def deviations(root: Path) -> list[dict[str, str]]:
 
 def _first(root: Path, protocol: Protocol) -> str | None:
     """The commit that brought the first history of a registered line at its scale."""
-    designs = [design for family in protocol.designs.values() for design in family]
-    paths = sorted({f"reports/history/{d.scale}/*/{line}.jsonl" for d in designs for line in d.lines})
+    paths = sorted({f"reports/history/{d.scale}/*/{line}.jsonl" for d in protocol.every for line in d.lines})
     return next(iter(_git(root, "log", "--reverse", "--diff-filter=A", "--format=%H", "--", *paths)), None)
 
 
@@ -83,11 +82,10 @@ def _state(root: Path, revision: str, today: Protocol) -> dict[str, Any]:
 def _lines(root: Path, protocol: Protocol) -> dict[str, Experiment]:
     """The lines that registered claims compare, as one checkout declares them."""
     document, pins = read_yaml(root / "params.yaml"), read_yaml(root / "data/pins.yaml")
-    designs = [design for family in protocol.designs.values() for design in family]
     found: dict[str, Experiment] = {}
-    for scale in {design.scale for design in designs}:
+    for scale in {design.scale for design in protocol.every}:
         table = read(document, pins, trusted=True, first=protocol.first_seed, scale=scale).experiments
-        named = {line for design in designs if design.scale == scale for line in design.lines}
+        named = {line for design in protocol.every if design.scale == scale for line in design.lines}
         found |= {f"{line} at {scale}": table[line] for line in sorted(named & table.keys())}
     return found
 

@@ -28,8 +28,7 @@ from pipelines._evidence import read_costs, read_histories, read_papers, read_st
 from pipelines._files import UnwritableError, read_json, read_yaml, write
 from pipelines._problems import LONG, SCALES
 from pipelines._problems import read_selections as selections_of
-from pipelines._protocol import NAME as PROTOCOL
-from pipelines._protocol import read_protocol
+from pipelines._protocol import registered
 
 KEPT = ("metrics.json", "contrasts.json", "measured.json")  # of another scale than that in force
 
@@ -78,7 +77,7 @@ def read_inputs(root: Path) -> Inputs:
     there = {path.name for path in (root / "reports/history").glob("*") if next(path.rglob("*.jsonl"), None)}
     others = [other for other in LONG if other in there] if scale == "laptop" else []
     papers = read_papers(root / "data/published")
-    protocol = read_protocol(root, papers) if (root / PROTOCOL).exists() else NONE
+    protocol = registered(root, papers) or NONE
     own, *beside = (_read_inputs(root, each, papers, protocol) for each in (scale, *others))
     studies = read_studies(root / "reports/study", own.selections)
     return dataclasses.replace(own, studies=studies, others=dict(zip(others, beside, strict=True)))

@@ -9,7 +9,7 @@ import pytest
 
 from gradsurgery.ledger.protocol import Design
 from pipelines._evidence import read_papers
-from pipelines._protocol import NAME, check_runs, parse, read_protocol
+from pipelines._protocol import NAME, check_runs, parse, registered
 from pipelines._yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -104,8 +104,8 @@ def test_a_table_without_a_registered_line_or_seed_is_refused():
 def test_a_comment_is_no_deviation_and_everything_else_is(tmp_path):
     text = (ROOT / NAME).read_text(encoding="utf-8")
     (tmp_path / NAME).write_text("# another reason\n" + text, encoding="utf-8")
-    committed = read_protocol(ROOT, PAPERS)
-    assert read_protocol(tmp_path, PAPERS) == committed
+    committed = registered(ROOT, PAPERS)
+    assert registered(tmp_path, PAPERS) == committed
     document = read_yaml(ROOT / NAME)
     hashes = {committed.sha256}
     for path, value in ((("alpha",), 0.01), (("margins", "accuracy"), 0.05), (("families", "pcgrad", 0, "n"), 9)):

@@ -12,10 +12,9 @@ import numpy as np
 
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.contrasts import Contrast
-from gradsurgery.evidence.fronts import LEAST, is_static
+from gradsurgery.evidence.fronts import LEAST, is_tried
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.lines import Line, Values, paired
-from gradsurgery.evidence.roles import COPIES
+from gradsurgery.evidence.lines import Line, best_validated, paired
 from gradsurgery.evidence.statistics import Summary, summarise
 
 BASELINE = "sum"
@@ -86,33 +85,21 @@ def placebos(lines: Lines) -> list[Contrast]:
 def tuned(lines: Lines) -> tuple[Tuned, list[Contrast]] | None:
     """None where there are too few weights; every controlled line minus the tuned ones."""
     static = {m: line for m, line in lines.items() if _is_weighted(line) and line.run.track == TRACK}
-    seeds = set.intersection(*(set(line.chosen) for line in static.values())) if static else set()
-    if len(static) < LEAST or not seeds:
+    best = best_validated(static.values())
+    if len(static) < LEAST or not best:
         return None
-    validated = {m: line.validation() for m, line in static.items()}
-    best = {seed: static[_best(validated, seed)] for seed in sorted(seeds)}
     level = {seed: line.values(line.main)[seed] for seed, line in best.items()}
     weights = [line.run.declaration["balancer"]["weights"] for line in best.values()]
     record = Tuned(summarise(list(level.values())), [given[0] / sum(given) for given in weights], len(static))
     found = list[Contrast]()
     for line in lines.values():
-        if _is_tried(line) and (gaps := paired(line.values(line.main), level)):
+        if is_tried(line) and (gaps := paired(line.values(line.main), level)):
             found.append(Contrast.by_seed("tuned", line, TUNED, gaps, line.most_noise(static.values())))
     return record, found
 
 
-def _best(validated: Mapping[str, Values], seed: int) -> str:
-    """The first of equals."""
-    return max(validated, key=lambda method: validated[method][seed])
-
-
 def _is_weighted(line: Line) -> bool:
     return bool(line.run.declaration.get("balancer", {}).get("name") == "static")
-
-
-def _is_tried(line: Line) -> bool:
-    run = line.run
-    return run.track == TRACK and line.whole and not is_static(line) and run.role.kind not in (*COPIES, "floor")
 
 
 def repeats(lines: Lines) -> list[Repeat]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradsurgery.evidence.fronts import BASELINE, weights_of
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.lines import Line, Values, paired
+from gradsurgery.evidence.lines import Line, best_validated, paired
 from gradsurgery.evidence.observed import COSINE
 from gradsurgery.evidence.statistics import Summary, summarise
 
@@ -58,12 +58,13 @@ class Dose:
 
 def doses(problems: Mapping[str, Mapping[str, Line]]) -> dict[str, Dose]:
     """Of every dialled problem that has its sum, by problem."""
-    sums = {p: lines[BASELINE] for p, lines in problems.items() if BASELINE in lines and _is_dialled(lines[BASELINE])}
+    sums = {problem: lines[BASELINE] for problem, lines in problems.items() if is_dialled(lines)}
     return {problem: _dose(problems[problem], line, _equal(line, sums)) for problem, line in sums.items()}
 
 
-def _is_dialled(line: Line) -> bool:
-    return line.run.declaration.get("module") == MODULE
+def is_dialled(lines: Mapping[str, Line]) -> bool:
+    """Whether these are the lines of a dialled problem, its sum among them."""
+    return BASELINE in lines and lines[BASELINE].run.declaration.get("module") == MODULE
 
 
 def _equal(line: Line, sums: Mapping[str, Line]) -> Line | None:
@@ -84,7 +85,8 @@ def _dose(lines: Mapping[str, Line], plain: Line, equal: Line | None) -> Dose:
         _summary([median for run in plain.runs if (median := _median(run)) is not None]),
         _summary(_alone(lines)),
         _summary(paired(aim, level)),
-        _summary(paired(_validated(weighed), level)) if len(weighed) > 1 else None,
+        _summary(paired({s: line.values(main)[s] for s, line in best_validated(weighed).items()}, level))
+        if len(weighed) > 1 else None,
         beyond, [m for m, gap in beyond.items() if gap.low is not None and gap.low > 0],
     )  # fmt: skip
 
@@ -103,10 +105,3 @@ def _alone(lines: Mapping[str, Line]) -> list[float]:
     single = [line.values(line.main) for line in lines.values() if not line.whole]
     seeds = set.intersection(*map(set, single)) if single else set()
     return [float(np.mean([values[seed] for values in single])) for seed in sorted(seeds)]
-
-
-def _validated(lines: list[Line]) -> Values:
-    """On every seed that all have, the test level of the line that validates best on it, the first of equals."""
-    levels, validation = [line.values(line.main) for line in lines], [line.validation() for line in lines]
-    seeds = sorted(set.intersection(*map(set, levels)))
-    return {seed: levels[int(np.argmax([found[seed] for found in validation]))][seed] for seed in seeds}

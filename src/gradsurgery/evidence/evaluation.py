@@ -148,7 +148,7 @@ def _problem(
     if paid := budgets.budgets(lines, costs):
         made["budgets"][problem] = paid
         found += budgets.contrasts(lines, paid)
-    dialled = dose.doses({problem: lines})  # which has its static weights by itself
+    dialled = dose.is_dialled(lines)  # which has its static weights by itself
     for name, pair in () if dialled else (("fronts", fronts.front(lines, "front")), ("tuned", controls.tuned(lines))):
         if pair is not None:
             made[name][problem] = pair[0]

@@ -176,6 +176,12 @@ def is_static(line: Line) -> bool:
     return weights_of(line) is not None and run.role.kind == "baseline" and run.method != BASELINE
 
 
+def is_tried(line: Line) -> bool:
+    """Whether static weights are a fair opponent of the line: controlled, for every task, and a network's own."""
+    run = line.run
+    return run.track == TRACK and line.whole and not is_static(line) and run.role.kind not in (*COPIES, "floor")
+
+
 def weights_of(line: Line) -> tuple[float, ...] | None:
     """Of a line that adds losses up with static weights and does nothing else."""
     balancer = line.run.declaration.get("balancer", {})

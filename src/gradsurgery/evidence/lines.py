@@ -137,6 +137,13 @@ class Line:
         return half_width(mine, theirs, self.names(metric), not isinstance(self.run.test_rows, Mapping))
 
 
+def best_validated(lines: Iterable[Line]) -> dict[int, Line]:
+    """On every seed that all have, the line that validates best on it, the first of equals."""
+    validated = [(line, line.validation()) for line in lines]
+    seeds = set.intersection(*(set(scores) for _, scores in validated)) if validated else set()
+    return {seed: max(validated, key=lambda pair: pair[1][seed])[0] for seed in sorted(seeds)}
+
+
 def paired(mine: Values, theirs: Values) -> list[float]:
     """Mine minus theirs on every seed that both have, in ascending order."""
     return [mine[seed] - theirs[seed] for seed in sorted(set(mine) & set(theirs))]

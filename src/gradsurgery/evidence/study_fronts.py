@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradsurgery.evidence import clouds, fronts
-from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line
-from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.study import Trial
 
 
@@ -39,15 +37,9 @@ def study_front(
 
 def _comparable(lines: Mapping[str, Line], like: Run) -> dict[str, Line]:
     """Controlled lines of the table that ran on the front's terms and answer for every task."""
-    found = {}
-    for method, line in lines.items():
-        run = line.run
-        same = (run.scale, run.data_sha256, _settings(run)) == (like.scale, like.data_sha256, _settings(like))
-        plain = not fronts.is_static(line) and line.whole and run.role.kind not in (*COPIES, "floor")
-        if same and plain and run.track == TRACK:
-            found[method] = line
-    return found
+    return {m: line for m, line in lines.items() if fronts.is_tried(line) and _terms(line.run) == _terms(like)}
 
 
-def _settings(run: Run) -> dict[str, object]:
-    return {k: v for k, v in run.declaration.get("settings", {}).items() if k != "network"}
+def _terms(run: Run) -> tuple[object, ...]:
+    settings = {k: v for k, v in run.declaration.get("settings", {}).items() if k != "network"}
+    return run.scale, run.data_sha256, settings

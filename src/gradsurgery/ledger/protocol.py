@@ -48,13 +48,18 @@ class Protocol:
     designs: Mapping[str, tuple[Design, ...]]
     sha256: str
 
+    @property
+    def every(self) -> list[Design]:
+        """The designs of all papers, in the order in which they are run."""
+        return [design for family in self.designs.values() for design in family]
+
     def margin(self, metric: str) -> float | None:
         """Of `left.accuracy` that of accuracy; None where differences of such a metric have none."""
         return self.margins.get(metric.rsplit(".", 1)[-1])
 
     def design(self, claim: str) -> Design | None:
         """Of a record's id; None for an exploratory one."""
-        return next((one for family in self.designs.values() for one in family if one.claim == claim), None)
+        return next((one for one in self.every if one.claim == claim), None)
 
     def seeds(self, design: Design) -> range:
         """Those that a design asks of every line that it compares."""
@@ -68,9 +73,7 @@ class Protocol:
 
     def asked(self, line: str, scale: str) -> range:
         """The confirmatory seeds of one experiment; none where no design at that scale compares it."""
-        most = max(
-            (d.n for family in self.designs.values() for d in family if line in d.lines and d.scale == scale), default=0
-        )
+        most = max((d.n for d in self.every if line in d.lines and d.scale == scale), default=0)
         return range(self.first_seed, self.first_seed + most)
 
     def turn(self, line: str, seed: int, scale: str) -> tuple[int, int, int] | None:
