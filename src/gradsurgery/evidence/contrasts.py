@@ -78,6 +78,10 @@ class Contrast:
         return self.difference if self.higher else self.difference.turned()
 
     @property
+    def pairing(self) -> str:
+        return "paired by seed" if self.paired else "unpaired (the network is drawn anew)"
+
+    @property
     def verdict(self) -> str:
         return effect(self.gain, self.margin)
 

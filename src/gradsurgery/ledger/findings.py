@@ -54,8 +54,7 @@ def why(finding: Finding, verdict: str, protocol: Protocol, costs: Costs) -> str
     if verdict == ALONE or contrast.difference.sd is None:
         return ""
     how, margin = measure(contrast.metric), contrast.margin
-    pairing = "paired by seed" if contrast.paired else "unpaired (the network is drawn anew)"
-    parts = [f"{pairing}, {contrast.budget}"]
+    parts = [f"{contrast.pairing}, {contrast.budget}"]
     if contrast.noise is None and contrast.metric not in DERIVED:
         parts.append("the test examples are not in the interval")
     if verdict == SMALLER and gain.high is not None:

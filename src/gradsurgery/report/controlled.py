@@ -47,7 +47,10 @@ def comparison(
     runs = {method: group for method, group in runs.items() if group[0].track != REFERENCE}
     entries = {method: entries[method] for method in runs}
     if any(r.get("minus_sum") for r in entries.values()):
-        caption = f"{title(problem)}: every method minus the sum, mean of tasks, paired by seed, 95 % intervals."
+        caption = (
+            f"{title(problem)}: every method minus the sum, mean of tasks, 95 % intervals; seeds pair unless a network "
+            "is drawn anew."
+        )
         first.append(out.figure(f"{problem}-differences", figures.differences(entries), caption))
     if len(directions) == 2 and any(len(r["rules"]["last"]) == 2 for r in entries.values()):
         caption = (

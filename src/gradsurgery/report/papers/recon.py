@@ -84,7 +84,8 @@ def section(evidence: Evidence) -> Section | None:
             ),
             Sheet(
                 "recon-controls",
-                f"Recon on the sum minus its controls: accuracy, mean of tasks, paired by seed. {shared}",
+                f"Recon on the sum minus its controls: accuracy, mean of tasks"
+                f"{f', {controls[0].pairing}' if controls else ''}. {shared}",
                 control_table(controls, recon, bases[BASELINE]),
             ),
             Sheet(
@@ -141,7 +142,7 @@ def _accuracy(gains: Gains, pairs: Pairs, controls: Sequence[Contrast]) -> str:
     if controls:
         told = ", ".join(f"{name(c.minus)} {points(c.difference)}" for c in controls)
         text += f"; Recon on the sum minus its controls: {told}"
-    return f"{text} (n = {split[0].difference.n}, paired, uncorrected)."
+    return f"{text} (n = {split[0].difference.n}, {split[0].pairing}, exploratory and uncorrected)."
 
 
 def _range(summaries: Sequence[Summary | None]) -> str:
