@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines._store import file_of, uri
+from pipelines._view import KEY, TAG, state
 
 EXPERIMENT = "gradsurgery"
 SETTINGS = {
@@ -68,7 +69,8 @@ class Tracker:
             warn(f"it took more than {patience:g} s")
 
     def _put(self, event: str, experiment: str, seed: int, content: Event) -> None:
-        self._events.put({"event": event, "experiment": experiment, "seed": seed, **content})
+        now = int(time.time() * 1000)  # here, as what is sent late must not look as if it had been short
+        self._events.put({"event": event, "at": now, "experiment": experiment, "seed": seed, **content})
 
     def _work(self) -> None:
         sender = Sender(self._root)
@@ -110,7 +112,8 @@ class Sender:
             self._ids[experiment, seed] = left_open[0].info.run_id
             return
         tags = {**tags, "experiment": experiment, "seed": str(seed), "git_commit": self._commit}
-        run_id = self._client.create_run(own, run_name=f"{experiment} seed {seed}", tags=tags).info.run_id
+        name = f"{experiment} seed {seed}"
+        run_id = self._client.create_run(own, start_time=event["at"], run_name=name, tags=tags).info.run_id
         self._ids[experiment, seed] = run_id
         parameters = flatten(event["parameters"])
         self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
@@ -118,8 +121,8 @@ class Sender:
     def _log(self, event: Event) -> None:
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, float(value), now, step) for step, row in event["rows"] for name, value in row.items()]
+        at = event["at"]
+        metrics = [Metric(name, float(value), at, step) for step, row in event["rows"] for name, value in row.items()]
         for start in range(0, len(metrics), 1000):  # MLflow's limit for one batch
             self._client.log_batch(self._ids[event["experiment"], event["seed"]], metrics=metrics[start : start + 1000])
 
@@ -127,7 +130,7 @@ class Sender:
         run_id = self._ids[event["experiment"], event["seed"]]
         for name, document in event["artifacts"].items():
             self._client.log_text(run_id, json.dumps(document, indent=1, sort_keys=True) + "\n", name)
-        self._client.set_terminated(run_id)
+        self._client.set_terminated(run_id, end_time=event["at"])
 
 
 def store(root: Path) -> Any:
@@ -152,8 +155,11 @@ def store(root: Path) -> Any:
 
 
 def _with_experiment(client: Any, artifacts: str | None) -> Any:
-    if client.get_experiment_by_name(EXPERIMENT) is None:
+    if (known := client.get_experiment_by_name(EXPERIMENT)) is None:
         client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        known = client.get_experiment_by_name(EXPERIMENT)
+    if known.tags.get(TAG) != (view := state()):
+        client.set_experiment_tag(known.experiment_id, TAG, view)
     return client
 
 
@@ -198,7 +204,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         own = store(Path.cwd()).get_experiment_by_name(EXPERIMENT).experiment_id
         # MLflow 3 opens on a page for language models; the runs are a click on "Model training" away
-        print(f"the table of runs: http://127.0.0.1:5000/#/experiments/{own}/runs")
+        page = f"http://127.0.0.1:5000/#/experiments/{own}/runs?viewStateShareKey={KEY}"
+        print(f"the table of runs: {page}\ntheir curves:      {page}&compareRunsMode=CHART")
     except Exception as error:
         warn(f"{type(error).__name__}: {error}")
     return 0

@@ -37,6 +37,7 @@ from pipelines._records import Records, kept
 from pipelines._run import RefusedError, Run
 from pipelines._schedule import Schedule, check, look, told
 from pipelines._tracking import Tracker
+from pipelines._view import show
 from pipelines._watchdog import drivers, end_with
 
 
@@ -120,7 +121,7 @@ class Training:
                 progress.done(run)
                 self._write(lines[run.experiment.name])
             if name != "done":
-                _track(tracker, run, name, content)
+                show(tracker, run, name, content)
 
         try:
             share_out(left, self._places[: len(left)], _train, heard)
@@ -177,27 +178,6 @@ def _train(run: Run, place: str, tell: Tell) -> None:
 
 def _result(run: Run) -> dict[str, Any] | None:
     return finished(Path("runs") / run.experiment.name, run.seed, run.fingerprint)
-
-
-def _track(tracker: Tracker, run: Run, name: str, content: dict[str, Any]) -> None:
-    """What the tracker gets of an event: no more than histories and costs get."""
-    experiment, seed = run.experiment, run.seed
-    if name == "begin":
-        tags = {
-            "problem": experiment.problem, "method": experiment.name.removeprefix(f"{experiment.problem}-"),
-            "scale": run.scale, "track": experiment.track, "family": experiment.family, "stage": "train",
-            "fingerprint": run.fingerprint,
-        }  # fmt: skip
-        facts = {"data_sha256": run.data_sha256, **content}
-        tracker.begin(experiment.name, seed, tags, {**experiment.declaration, "seed": seed, **facts})
-    elif name == "epoch":
-        rows = [(content["row"]["epoch"], {n: v for n, v in content["row"].items() if n != "epoch"})]
-        rows += [(r["step"], {n: v for n, v in r.items() if n != "step"}) for r in content["diagnostics"]]
-        tracker.log(experiment.name, seed, [(int(step), row) for step, row in rows])
-    else:
-        line, cost = content["history"], content["cost"]
-        tracker.log(experiment.name, seed, [(len(line["epochs"]), {f"cost.{n}": v for n, v in cost.items()})])
-        tracker.end(experiment.name, seed, {"history.json": line, "config.json": experiment.declaration})
 
 
 def _asked(name: str, given: str | None) -> str | None:

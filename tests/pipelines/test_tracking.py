@@ -1,11 +1,15 @@
 """A tracker that does not work costs one warning; several processes may write to one that does."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from pipelines._view import SCORE, show
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -30,6 +34,24 @@ from pipelines._tracking import EXPERIMENT, store
 client = store(Path.cwd())
 runs = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
 print(len(runs), {r.info.status for r in runs}, {len(client.get_metric_history(r.info.run_id, "loss")) for r in runs})
+"""
+
+VIEW = """
+import time
+from pathlib import Path
+from pipelines._tracking import EXPERIMENT, Tracker, store
+from pipelines._view import TAG, state
+client = store(Path.cwd())
+own = client.get_experiment_by_name(EXPERIMENT)
+client.set_experiment_tag(own.experiment_id, TAG, "of an older version")
+again = store(Path.cwd()).get_experiment_by_name(EXPERIMENT)
+tracker = Tracker(Path.cwd())
+tracker.begin("a-b", 0, {"fingerprint": "f"}, {})
+time.sleep(1.5)
+tracker.end("a-b", 0, {})
+tracker.close()
+(run,) = client.search_runs([own.experiment_id])
+print(own.tags[TAG] == state(), again.tags[TAG] == state(), run.info.end_time - run.info.start_time)
 """
 
 
@@ -63,3 +85,29 @@ def test_processes_that_start_on_a_fresh_store_at_once_lose_nothing(tmp_path):
     assert counted.strip() == "4 {'FINISHED'} {700}", complaints
     assert list(tmp_path.iterdir()) == [folder]
     assert len(list(folder.glob("mlartifacts/*/artifacts/history.json"))) == 4
+
+
+def test_the_pages_open_with_a_view_that_the_store_holds_and_durations_are_true(tmp_path):
+    printed, complaints = _start(tmp_path, VIEW).communicate(timeout=120)
+    known, renewed, milliseconds = printed.split()
+    assert (known, renewed) == ("True", "True"), complaints
+    assert 1400 < int(milliseconds) < 15_000
+
+
+@pytest.mark.parametrize("diverged", [False, True])
+def test_every_run_shows_the_score_that_selects_its_epochs(diverged):
+    path = ROOT / "reports/history/laptop/pcgrad/multi_mnist-pcgrad.jsonl"
+    line = json.loads(path.read_text().splitlines()[0])
+    if diverged:
+        line["epochs"][-1] = {**line["epochs"][-1], "val.left.loss": None}
+    said = []
+
+    class Told:
+        log = staticmethod(lambda name, seed, rows: said.extend(rows))
+        end = staticmethod(lambda *_: None)
+
+    experiment = SimpleNamespace(name=line["experiment"], declaration={})
+    show(Told, SimpleNamespace(experiment=experiment, seed=0), "end", {"history": line, "cost": {"seconds": 2.0}})
+    mean = [(row["val.left.accuracy"] + row["val.right.accuracy"]) / 2 for row in line["epochs"]]
+    scores = [(row["epoch"], {SCORE: pytest.approx(own)}) for row, own in zip(line["epochs"], mean, strict=True)]
+    assert said == [*(scores[:-1] if diverged else scores), (len(mean), {"cost.seconds": 2.0})]

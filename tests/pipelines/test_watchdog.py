@@ -31,3 +31,19 @@ def test_a_stage_ends_at_once_where_its_driver_ended_before_it_began() -> None:
     for driver, code in ((signature(), 0), (gone, 143), (another, 143)):
         done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=root, env={**os.environ, DRIVER: driver})
         assert done.returncode == code, driver
+
+
+@pytest.mark.parametrize("collected", [True, False])
+def test_a_stage_ends_soon_after_its_driver(collected: bool) -> None:
+    driver = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    watch = f"end_with([psutil.Process({driver.pid})]); print('watches', flush=True); time.sleep(30)"
+    script = f"import psutil, time; from pipelines._watchdog import end_with; {watch}"
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", script], cwd=root, stdout=subprocess.PIPE, text=True) as stage:
+        assert stage.stdout is not None
+        assert stage.stdout.readline() == "watches\n"
+        driver.kill()
+        if collected:  # else it stays as a zombie, of which the system says that it is there
+            driver.wait()
+        assert stage.wait(60) == 143
+    driver.wait()
