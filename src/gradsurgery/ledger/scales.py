@@ -14,7 +14,7 @@ def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], proto
 
     An entry that was run says its `scale`; where others were run too, `scales` holds the word and number of each of
     them; where the claim is registered, `registered` says its scale and how many of its seeds are there under this very
-    protocol.
+    protocol. Until all of them are, that scale does not decide: what a fixed n of seeds is to say is looked at once.
 
     Args:
         by_scale: what each scale says, the lowest first.
@@ -24,7 +24,10 @@ def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], proto
     found = {}
     for claim, lowest in next(iter(by_scale.values())).items():
         run = {scale: own[claim] for scale, own in by_scale.items() if not own[claim]["verdict"].startswith("not run")}
-        last = next(reversed(run), None)
+        design = protocol.design(claim)
+        there = protocol.there(design, groups.get(design.scale, {})) if design else 0
+        whole = [scale for scale in run if not design or scale != design.scale or there >= design.n]
+        last = next(reversed(whole or run), None)
         entry = dict(run[last] if last else lowest)
         if last:
             entry["scale"] = last
@@ -32,8 +35,7 @@ def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], proto
             entry["scales"] = {
                 scale: {"verdict": own["verdict"], "ours": own["ours"]} for scale, own in run.items() if scale != last
             }
-        if design := protocol.design(claim):
-            there = protocol.there(design, groups.get(design.scale, {}))
+        if design:
             entry["registered"] = {"scale": design.scale, "n": design.n, "there": there}
         found[claim] = entry
     return found
@@ -41,9 +43,10 @@ def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], proto
 
 def told(entry: Mapping[str, Any]) -> str:
     """What stands behind an entry's scale and track: seeds that are still to come, and what the other scales say."""
-    said = ""
-    if (design := entry.get("registered")) and design["scale"] == entry.get("scale") and design["there"] < design["n"]:
-        said += f"; {design['there']} of {design['n']} registered seeds"
+    design = entry.get("registered", {"scale": "", "n": 0, "there": 0})
+    few = f"{design['there']} of {design['n']} registered seeds" if design["there"] < design["n"] else ""
+    said = f"; {few}" if few and design["scale"] == entry.get("scale") else ""
     for scale, other in entry.get("scales", {}).items():
-        said += f"; at {scale} {other['verdict']}, {other['ours']}"
+        word = f"after {few}" if few and scale == design["scale"] else other["verdict"]
+        said += f"; at {scale} {word}, {other['ours']}"
     return said
