@@ -1,8 +1,12 @@
 """The README's generated block: between its markers and nowhere else."""
 
+import dataclasses
+
 import pytest
 
-from gradsurgery.report.readme import END, START, with_block, with_block_of
+from gradsurgery.ledger.findings import Finding
+from gradsurgery.ledger.records import Record
+from gradsurgery.report.readme import END, START, matrix, with_block, with_block_of
 
 
 def test_the_block_is_replaced_and_the_rest_stays() -> None:
@@ -10,6 +14,27 @@ def test_the_block_is_replaced_and_the_rest_stays() -> None:
     assert made.startswith(f"before {START}\n\n")
     assert made.endswith(f"{END} after")
     assert "old" not in made
+
+
+def test_every_paper_is_a_row_with_its_claims_by_verdict() -> None:
+    record = Record(
+        id="p/one", paper="pcgrad", version="v1", cell="Table 1", statement="A beats B", short="beats B", task="left",
+        metric="accuracy", direction="higher", kind="difference", value=1.0, spread=None, spread_kind=None, margin=None,
+        seeds=None, selection=None, data="d", network="n", origin="paper", twin=None, doubtful=None,
+        answered_by=None, unanswered="no data", headline=True,
+    )  # fmt: skip
+    other = dataclasses.replace(record, id="c/two", paper="cagrad")
+    control = dataclasses.replace(record, id="p/three", origin="recomputed")
+    found = [
+        Finding(record, "+0.2", "laptop", "smaller than published"), Finding(record, "-", "", "not run (no data)"),
+        Finding(control, "+0.3", "laptop", "reproduced"), Finding(other, "+0.4", "laptop", "not run (no data)"),
+    ]  # fmt: skip
+    table = matrix(found).set_index("paper")
+    assert list(table.index) == ["[PCGrad](reports/papers/pcgrad.html)", "[CAGrad](reports/papers/cagrad.html)"]
+    assert list(table["its claims"]) == ["1 smaller than published, 1 not run", "1 not run"]
+    assert list(table["our controls"]) == ["1 reproduced", "-"]
+    assert list(table["ours [95 % interval]"]) == ["+0.2", "+0.4"]
+    assert list(table["the first that compares methods"])[0] == "A beats B: *smaller than published*"
 
 
 def test_a_block_is_taken_over_from_another_text() -> None:

@@ -1,10 +1,12 @@
-"""The README's generated block: `published vs ours`, headline claims only. Numbers are never typed into Markdown."""
+"""The README's generated block: a row a paper, headline claims by verdict. Numbers are never typed into Markdown."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from gradsurgery.ledger.findings import Finding, published_value
+from gradsurgery.ledger.words import WORDS, first_word
 from gradsurgery.report.style import NAMES
 from gradsurgery.report.tables import markdown
 
@@ -29,10 +31,33 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
     )
 
 
+def matrix(findings: Sequence[Finding]) -> pd.DataFrame:
+    """A row for each paper: its claims and our controls by verdict, and the first of its claims that compares methods."""
+    rows = []
+    for paper in dict.fromkeys(f.record.paper for f in findings):
+        theirs = [f for f in findings if f.record.paper == paper and f.record.origin == "paper"]
+        ours = [f for f in findings if f.record.paper == paper and f.record.origin != "paper"]
+        first = next((f for f in theirs if f.contrast is not None), (theirs + ours)[0])
+        rows.append({
+            "paper": f"[{NAMES.get(paper, paper)}](reports/papers/{paper}.html)",
+            "its claims": _words(theirs),
+            "our controls": _words(ours),
+            "the first that compares methods": f"{first.record.statement}: *{first_word(first.verdict)}*",
+            "published": published_value(first.record),
+            "ours [95 % interval]": first.ours,
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _words(findings: Sequence[Finding]) -> str:
+    found = Counter(first_word(f.verdict) for f in findings)
+    return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word]) or "-"
+
+
 def with_block(text: str, findings: Sequence[Finding]) -> str:
     """`text` with the block between the markers replaced. Raises ValueError unless each marker stands there once."""
     before, _, after = _parts(text)
-    return f"{before}{START}\n\n{markdown(findings_table(findings))}\n{END}{after}"
+    return f"{before}{START}\n\n{markdown(matrix(findings))}\n{END}{after}"
 
 
 def with_block_of(text: str, other: str) -> str:
