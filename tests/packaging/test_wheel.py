@@ -97,7 +97,10 @@ def test_it_holds_one_package_typed_and_with_its_licence(wheel):
     assert {name.split("/")[0] for name in names} == {"gradsurgery", info}
     assert "gradsurgery/py.typed" in names
     assert f"{info}/licenses/LICENSE" in names
-    assert not any(name.endswith("entry_points.txt") for name in names)
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read(f"{info}/entry_points.txt").decode() == (
+            "[console_scripts]\ngradsurgery = gradsurgery.cli:main\n"
+        )
 
 
 def test_it_asks_for_three_packages_and_names_its_extras(wheel):
@@ -137,6 +140,18 @@ def test_a_method_that_an_extra_brings_names_the_extra(python, name):
     assert done.stderr.splitlines()[-1] == (
         f"ImportError: `{name}` must be installed, found no such module: pip install 'gradsurgery[{NEEDS[name]}]'."
     )
+
+
+def test_the_command_looks_methods_up_times_them_and_says_what_it_lacks(python):
+    def typed(*arguments):
+        return _run(python, f"import sys; from gradsurgery.cli import main; sys.exit(main({list(arguments)}))")
+
+    assert " pcgrad " in typed("list", "methods").stdout
+    assert "  c = 0.5: non-negative" in typed("describe", "cagrad").stdout
+    assert typed("bench", "pcgrad", "--parameters", "100", "--seconds", "1").returncode == 0
+    done = typed("compare", "mine:fn", "--problem", "multi_mnist")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: `gradsurgery compare` needs a checkout of the repository")
 
 
 def test_every_method_rule_problem_and_network_can_be_found_without_an_extra(python):
