@@ -1,25 +1,9 @@
 """Gradient surgery for multi-task learning: methods of seven papers, a per-task gradient engine, and the evidence."""
 
-from typing import Any
-
-from gradsurgery.core import discovery
-from gradsurgery.core.interfaces import Method
 from gradsurgery.core.surgery import GradientSurgery
+from gradsurgery.integrations.torchjd import from_torchjd
+from gradsurgery.matrix import aggregate, diagnose
+from gradsurgery.methods import as_torchjd, available, build
 
-__all__ = ["GradientSurgery", "available", "build"]
+__all__ = ["GradientSurgery", "aggregate", "as_torchjd", "available", "build", "diagnose", "from_torchjd"]
 __version__ = "0.1.0"  # the only place: pyproject.toml reads it
-
-
-def build(name: str, **fields: Any) -> Method:
-    """Constructs an aggregation method by name: `build("pcgrad", order="fixed")`.
-
-    Raises:
-        ValueError: unknown name (the known ones are listed), unknown field, or a value that the field does not admit.
-    """
-    method: Method = discovery.build("aggregators", name, **fields)
-    return method
-
-
-def available() -> list[str]:
-    """Names of all aggregation methods."""
-    return discovery.available("aggregators")
