@@ -18,6 +18,7 @@ from gradsurgery.core.discovery import build
 SDN = {"num_tasks": 3, "num_classes": 5, "depth": 8}
 MSDNET = {"num_tasks": 3, "num_classes": 5, "base": 1, "step": 1, "exit_width": 8}
 NETWORKS = {
+    "actor_critic": [],
     "autoencoder": [({"width": 4, "depth": 1, "patch": 1}, (4, 16, 16)), ({"width": 4, "depth": 1}, (4, 16, 16))],
     "cnn": [({"num_tasks": 2, "width": 4, "hidden": 8}, (3, 32, 32))],
     "fixed_heads": [({}, (1, 28, 28))],
