@@ -23,8 +23,9 @@ def read_datasets(table: Any, pins: Mapping[str, Mapping[str, str]]) -> dict[str
     found = whole_blocks("datasets", table)
     for name, dataset in found.items():
         where = f"datasets.{name}"
-        dataset = fields(where, dataset, {"arrays", "sources"}, {"title", "licence"})
+        dataset = fields(where, dataset, {"arrays", "sources"}, {"title", "licence", "needs"})
         require(f"{where}.sources", dataset["sources"], list[dict])
+        require(f"{where}.needs", dataset.get("needs", {}), dict[str, list[str]])  # by extra the modules it brings
         if not named(f"{where}.arrays", dataset["arrays"]):
             raise ValueError(f"`{where}.arrays` must hold an array, found none.")
         own = bool(dataset["sources"]) and all(source.get("kind") in OWN for source in dataset["sources"])

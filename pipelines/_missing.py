@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gradsurgery.core.extras import need
 from pipelines._files import read_json, replace
 
 SKIPPED = Path("reports/skipped.json")
@@ -37,6 +38,18 @@ def read(root: Path = Path()) -> list[Missing]:
         return [_one(dataset, entry) for dataset, entry in sorted(found.items())]
     except (TypeError, AttributeError, LookupError):
         raise ValueError(f"{path} must hold data sets with their reasons, found {found!r:.40}: remove it.") from None
+
+
+def uninstalled(datasets: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """By data set whose problems cannot be trained here for want of a package, why: its data alone are of no use."""
+    absent = {}
+    for name, own in datasets.items():
+        try:
+            for extra, modules in own.get("needs", {}).items():
+                need(extra, *modules)
+        except ImportError as error:
+            absent[name] = [f"package {error}".rstrip(".")]
+    return absent
 
 
 def problems_without(missing: Sequence[Missing]) -> list[str]:

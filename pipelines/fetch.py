@@ -6,8 +6,9 @@ apt-get, which know the user's own registry), a file or function of the user's, 
 <GRADSURGERY_MIRROR>/<data set>. Whatever the source, the sha256 of the decoded arrays decides; only a user's own data
 may go without, and then that is said. Unverified bytes stay in the user's cache folder.
 
-A data set that cannot be had costs its own problems and no others: it is named with its reasons, reports/skipped.json
-keeps them, and later stages leave its problems out. `python -m pipelines.fetch` asks again.
+A data set that cannot be had, or whose problems need a package that is not installed, costs its own problems and no
+others: it is named with its reasons, reports/skipped.json keeps them, and later stages leave its problems out.
+`python -m pipelines.fetch` asks again.
 
 Exit codes: 0 all that could be had is there, 1 something could not be written, 2 a wrong argument, 3 a data set that
 was named, or that must be there (--require-data), could not be had.
@@ -51,7 +52,8 @@ def main() -> int:
         wanted = {name: datasets[name] for name in arguments.datasets or datasets}
         absent = check(wanted, mirror) if arguments.check else bring(wanted, mirror)
         for name, reasons in absent.items():
-            print(told(name, datasets[name], reasons), file=sys.stderr)
+            unusable = _missing.uninstalled({name: datasets[name]})
+            print(f"{name}: {reasons[0]}." if unusable else told(name, datasets[name], reasons), file=sys.stderr)
         if arguments.check:
             return ABSENT if absent else 0
         missing = [_taken(name, reasons, params) for name, reasons in absent.items()]
@@ -76,7 +78,7 @@ def main() -> int:
 def bring(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[str]]:
     """Fetches what is not there; by data set that could not be had, a reason for every source."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gradsurgery"
-    absent = unreachable({name: own for name, own in datasets.items() if not (RAW / name).is_dir()}, mirror)
+    absent = _absent(datasets, mirror)
     left = {name: own for name, own in datasets.items() if name not in absent}
 
     def one(name: str) -> None:
@@ -92,12 +94,18 @@ def bring(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[st
 
 def check(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[str]]:
     """Asks, in seconds, which data sets could be had, and says so; nothing is written. Returns as `bring` does."""
-    left = {name: own for name, own in datasets.items() if not (RAW / name).is_dir()}
-    absent = unreachable(left, mirror)
+    absent = _absent(datasets, mirror)
     for name in datasets:
         if name not in absent:
-            print(f"{name}: could be had." if name in left else f"{name}: there is {RAW / name}.")
+            print(f"{name}: there is {RAW / name}." if (RAW / name).is_dir() else f"{name}: could be had.")
     return absent
+
+
+def _absent(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[str]]:
+    """What is of no use here for want of a package, there or not, and what is not there and nobody has."""
+    unusable = _missing.uninstalled(datasets)
+    left = {name: own for name, own in datasets.items() if name not in unusable and not (RAW / name).is_dir()}
+    return unusable | unreachable(left, mirror)
 
 
 def _taken(name: str, reasons: Sequence[str], params: "Params") -> Missing:

@@ -67,8 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         mirror = mirror_folder()
         here = workspace(ROOT, scale, trust=arguments.changed or scale in LONG)
         params = committed if scale == committed.scale else load(here / "params.yaml")
-        if _missing.read(here):
-            (here / _missing.SKIPPED).unlink()  # so that `fetch` asks again
+        if _missing.read(here) or _missing.uninstalled(params.datasets):
+            (here / _missing.SKIPPED).unlink(missing_ok=True)  # so that `fetch` asks again
         environment = _environment(here, mirror, arguments)
         steps = [["dvc", "repro", "prepare"], [sys.executable, "-m", "pipelines.train"]] if scale in LONG else []
         code = next(filter(None, (_run(here, environment, step) for step in [*steps, ["dvc", "repro"]])), 0)

@@ -23,6 +23,8 @@ from gradsurgery.core.seeding import Generators
 from gradsurgery.experiment import build_learner
 from gradsurgery.problems.landscape import STARTS
 from gradsurgery.problems.superclass import TASKS
+from tests.arms import SETTINGS as ARMS
+from tests.arms import goals
 from tests.contracts import MORE, REQUIRED
 
 # Methods with other settings, where these take another path through the device.
@@ -45,6 +47,7 @@ BALANCERS = {
     "growing_weights": {"limits": [0.4, 1.0], "epochs": 4},
 }
 _MLP = {"name": "mlp", "hidden": [16, 8]}
+_ACTING = {"rule": {"name": "sac"}}
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ def _rules() -> dict[str, Run]:
         "drgrad_code-cosine": ("census", towers, {"similarity": "cosine"}),
         "floor": ("census", towers, {"iterations": 20}),
         "joint": ("overlay", {}, {}),
+        "sac": ("metaworld", {}, {}),
     }  # fmt: skip
     return {
         label: Run(problem, settings, {"rule": {"name": label.partition("-")[0], **fields}})
@@ -101,6 +105,7 @@ def _networks() -> dict[str, Run]:
     }
     split = {"name": "recommender", "variant": "split", "width": 8, "personal": [0], "mix": "probability"}
     return variants | {
+        "actor_critic": Run("metaworld", slots=_ACTING),
         "autoencoder": Run("reconstruction", {"network": {"name": "autoencoder", "width": 6, "depth": 1}}),
         "autoencoder-frozen": Run("reconstruction", {
             "network": {"name": "autoencoder", "width": 6, "depth": 1, "norm": "frozen"}}),
@@ -133,7 +138,7 @@ def configurations() -> dict[str, Run]:
         "rules": _rules(),
         "transforms": _transforms(),
         "networks": _networks(),
-        "problems": {name: Run(name) for name in available("problems")},
+        "problems": {name: Run(name, slots=_ACTING if name == "metaworld" else {}) for name in available("problems")},
     }
     kinds["aggregators"]["torchjd-krum"] = Run(  # needs three tasks
         "multi_exit", slots={"aggregator": {"name": "torchjd", "method": "krum", "options": {"n_byzantine": 0}}}
@@ -214,6 +219,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "network": {"name": "fixed_heads", "width": 2}, "epochs": 1, "batch_size": 16, "cosine": -0.5, "ratio": 4.0,
     },
     "landscape": {"landscape": "cagrad_toy", "steps": 2, "epochs": 1},
+    "metaworld": ARMS | {"episodes": 3, "horizon": 1, "warmup": 2, "val_size": 1, "test_size": 1},
     "multi_exit": {
         "network": {"name": "sdn_resnet", "depth": 14, "width": 4}, "exits": 3, "num_classes": 4, "epochs": 1,
         "batch_size": 8, "momentum": 0.9, "lr": 0.01,
@@ -233,6 +239,8 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     if problem == "landscape":
         return {"starts": np.array(STARTS["cagrad_toy"])}
+    if problem == "metaworld":
+        return goals()
     batch = int(_SETTINGS[problem]["batch_size"])
     arrays: dict[str, np.ndarray] = {}
     held_out = 12 if problem in ("census", "synthetic") else 4  # an area under a curve needs both classes

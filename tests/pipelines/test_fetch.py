@@ -533,6 +533,24 @@ def test_what_cannot_be_had_keeps_nothing_else_from_coming(server, tmp_path, mon
     assert [path.name for path in (tmp_path / "raw").iterdir()] == ["ones"]
 
 
+def test_what_needs_a_package_that_is_not_installed_is_not_asked_for_and_of_no_use_where_it_is(
+    server, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(pipelines.fetch, "RAW", tmp_path / "raw")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    there, needing = _files(server), _files(server) | {"needs": {"rl": ["numpy", "no_such_module"]}}
+    assert _read(needing)["ones"]["needs"] == needing["needs"]
+    (tmp_path / "raw/needing").mkdir(parents=True)
+    why = "package `no_such_module` must be installed, found no such module: pip install 'gradsurgery[rl]'"
+    for ask in (bring, check):
+        assert ask({"needing": needing, "other": needing, "ones": there}, None) == {"needing": [why], "other": [why]}
+    assert [path.name for path in sorted((tmp_path / "raw").iterdir())] == ["needing", "ones"]
+    assert capsys.readouterr().out.count("needing") == 0
+    assert bring({"numpy": there | {"needs": {"rl": ["numpy"]}}}, None) == {}
+    with pytest.raises(ValueError, match=r"`datasets\.ones\.needs` must be a block of named values"):
+        _read(there | {"needs": ["numpy"]})
+
+
 def test_all_are_asked_side_by_side_and_nobody_is_waited_for(server, silent, monkeypatch):
     hanging, dead = {"kind": "archive", "url": f"{silent}p.tgz"}, {"kind": "archive", "url": "http://127.0.0.1:9/p"}
     datasets = {f"hanging{n}": _dataset(hanging, dead) for n in range(5)}

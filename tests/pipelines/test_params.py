@@ -290,7 +290,7 @@ BAD = {
     ),
     "unknown field of a data set": (
         _put("datasets", "digits", "titel", "x"),
-        "`datasets.digits.titel` is no field of it; its fields are: arrays, licence, sources, title; did",
+        "`datasets.digits.titel` is no field of it; its fields are: arrays, licence, needs, sources, title; did",
     ),
     "a file in another folder": (
         _put("datasets", "digits", "arrays", "train_images", "file", "../x"),

@@ -11,6 +11,8 @@ from gradsurgery.core.discovery import available, build
 from gradsurgery.core.interfaces import Network
 from gradsurgery.core.ranking import roc_auc, roc_auc_thresholds
 from gradsurgery.problems.landscape import STARTS
+from tests.arms import SETTINGS as ARMS
+from tests.arms import goals, skip_without_package
 
 RNG = np.random.default_rng(0)
 
@@ -64,6 +66,7 @@ PROBLEMS = {
     "landscape": (
         {"landscape": "cagrad_toy", "steps": 1, "epochs": 1}, {"starts": np.array(STARTS["cagrad_toy"])},
     ),
+    "metaworld": (ARMS, goals()),
 }  # fmt: skip
 
 
@@ -73,6 +76,7 @@ def test_every_problem_is_here():
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_what_a_network_of_nan_is_worth(name):
+    skip_without_package(name == "metaworld")
     settings, arrays = PROBLEMS[name]
     problem = build("problems", name, arrays=arrays, **settings)
     network = problem.network(torch.Generator().manual_seed(0))

@@ -11,6 +11,8 @@ import torch
 from gradsurgery.core.discovery import available
 from gradsurgery.core.plain import to_plain
 from gradsurgery.experiment import build_learner
+from tests.arms import SETTINGS as ARMS
+from tests.arms import goals, skip_without_package
 from tests.conftest import SETTINGS
 
 CENSUS = {"network": {"name": "recommender", "width": 4}, "epochs": 3, "batch_size": 16}
@@ -27,6 +29,7 @@ RUNS = {
     "drgrad": ("census", SPLIT, {}, "sum"),
     "drgrad_code": ("census", CENSUS, {}, "sum"),
     "floor": ("census", CENSUS, {}, "sum"),
+    "sac": ("metaworld", ARMS, {}, "sam_gs"),
 }  # fmt: skip
 LEARNER = {"diagnose_every": 3}
 
@@ -44,10 +47,12 @@ def tables():
 
 @pytest.fixture
 def run(arrays, tables):
-    data = {"overlay": arrays, "census": tables, "landscape": {"starts": np.array([[0.3, 0.1], [-2.0, 1.0]])}}
+    starts = {"starts": np.array([[0.3, 0.1], [-2.0, 1.0]])}
+    data = {"overlay": arrays, "census": tables, "landscape": starts, "metaworld": goals()}
 
     def learner(label):
         module, settings, fields, aggregator = RUNS[label]
+        skip_without_package(module == "metaworld")
         slots = {"transform": "identity", "balancer": "equal", "aggregator": aggregator}
         declaration = {
             "problem": module,

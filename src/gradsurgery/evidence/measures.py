@@ -75,6 +75,7 @@ KNOWN = {
     "mse": Measure("mean squared error", 1.0, 4, "", ""),
     "loss": Measure("loss", 1.0, 3, "", ""),
     "solved": Measure("solved", 1.0, 4, "", ""),
+    "success": Measure("success", 100.0, 1, "%", "points"),
 }
 
 
