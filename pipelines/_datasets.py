@@ -6,10 +6,10 @@ from typing import Any
 
 from gradsurgery.core.discovery import require
 from pipelines._blocks import fields, known, named, whole_blocks
+from pipelines._formats import FORMATS
 from pipelines._pins import PINS
 from pipelines._sources import OWN, ways
 
-FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MD5 = re.compile(r"[0-9a-f]{32}")
 

@@ -12,15 +12,15 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from pipelines import _cifar
+from pipelines import _camvid, _cifar
 from pipelines._download import SourceError
 
 Pin = Mapping[str, str]
-FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels")
+FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels", "camvid_images", "camvid_labels")
 
 
 def decoded(folder: Path, pins: Mapping[str, Pin]) -> dict[str, np.ndarray]:
@@ -29,9 +29,13 @@ def decoded(folder: Path, pins: Mapping[str, Pin]) -> dict[str, np.ndarray]:
     Raises:
         SourceError: a file is missing, damaged, or no array of numbers.
     """
-    wanted = {name: own for array, pin in pins.items() for name, own in _names(array, pin).items()}
-    contents = _contents(folder, wanted)
-    return {array: _array(contents, array, pin) for array, pin in pins.items()}
+    alone = {array: pin for array, pin in pins.items() if not _is_camvid(pin)}
+    wanted = {name: own for array, pin in alone.items() for name, own in _names(array, pin).items()}
+    contents = _contents(folder, wanted) if wanted else {}
+    return {
+        array: _array(contents, array, pin) if array in alone else _of_folder(folder, array, pin)
+        for array, pin in pins.items()
+    }
 
 
 def verify(array: str, values: np.ndarray, pin: Pin) -> None:
@@ -45,9 +49,16 @@ def spoken(array: str, pin: Pin) -> str:
     """What to put into a mirror for one array."""
     if "file" not in pin:
         return f"{array}.npy"
+    if _is_camvid(pin):
+        return f"{_camvid.packed(pin['file'])}, or the SegNet tutorial's repository as .tar.gz"
     if not _is_cifar(pin):
         return pin["file"]
     return f"{pin['file']} of cifar-100-python.tar.gz, or {', '.join(_cifar.names(pin['file'])[1:])}"
+
+
+def lone(pins: Mapping[str, Pin]) -> set[str]:
+    """Files of a data set whose names are its own, so that they may lie beside those of others."""
+    return {_camvid.packed(pin["file"]) for pin in pins.values() if _is_camvid(pin)}
 
 
 def _names(array: str, pin: Pin) -> dict[str, str]:
@@ -62,6 +73,10 @@ def _names(array: str, pin: Pin) -> dict[str, str]:
 
 def _is_cifar(pin: Pin) -> bool:
     return pin.get("format") in ("cifar100_images", "cifar100_labels")
+
+
+def _is_camvid(pin: Pin) -> bool:
+    return pin.get("format") in ("camvid_images", "camvid_labels")
 
 
 def _contents(folder: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
@@ -107,6 +122,17 @@ def _deb_data(package: bytes) -> bytes:
             return body
         offset += 60 + size + size % 2
     raise ValueError("no data.tar in it")
+
+
+def _of_folder(folder: Path, array: str, pin: Pin) -> np.ndarray:
+    """<array>.npy, or what CamVid's files make of it."""
+    if (own := folder / f"{array}.npy").is_file():
+        return _npy(own.read_bytes(), own.name)
+    values: Literal["images", "labels"] = "images" if pin["format"] == "camvid_images" else "labels"
+    try:
+        return _camvid.decode(folder, pin["file"], values)
+    except ValueError as error:
+        raise SourceError(str(error)) from None
 
 
 def _array(contents: Mapping[str, bytes], array: str, pin: Pin) -> np.ndarray:

@@ -29,7 +29,7 @@ def unreachable(
 
     Who has not answered in time is left behind, asking: a hanging server or client costs no more than `seconds`.
     """
-    asked = {name: [*ways(name, block), mirrored(mirror, name)] for name, block in datasets.items()}
+    asked = {name: [*ways(name, block), mirrored(mirror, name, block["arrays"])] for name, block in datasets.items()}
     answers: dict[tuple[str, int], str] = {}  # empty: open
     news = threading.Condition()
 

@@ -53,7 +53,7 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
     raw.mkdir(parents=True, exist_ok=True)
     reasons = []
     with _locked(cache / f"{name}.lock"):
-        for way in [*tried, mirrored(mirror, name)]:
+        for way in [*tried, mirrored(mirror, name, pins)]:
             print(f"{name}: trying {way.label}", flush=True)
             try:
                 found = _take(way, pins, cache / name, fresh=not way.label.startswith(MIRROR))

@@ -20,6 +20,7 @@ import psutil
 from pipelines import _own
 from pipelines._blocks import fields, mapping
 from pipelines._download import SourceError, download, knock
+from pipelines._formats import lone
 
 MIRROR = "GRADSURGERY_MIRROR"
 KINDS = {
@@ -92,28 +93,29 @@ def _way(where: str, source: Mapping[str, Any], pins: Mapping[str, Any]) -> Way:
     return _command(["apt-get", "download", package], ["apt-get", "download", "--print-uris", package])
 
 
-def mirrored(mirror: Path | None, name: str) -> Way:
-    """The folder `name` of the mirror, if there is one."""
+def mirrored(mirror: Path | None, name: str, pins: Mapping[str, Any]) -> Way:
+    """The folder `name` of the mirror, if there is one, or those of the mirror's own files that can be no other's."""
     return Way(
         MIRROR if mirror is None else f"{MIRROR}={mirror}",
-        functools.partial(_copy, mirror, name),
-        functools.partial(_folder, mirror, name),
+        functools.partial(_copy, mirror, name, pins),
+        functools.partial(_files, mirror, name, pins),
     )
 
 
-def _folder(mirror: Path | None, name: str) -> Path:
-    """The mirror's folder of one data set."""
+def _files(mirror: Path | None, name: str, pins: Mapping[str, Any]) -> list[Path]:
+    """The mirror's files of one data set."""
     if mirror is None:
         raise SourceError("not set")
-    if not (mirror / name).is_dir():
+    if (mirror / name).is_dir():
+        return [path for path in (mirror / name).iterdir() if path.is_file()]
+    if not (found := [mirror / file for file in sorted(lone(pins)) if (mirror / file).is_file()]):
         raise SourceError(f"no folder {mirror / name}")
-    return mirror / name
+    return found
 
 
-def _copy(mirror: Path | None, name: str, folder: Path) -> None:
-    for path in _folder(mirror, name).iterdir():
-        if path.is_file():
-            shutil.copy(path, folder / path.name)
+def _copy(mirror: Path | None, name: str, pins: Mapping[str, Any], folder: Path) -> None:
+    for path in _files(mirror, name, pins):
+        shutil.copy(path, folder / path.name)
 
 
 def _command(command: Sequence[str], question: Sequence[str], expected: str = "") -> Way:

@@ -55,6 +55,7 @@ def test_seven_papers_methods_on_real_data_and_landscapes():
         "synthetic",
         "landscape",
         "dial",
+        "dense",
     } <= modules
     for overlay in ("multi_mnist", "multi_fashion", "multi_fashion_mnist"):
         assert len(problems[overlay]) >= 7

@@ -215,6 +215,9 @@ def _alone(network: Mapping[str, Any], device: torch.device | str) -> Learner:
 
 _SETTINGS: dict[str, dict[str, Any]] = {
     "census": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
+    "dense": {
+        "network": {"name": "segnet", "width": 2}, "epochs": 1, "batch_size": 2, "scene": "camvid", "augment": "swap",
+    },
     "dial": {
         "network": {"name": "fixed_heads", "width": 2}, "epochs": 1, "batch_size": 16, "cosine": -0.5, "ratio": 4.0,
     },
@@ -251,6 +254,10 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
         elif problem == "dial":
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 28, 28)).astype(np.uint8)
             arrays[f"{split}_labels"] = rng.integers(0, 10, n).astype(np.uint8)
+        elif problem == "dense":
+            arrays[f"{split}_images"] = rng.integers(0, 255, (n, 32, 32, 3)).astype(np.uint8)
+            for name, least, most in (("segmentation", -1, 11), ("boundary", -1, 2), ("distance", -1, 201)):
+                arrays[f"{split}_{name}"] = rng.integers(least, most, (n, 32, 32)).astype(np.int16)
         elif problem == "superclass":
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, len(TASKS), 32, 32, 3)).astype(np.uint8)
             places = [np.tile(np.arange(len(TASKS)), (n, 1)), rng.integers(0, 5, (n, len(TASKS)))]

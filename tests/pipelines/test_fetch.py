@@ -446,7 +446,7 @@ def test_a_source_package_whose_files_have_other_names(server, go, tmp_path):
 def test_an_unknown_format_or_kind_is_refused(server, go):
     dataset = _files(server)
     dataset["arrays"]["train_labels"]["format"] = "csv"
-    with pytest.raises(ValueError, match=r"`format` must be idx, bytes, cifar100_images or .* found 'csv'"):
+    with pytest.raises(ValueError, match=r"`format` must be idx, bytes, cifar100_images, .* found 'csv'"):
         go(dataset)
     with pytest.raises(ValueError, match=r"sources\[0\]\.kind` must be one of files, .* found 'ftp'"):
         go(_dataset({"kind": "ftp", "url": server.url}))

@@ -61,6 +61,13 @@ PROBLEMS = {
             images=_bytes(4, 32, 32, 3), patches=np.argsort(RNG.random((4, 64)), axis=1).astype(np.uint8),
         ),
     ),
+    "dense": (
+        {"network": {"name": "segnet", "width": 1}, "epochs": 1, "batch_size": 2, "scene": "camvid"},
+        _splits(
+            images=_bytes(2, 32, 32, 3), segmentation=_bytes(2, 32, 32, high=11).astype(np.int8),
+            boundary=_bytes(2, 32, 32, high=2).astype(np.int8), distance=_bytes(2, 32, 32, high=200).astype(np.int16),
+        ),
+    ),
     "census": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(32, 4)),
     "synthetic": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(3, 4)),
     "landscape": (

@@ -76,12 +76,24 @@ KNOWN = {
     "loss": Measure("loss", 1.0, 3, "", ""),
     "solved": Measure("solved", 1.0, 4, "", ""),
     "success": Measure("success", 100.0, 1, "%", "points"),
+    "miou": Measure("mIoU", 100.0, 2, "%", "points"),
+    "pixel_accuracy": Measure("pixel accuracy", 100.0, 2, "%", "points"),
+    "error": Measure("error", 100.0, 2, "%", "points"),
+    "absolute_error": Measure("absolute error", 1.0, 4, "", ""),
+    "relative_error": Measure("relative error", 1.0, 4, "", ""),
+    "mean": Measure("mean angle", 1.0, 2, "degrees", "degrees"),
+    "median": Measure("median angle", 1.0, 2, "degrees", "degrees"),
+    "within_11": Measure("within 11.25 degrees", 100.0, 2, "%", "points"),
+    "within_22": Measure("within 22.5 degrees", 100.0, 2, "%", "points"),
+    "within_30": Measure("within 30 degrees", 100.0, 2, "%", "points"),
 }
 
 
 # As much as levels may differ and be called equal: points, or the metric's own unit; protocol.md 1.2. An AUC is held to
 # half a point like an accuracy.
-TOLERANCE = {"accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1}
+TOLERANCE = {
+    "accuracy": 0.5, "pixel_accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1,
+}  # fmt: skip
 
 
 # What may be asked of a run beside its problem's own metrics.

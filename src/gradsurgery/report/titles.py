@@ -9,6 +9,7 @@ TITLES = {
     "multi_fashion_mnist_resnet": "Multi-Fashion+MNIST, ResNet", "census": "Census-Income",
     "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
     "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
+    "camvid": "CamVid: classes, and boundaries and distances derived from them",
     "dial_50_r1": "two heads, cosine 0.5, equal weights",
     "dial_0_r1": "two heads, cosine 0, equal weights",
     "dial_m20_r1": "two heads, cosine -0.2, equal weights",
