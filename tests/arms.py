@@ -7,6 +7,7 @@ import pytest
 
 from gradsurgery.metaworld_arms import TASKS
 
+ROWS = {task: row for row, task in enumerate(TASKS)}
 INSTALLED = find_spec("metaworld") is not None
 with_package = pytest.mark.skipif(not INSTALLED, reason="package metaworld is not installed: the extra `rl`")
 SETTINGS = {
@@ -26,9 +27,9 @@ def goals():
     arrays = {}
     rng = np.random.default_rng(0)
     for split, count in (("train", 4), ("val", 2), ("test", 2)):
-        made = np.full((len(TASKS), count, 6), np.nan)
+        made = np.zeros((len(TASKS), count, 6))
         low, high = [-0.09, 0.6, 0.02, -0.09, 0.8, 0.06], [0.09, 0.7, 0.02, 0.09, 0.89, 0.29]
-        made[TASKS.index("reach")] = rng.uniform(low, high, (count, 6))
-        made[TASKS.index("window_open"), :, :3] = rng.uniform([-0.09, 0.71, 0.16], [0.09, 0.89, 0.16], (count, 3))
+        made[ROWS["reach"]] = rng.uniform(low, high, (count, 6))
+        made[ROWS["window_open"], :, :3] = rng.uniform([-0.09, 0.71, 0.16], [0.09, 0.89, 0.16], (count, 3))
         arrays[f"{split}_goals"] = made
     return arrays

@@ -10,13 +10,12 @@ from jaxtyping import Float32, Float64
 from gradsurgery.core.extras import need
 from gradsurgery.environments import Environments
 
-TASKS = (
-    "reach", "push", "pick_place", "door_open", "drawer_open", "drawer_close", "button_press_topdown",
-    "peg_insert_side", "window_open", "window_close",
-)  # fmt: skip  # of MT10, in its order
+TASKS = {
+    "reach": 6, "push": 6, "pick_place": 6, "door_open": 3, "drawer_open": 3, "drawer_close": 3,
+    "button_press_topdown": 3, "peg_insert_side": 6, "window_open": 3, "window_close": 3,
+}  # fmt: skip  # of MT10, in its order, and how many numbers a goal has
 LONGEST = 500  # steps after which an arm refuses to go on
 MOST_REWARD = 10.0  # of a step
-_GOAL = 6  # numbers in the longest goal; shorter ones end in NaN
 _SEEDS = (1, 2)  # of the package's draws, for which 0 means none
 
 
@@ -41,7 +40,7 @@ class Arms(Environments):
         if not self._arms:
             self._arms = [metaworld.ALL_V3_ENVIRONMENTS[_known(task)]() for task in self.tasks]
         for task, arm, goal in zip(self.tasks, self._arms, goals, strict=True):
-            told = {"rand_vec": goal[~np.isnan(goal)], "env_cls": type(arm), "partially_observable": False}
+            told = {"rand_vec": goal[: TASKS[task]], "env_cls": type(arm), "partially_observable": False}
             arm.set_task(metaworld.Task(_known(task), pickle.dumps(told)))
         return np.stack([arm.reset()[0] for arm in self._arms]).astype(np.float32)
 
@@ -55,16 +54,15 @@ class Arms(Environments):
 
 
 def draw() -> dict[str, Float64[np.ndarray, "tasks 2 50 goal"]]:
-    """Two draws of 50 goals for every task, by the package itself: the data set `metaworld`."""
+    """Two draws of 50 goals for every task, shorter ones ending in zeros, by the package itself."""
     require_package()
     import metaworld
 
-    goals = np.full((len(TASKS), len(_SEEDS), 50, _GOAL), np.nan)
-    for row, task in zip(goals, TASKS, strict=True):
+    goals = np.zeros((len(TASKS), len(_SEEDS), 50, max(TASKS.values())))
+    for row, (task, size) in zip(goals, TASKS.items(), strict=True):
         for own, seed in zip(row, _SEEDS, strict=True):
-            for place, drawn in zip(own, metaworld.MT1(_known(task), seed=seed).train_tasks, strict=True):
-                found = pickle.loads(drawn.data)["rand_vec"]
-                place[: len(found)] = found
+            drawn = metaworld.MT1(_known(task), seed=seed).train_tasks
+            own[:, :size] = [pickle.loads(each.data)["rand_vec"] for each in drawn]
     return {"goals": goals}
 
 

@@ -25,6 +25,9 @@ goal), actions 4 (a displacement and the gripper), rewards lie in 0 to 10 and ar
 of its steps is. MIT licence."""
 
 
+_ROWS = {task: row for row, task in enumerate(TASKS)}  # of the prepared arrays
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Training(Practice):
     """How long and how fast.
@@ -90,7 +93,7 @@ class Metaworld(Problem, Acting):
         network_of(network, self._own, None)  # wrong fields are found before any work
         if arrays:
             require_package()
-            rows = [TASKS.index(task) for task in self.tasks]
+            rows = [_ROWS[task] for task in self.tasks]
             most = {"train": None, "val": training.val_size or None, "test": training.test_size or None}
             self._goals = {split: arrays[f"{split}_goals"][rows, : most[split]] for split in most}
             self.test_rows = self._goals["test"].shape[1]
@@ -153,7 +156,7 @@ class _Preparation:
 
 
 def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Goals of all tasks: `train_goals` (10, 50, 6), `val_goals` and `test_goals` (10, 25, 6), ends filled with NaN."""
+    """Goals of all tasks, with zeros behind: `train_goals` (10, 50, 6), `val_goals` and `test_goals` (10, 25, 6)."""
     own: _Preparation = make(_Preparation, "prepare", settings)
     train, held_out = raw[own.left]["goals"].swapaxes(0, 1)
     # Words of the bit generator instead of numpy's `permutation`: only the former is promised never to change.
