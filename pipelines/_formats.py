@@ -1,7 +1,7 @@
 """From the files that a source left to arrays: what is read, in which forms, and whether it is what is pinned.
 
-A file may be plain, .gz, or a member of a package (.tgz, .tar.gz, .deb) in either form, under the name that the pin
-gives; or it is <array>.npy. Nothing is unpacked to disk, and no pickle is read but CIFAR-100's (see `_cifar`).
+A file may be plain, .gz, or a member of a package (.tgz, .tar.gz, .deb, .whl) in either form, under the name that the
+pin gives; or it is <array>.npy. Nothing is unpacked to disk, and no pickle is read but CIFAR-100's (see `_cifar`).
 """
 
 import gzip
@@ -9,6 +9,7 @@ import hashlib
 import io
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -87,6 +88,8 @@ def _contents(folder: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
             if path.name.endswith((".tgz", ".tar.gz", ".deb")):
                 body = path.read_bytes()
                 entries = _members(_deb_data(body) if path.suffix == ".deb" else body)
+            elif path.suffix == ".whl":
+                entries = _zipped(path, wanted)
             else:
                 entries = (
                     iter([(path.name, path.read_bytes())]) if path.name.removesuffix(".gz") in wanted else iter(())
@@ -94,7 +97,7 @@ def _contents(folder: Path, wanted: Mapping[str, str]) -> dict[str, bytes]:
             for name, body in entries:
                 if name.removesuffix(".gz") in wanted:
                     found[wanted[name.removesuffix(".gz")]] = gzip.decompress(body) if name.endswith(".gz") else body
-        except (OSError, EOFError, zlib.error, tarfile.TarError, struct.error, ValueError) as error:
+        except (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, struct.error, ValueError) as error:
             raise SourceError(f"{path.name} is damaged or cut off ({error})") from None
     return found
 
@@ -105,6 +108,15 @@ def _members(archive: bytes) -> Iterator[tuple[str, bytes]]:
             stream = tar.extractfile(member)
             if stream is not None:
                 yield Path(member.name).name, stream.read()
+
+
+def _zipped(path: Path, wanted: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+    """The wanted members of a zip file. Only those are read: a wheel may hold hundreds of megabytes of others."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            name = Path(member).name
+            if name.removesuffix(".gz") in wanted:
+                yield name, archive.read(member)
 
 
 def _deb_data(package: bytes) -> bytes:

@@ -25,7 +25,7 @@ from pipelines._formats import lone
 MIRROR = "GRADSURGERY_MIRROR"
 KINDS = {
     "files": {"url"}, "archive": {"url"}, "npm": {"package", "version"}, "pypi": {"package", "version"},
-    "deb": {"package", "version"}, "file": {"path"}, "python": {"function"},
+    "wheel": {"package", "version"}, "deb": {"package", "version"}, "file": {"path"}, "python": {"function"},
 }  # fmt: skip
 OWN = ("file", "python")  # a user's own data: what they hold need not be pinned
 _COMMAND_S, _ASK_S = 600, 14  # seconds a package manager may take, and its answer to a question
@@ -81,11 +81,12 @@ def _way(where: str, source: Mapping[str, Any], pins: Mapping[str, Any]) -> Way:
             ["npm", "pack", exact, "--ignore-scripts", "--silent"],
             ["npm", "view", exact, "version", "--fetch-retries=0", f"--fetch-timeout={1000 * _ASK_S}"],
         )
-    if kind == "pypi":
+    if kind in ("pypi", "wheel"):
         pip = [sys.executable, "-m", "pip"]
-        # The source package as it is: nothing of it is installed, and its dependencies are not asked for.
+        # The package as it is: nothing of it is installed, and its dependencies are not asked for.
+        form = "--no-binary" if kind == "pypi" else "--only-binary"
         return _command(
-            [*pip, "download", "--quiet", "--no-deps", "--no-binary", ":all:", f"{package}=={version}"],
+            [*pip, "download", "--quiet", "--no-deps", form, ":all:", f"{package}=={version}"],
             [*pip, "index", "versions", package, "--retries=0", f"--timeout={_ASK_S}"],
             version,
         )

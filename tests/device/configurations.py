@@ -233,6 +233,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "reconstruction": {"network": {"name": "autoencoder", "width": 6, "depth": 1}, "epochs": 1, "batch_size": 8},
     "superclass": {"network": {"name": "cnn", "width": 2, "hidden": 4}, "epochs": 1, "batch_size": 2, "lr": 0.01},
     "synthetic": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
+    "yeast": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
 }  # fmt: skip
 
 
@@ -246,7 +247,7 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
         return goals()
     batch = int(_SETTINGS[problem]["batch_size"])
     arrays: dict[str, np.ndarray] = {}
-    held_out = 12 if problem in ("census", "synthetic") else 4  # an area under a curve needs both classes
+    held_out = 12 if problem in ("census", "synthetic", "yeast") else 4  # an area under a curve needs both classes
     for split, n in (("train", 2 * batch), ("val", held_out), ("test", held_out)):
         if problem == "overlay":
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 36, 36)).astype(np.uint8)
@@ -268,6 +269,11 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays[f"{split}_nominal"] = rng.integers(0, 5, (n, categories)).astype(np.uint8)
             arrays[f"{split}_labels"] = (rng.permutation(2 * n).reshape(n, 2) % 2).astype(np.uint8)
             arrays |= {"cardinalities": np.full(categories, 5), "correlations": np.array([0.5, 0.5])}
+        elif problem == "yeast":
+            arrays[f"{split}_continuous"] = rng.standard_normal((n, 103)).astype(np.float32)
+            arrays[f"{split}_nominal"] = np.empty((n, 0), np.uint8)
+            arrays[f"{split}_labels"] = rng.permuted(np.tile(np.arange(n) % 2, (14, 1)), axis=1).T.astype(np.uint8)
+            arrays["cardinalities"] = np.empty(0, np.int64)
         else:
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 32, 32, 3)).astype(np.uint8)
             arrays[f"{split}_labels"] = rng.integers(0, 4, n).astype(np.uint8)

@@ -30,7 +30,7 @@ def test_sam_gs_has_on_data_the_papers_gamma_and_the_clip_of_its_code(lines):
     """Its gamma for landscapes, without the clip, cost it 3 to 4 points on every data set."""
     for line in _on_data(_with(lines, "aggregator", "sam_gs")):
         own = line.declaration["aggregator"]
-        many = line.declaration["module"] == "superclass"  # 20 tasks: the beta2 of CelebA and MT10
+        many = line.declaration["module"] in ("superclass", "yeast")  # 14 and 20 tasks: the beta2 of CelebA and MT10
         assert own == {"name": "sam_gs", "gamma": 0.9, "beta2": 0.99 if many else 0.9}, line.name
 
 

@@ -10,6 +10,7 @@ import struct
 import tarfile
 import threading
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ def _tgz(folder, suffix=""):
             info = tarfile.TarInfo(f"{folder}/{file}{suffix}")
             info.size = len(body)
             tar.addfile(info, io.BytesIO(body))
+    return stream.getvalue()
+
+
+def _whl():
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("p/__init__.py", "raise RuntimeError")
+        for file, array in ARRAYS.values():
+            archive.writestr(f"p/data/{file}.gz", gzip.compress(_idx(array)))
     return stream.getvalue()
 
 
@@ -194,6 +204,13 @@ def test_official_files(server, go, tmp_path, capsys):
         ("npm", "npm", "pack p@1 --ignore-scripts", "p-1.tgz", _tgz("package/data")),
         ("deb", "apt-get", "download p", "p_1_all.deb", _deb()),
         ("pypi", "python", "-m pip download --quiet --no-deps --no-binary :all: p==1", "p-1.tar.gz", _tgz("p-1/data")),
+        (
+            "wheel",
+            "python",
+            "-m pip download --quiet --no-deps --only-binary :all: p==1",
+            "p-1-py3-none-any.whl",
+            _whl(),
+        ),
     ],
 )
 def test_packages_come_through_the_users_own_client(go, tmp_path, client, kind, program, command, name, body):
@@ -408,9 +425,15 @@ def test_a_mirror_with_a_wrong_file(server, go, tmp_path, spoil, reason):
 def test_a_damaged_package_is_named(server, go, tmp_path):
     folder = tmp_path / "mirror/ones"
     folder.mkdir(parents=True)
-    (folder / "p.deb").write_bytes(_deb()[:-200])
-    with pytest.raises(SourceError, match=r"p\.deb is damaged or cut off"):
-        go(_dataset(), mirror=tmp_path / "mirror")
+    for name, body in (
+        ("p.deb", _deb()[:-200]),
+        ("p.whl", _whl()[:-30]),
+        ("p.whl", _whl().replace(b"\x1f\x8b", b"\0\0")),
+    ):
+        (folder / name).write_bytes(body)
+        with pytest.raises(SourceError, match=rf"{name} is damaged or cut off"):
+            go(_dataset(), mirror=tmp_path / "mirror")
+        (folder / name).unlink()
 
 
 def test_a_target_that_cannot_be_written(server, go, tmp_path):

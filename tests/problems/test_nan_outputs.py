@@ -70,6 +70,13 @@ PROBLEMS = {
     ),
     "census": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(32, 4)),
     "synthetic": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(3, 4)),
+    "yeast": (
+        {"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4},
+        _splits(
+            continuous=RNG.standard_normal((12, 103)).astype(np.float32), nominal=_bytes(12, 0),
+            labels=np.tile(np.arange(12)[:, None] % 2, 14).astype(np.uint8),
+        ) | {"cardinalities": np.empty(0, np.int64)},
+    ),
     "landscape": (
         {"landscape": "cagrad_toy", "steps": 1, "epochs": 1}, {"starts": np.array(STARTS["cagrad_toy"])},
     ),
