@@ -8,6 +8,7 @@ from the run's own modules, so that an edit of one method touches no run of anot
 import ast
 import functools
 import hashlib
+import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,18 @@ def sources(experiment: Experiment) -> list[Path]:
     leaves = [("problems", declared["module"]), ("networks", declared["settings"]["network"]["name"])]
     leaves += [(f"{slot}s", declared[slot]["name"]) for slot in ("transform", "balancer", "rule", "aggregator")]
     found: set[Path] = set()
-    left = [LIBRARY / "experiment.py", *(LIBRARY / kind / f"{name}.py" for kind, name in leaves)]
+    left = [LIBRARY / "experiment.py", *(_leaf(kind, name) for kind, name in leaves)]
     while left:
         if (path := left.pop()) not in found:
             found.add(path)
             left += _imported(path)
     return sorted({LOOP, *(LIBRARY / "core").glob("*.py"), *found})
+
+
+def _leaf(kind: str, name: str) -> Path:
+    """The file of one leaf, where discovery finds it: `pipelines.commands` brings a folder of its own."""
+    folders = [Path(folder) for folder in importlib.import_module(f"gradsurgery.{kind}").__path__]
+    return next(path for folder in folders if (path := folder / f"{name}.py").is_file())
 
 
 def changes(old: Parts, new: Parts, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

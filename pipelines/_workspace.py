@@ -55,7 +55,7 @@ def workspace(root: Path, scale: str, trust: bool = False) -> Path:
     cache = root / ".dvc" / "cache"
     _put(here / ".dvc" / "config.local", f"[core]\n    no_scm = true\n[cache]\n    dir = {cache}\n".encode())
     for folder in _SHARED:
-        _share(root, here, folder)
+        share(root, here, folder)
     return here
 
 
@@ -124,7 +124,7 @@ def _untrained(costs: bytes) -> bytes:
     return json.dumps(found, indent=1, sort_keys=True).encode()
 
 
-def _share(root: Path, here: Path, folder: str) -> None:
+def share(root: Path, here: Path, folder: str) -> None:
     """Data that another folder of this checkout has, without a second copy on disk where that goes.
 
     Nothing writes into such a file: stages and DVC replace whole folders.

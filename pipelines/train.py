@@ -30,7 +30,7 @@ from pipelines._fingerprint import digest, parts_of
 from pipelines._jobs import refuse_ranks, whole
 from pipelines._params import SCALES, Experiment, Params, complain, load_or_exit
 from pipelines._plan import Line, Plan, chosen
-from pipelines._pool import EndedError, Tell, places_on, share_out
+from pipelines._pool import EndedError, Tell, Work, places_on, share_out
 from pipelines._progress import Progress
 from pipelines._protocol import registered
 from pipelines._records import Records, kept
@@ -70,8 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         end_with(drivers())
         signal.signal(signal.SIGTERM, _interrupt)
         count = training.bring(wanted)
-        families = {line.family for line in lines}
-        training.tidy(families & set(arguments.names or families))
+        training.tidy({line.family for line in lines if not arguments.names or line.family in arguments.names})
     except (ValueError, OSError) as error:
         return complain(error)
     except EndedError as error:
@@ -87,8 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 class Training:
     """All that is trained in this folder with one command."""
 
-    def __init__(self, params: Params, places: Sequence[str], protocol: Protocol | None) -> None:
-        self._params, self._places = params, places
+    def __init__(
+        self, params: Params, places: Sequence[str], protocol: Protocol | None, work: Work | None = None,
+        tracker: type[Tracker] = Tracker,
+    ) -> None:  # fmt: skip
+        self._params, self._places, self._work, self._tracker = params, places, work or train_one, tracker
         self._records = Records(Path(), params.scale)
         self._plan = Plan(params, self._records, places[0], protocol)
         self._schedule = Schedule(params, self._records, protocol)
@@ -112,7 +114,7 @@ class Training:
             return 0
         expected = {run: self._schedule.seconds(run.experiment, run.seed) for run in left}
         left.sort(key=lambda run: self._schedule.key(run.experiment, run.seed, expected[run]))
-        tracker, progress = Tracker(Path.cwd()), Progress(expected, self._schedule.left(self._plan, later))
+        tracker, progress = self._tracker(Path.cwd()), Progress(expected, self._schedule.left(self._plan, later))
 
         def heard(run: Run, name: str, content: Any) -> None:
             if name == "epoch":
@@ -124,7 +126,7 @@ class Training:
                 show(tracker, run, name, content)
 
         try:
-            share_out(left, self._places[: len(left)], _train, heard)
+            share_out(left, self._places[: len(left)], self._work, heard)
         except BaseException:  # nobody waits long for a tracker after an interrupt
             tracker.close(patience=1.0)
             raise
@@ -160,7 +162,7 @@ class Training:
                 print(f"{run.name} diverged in epoch {epoch} and ended there.", file=sys.stderr)
 
 
-def _train(run: Run, place: str, tell: Tell) -> None:
+def train_one(run: Run, place: str, tell: Tell) -> None:
     """One run on one place of the machine.
 
     It is refused where a file was edited since its fingerprint was taken: a result must never carry that of others.

@@ -10,7 +10,7 @@ import pytest
 from gradsurgery.core import discovery
 
 ROOT = Path(__file__).parents[2]
-CODE = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")])
+CODE = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "pipelines").rglob("*.py")])
 CATCH_ALL = {"utils", "util", "common", "misc", "helpers", "helper", "tools", "base", "core_utils", "shared", "stuff"}
 LIMIT = 200  # lines: the style guide's ceiling; methods aim at 40 to 120
 # Longer when the rule was first checked. These ceilings may be lowered and lines removed, nothing may be added.

@@ -8,7 +8,7 @@ import pytest
 from pipelines import _fingerprint, _run
 from pipelines._fingerprint import changes, digest, parts_of, sources
 from pipelines._params import load
-from pipelines.train import _train
+from pipelines.train import train_one
 
 ROOT = Path(__file__).parents[2]
 DATA = "d" * 64
@@ -66,8 +66,8 @@ def test_a_run_whose_files_were_edited_since_is_refused(lines, monkeypatch):
     run = _run.Run(line, 0, "laptop", (), DATA, fingerprint, None)
     monkeypatch.setattr(_run, "train", lambda run, device, tell: tell("begin", {}))
     told = []
-    _train(run, "cpu", lambda name, content: told.append(name))
+    train_one(run, "cpu", lambda name, content: told.append(name))
     assert told == ["begin"]
     monkeypatch.setattr(_fingerprint, "_hash", _other(_fingerprint._hash_of))
     with pytest.raises(_run.RefusedError, match="its source files changed since"):
-        _train(run, "cpu", lambda name, content: told.append(name))
+        train_one(run, "cpu", lambda name, content: told.append(name))
