@@ -14,7 +14,7 @@ RECORDS = {"groups", "history", "measures", "roles"}
 # Names of other modules: dataclasses, constants, and how a record is put in words.
 NAMES = {
     "ACTIVITY", "ALONE", "Against", "BASELINE", "BETTER", "BUDGETS", "Beside", "Budget", "COPIES", "COSINE", "CROSS",
-   "EFFECTS",
+    "EFFECTS", "Compared",
     "CROSS_TASK", "CURVATURE", "Cloud", "Comparison", "Contrast", "Contrasts", "DEFAULT_RULE", "Dose", "FAIR", "Front",
     "KINDS", "LEVEL", "LongRun", "METHODS", "Measured", "Null", "Observed", "Profile", "REFERENCE", "REGION", "Ranking",
     "Reach", "Repeat", "Runs", "SAME", "SAME_TASK", "SIMILARITY", "STATIC", "SUM", "SURE", "Searched", "Share",
