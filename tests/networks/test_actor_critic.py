@@ -64,6 +64,15 @@ def test_the_published_size():
     assert sum(p.numel() for p in network.shared_parameters()) == actor + 2 * critic
 
 
+def test_temperatures_begin_where_they_are_said_to():
+    fields = {"num_tasks": 2, "observations": 3, "actions": 1}
+    assert build("networks", "actor_critic", **fields).log_alpha.tolist() == [0.0, 0.0]
+    found = build("networks", "actor_critic", **fields, temperature=0.1).log_alpha.exp()
+    torch.testing.assert_close(found, torch.full((2,), 0.1))
+    with pytest.raises(ValueError, match=r"`temperature` must be positive, found temperature = -1\.0"):
+        build("networks", "actor_critic", **fields, temperature=-1.0)
+
+
 @pytest.mark.parametrize("field", ["num_tasks", "observations", "actions", "width", "depth"])
 def test_sizes_are_checked(field):
     fields = {"num_tasks": 2, "observations": 3, "actions": 1, field: 0}

@@ -22,9 +22,12 @@ def problem(**changes):
 
 
 class Expert(Network):
-    """The scripted policies of the package, task by task; `idle` tasks stay where they are."""
+    """The scripted policies of the package, task by task; `idle` tasks stay where they are.
 
-    def __init__(self, tasks, idle=()):
+    After `leaves` steps it goes away, as far as it can.
+    """
+
+    def __init__(self, tasks, idle=(), leaves=None):
         from metaworld import policies
 
         super().__init__()
@@ -32,8 +35,12 @@ class Expert(Network):
         names = ["".join(word.capitalize() for word in task.split("_")) for task in tasks]
         self.experts = [getattr(policies, f"Sawyer{name}V3Policy")() for name in names]
         self.idle = [task in idle for task in tasks]
+        self.leaves, self.steps = leaves, 0
 
     def forward(self, inputs):
+        self.steps += 1
+        if self.leaves is not None and self.steps > self.leaves:
+            return tuple(-torch.ones(1, 4) for _ in self.idle)
         actions = [
             np.zeros(4) if idle else np.clip(expert.get_action(seen[0].double().numpy()), -1, 1)
             for expert, idle, seen in zip(self.experts, self.idle, inputs, strict=True)
@@ -75,6 +82,10 @@ def test_what_an_evaluation_says_of_an_episode_is_what_happened_in_it():
     short = problem(horizon=first, tasks=["reach"], test_size=1)
     assert short.evaluate(Expert(short.tasks), "test").metrics["reach.success"] == 0.0
     assert judged["reach.success"] == 1.0
+    long = problem(horizon=150, tasks=["reach"], test_size=1)
+    judged = long.evaluate(Expert(long.tasks, leaves=first + 2), "test")
+    assert judged.metrics["reach.success"] == 1.0, "any step counts, not the last"
+    assert not long.environments.advance(-np.ones((1, 4), np.float32))[2].any()
 
 
 @with_package

@@ -142,6 +142,18 @@ def test_a_step_is_that_of_plain_autograd():
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6, msg=name)
 
 
+def test_where_an_epoch_ends_changes_nothing():
+    """Noise, draws, memories and what was seen go on; only evaluation comes between."""
+    whole, parts = (learner(Carts(episodes=n, warmup=15, diagnose_every=7), "sam_gs") for n in (6, 2))
+    whole.epoch()
+    for _ in range(3):
+        parts.epoch()
+    assert parts.step_count == whole.step_count == 46
+    assert parts.diagnostics == whole.diagnostics
+    assert all(map(torch.equal, whole.network.parameters(), parts.network.parameters()))
+    assert torch.equal(*(run.rule_state["replay"]["actions"] for run in (whole, parts)))
+
+
 def test_values_and_policy_have_a_memory_each():
     run = learner(Carts(episodes=6), "sam_gs")
     run.epoch()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from gradsurgery.core.interfaces import Network
-from gradsurgery.core.settings import check_sizes
+from gradsurgery.core.settings import check, check_sizes
 from gradsurgery.environments import Actor
 
 _LOG_STD = (-20.0, 2.0)  # bounds of the policy's logarithmic standard deviation
@@ -21,7 +21,7 @@ class ActorCritic(Network, Actor):
     """A Gaussian policy squashed by tanh, two action values and their slow copies, and a temperature for each task.
 
     Inputs are an observation and the task one-hot, so that every weight of policy and values is shared by all tasks.
-    Kaiming-uniform initialisation, as torch has it; temperatures begin at 1.
+    Kaiming-uniform initialisation, as torch has it.
 
     Args:
         num_tasks: K.
@@ -29,6 +29,7 @@ class ActorCritic(Network, Actor):
         actions: numbers in an action, A.
         width: units of a hidden layer.
         depth: number of hidden layers.
+        temperature: what each begins at, relative to the scale of rewards.
 
     Attributes:
         one_hot: (K, K), the tasks.
@@ -40,15 +41,24 @@ class ActorCritic(Network, Actor):
 
     one_hot: Tensor
 
-    def __init__(self, num_tasks: int, observations: int, actions: int, width: int = 400, depth: int = 3) -> None:
+    def __init__(
+        self,
+        num_tasks: int,
+        observations: int,
+        actions: int,
+        width: int = 400,
+        depth: int = 3,
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__()
         check_sizes({"num_tasks": (num_tasks, 1), "observations": (observations, 1), "actions": (actions, 1),
                      "width": (width, 1), "depth": (depth, 1)})  # fmt: skip
+        check({}, {"temperature": temperature})
         told = observations + num_tasks
         self.actor = _perceptron(told, 2 * actions, width, depth)
         self.critics = nn.ModuleList(_perceptron(told + actions, 1, width, depth) for _ in range(_CRITICS))
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
-        self.log_alpha = nn.Parameter(torch.zeros(num_tasks))
+        self.log_alpha = nn.Parameter(torch.full((num_tasks,), math.log(temperature)))
         self.register_buffer("one_hot", torch.eye(num_tasks), persistent=False)
 
     def forward(self, inputs: Float[Tensor, "K batch O"]) -> tuple[Tensor, ...]:
