@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines import _camvid, _cifar
+from pipelines import _camvid, _cifar, _scenes
 from pipelines._download import SourceError
 
 Pin = Mapping[str, str]
-FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels", "camvid_images", "camvid_labels")
+FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels", "camvid_images", "camvid_labels", *_scenes.KINDS)
 
 
 def decoded(folder: Path, pins: Mapping[str, Pin]) -> dict[str, np.ndarray]:
@@ -50,6 +50,8 @@ def spoken(array: str, pin: Pin) -> str:
     """What to put into a mirror for one array."""
     if "file" not in pin:
         return f"{array}.npy"
+    if pin.get("format") in _scenes.KINDS:
+        return f"{pin['entry']} of {pin['file']} in {_scenes.WHAT}"
     if _is_camvid(pin):
         return f"{_camvid.packed(pin['file'])}, or the SegNet tutorial's repository as .tar.gz"
     if not _is_cifar(pin):
@@ -65,7 +67,7 @@ def lone(pins: Mapping[str, Pin]) -> set[str]:
 def _names(array: str, pin: Pin) -> dict[str, str]:
     """The files that one array may be read from, by the name each has in a source, and the name it has here."""
     own = f"{array}.npy"
-    if "file" not in pin:
+    if "file" not in pin or pin.get("format") in _scenes.KINDS:
         return {own: own}
     if _is_cifar(pin):
         return {own: own, **{name: name for name in _cifar.names(pin["file"])}}
@@ -151,7 +153,7 @@ def _array(contents: Mapping[str, bytes], array: str, pin: Pin) -> np.ndarray:
     """<array>.npy, a file's bytes (`format: bytes`), CIFAR-100, or else an IDX file."""
     if (own := f"{array}.npy") in contents:
         return _npy(contents[own], own)
-    if "file" not in pin:
+    if "file" not in pin or pin.get("format") in _scenes.KINDS:  # those were read where they lie
         raise SourceError(f"{own} is missing")
     file, form = pin["file"], pin.get("format", "idx")
     if form not in FORMATS:

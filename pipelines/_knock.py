@@ -71,6 +71,7 @@ def told(name: str, block: Mapping[str, Any], reasons: Sequence[str]) -> str:
     ]
     return "\n".join([
         f"no source gave the data set {name}.", *(f"  {reason}" for reason in reasons),
+        f"  {block.get('title', 'no title given')}. Licence: {block.get('licence', 'none given')}.",
         f"By hand: put these files, plain, as .gz or in a package, into a folder <any>/{name}/ and set {MIRROR}=<any>:",
         *by_hand,
     ])  # fmt: skip

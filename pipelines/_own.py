@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipelines import _scenes
 from pipelines._download import SourceError
 from pipelines._formats import Pin, numbers
 from pipelines._workspace import checkout
@@ -25,6 +26,10 @@ def copy(given: str, pins: Mapping[str, Pin], folder: Path) -> None:
         SourceError: there is nothing, or it lacks an array.
     """
     path = there(given)
+    if any(pin.get("format") in _scenes.KINDS for pin in pins.values()):  # thousands of files, or columns of a table
+        for array, pin in pins.items():
+            np.save(folder / f"{array}.npy", _scenes.read(path, pin["format"], pin["file"], pin["entry"]))
+        return
     if path.suffix == ".npz":
         try:
             with np.load(path, allow_pickle=False) as entries:

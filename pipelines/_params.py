@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines._bands import check_metrics, check_regression
-from pipelines._blocks import fields, known, named
+from pipelines._blocks import fields, known, named, whole_blocks
 from pipelines._datasets import read_datasets
 from pipelines._device import Compute, read_compute, with_precision
 from pipelines._pins import load_pins, read_pins
@@ -33,6 +33,12 @@ CHECKED = "GRADSURGERY_PARAMS_CHECKED"  # sha256 of the params.yaml that the dri
 
 @dataclasses.dataclass(frozen=True)
 class Params:
+    """What stages read.
+
+    Attributes:
+        used: data sets that some problem reads, at whatever scale.
+    """
+
     scale: str
     datasets: Mapping[str, Any]
     problems: Mapping[str, Problem]
@@ -40,6 +46,7 @@ class Params:
     regression: Mapping[str, Any]
     studies: Studies
     compute: Compute
+    used: frozenset[str] = frozenset()
 
     def experiment(self, name: str) -> Experiment:
         """Raises ValueError, with the nearest names, for an experiment that is not in the table."""
@@ -122,4 +129,5 @@ def read(
             at(other)
     if not trusted:
         check_metrics(top["regression"], metrics)
-    return found
+    read = [block["prepare"] for block in whole_blocks("problems", top["problems"]).values()]
+    return dataclasses.replace(found, used=frozenset(name for name in datasets for own in read if name in own.values()))

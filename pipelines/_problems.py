@@ -53,8 +53,13 @@ def read_problems(
     return {
         name: _read(f"problems.{name}", block, datasets, pins.get(name, {}), scale, first)
         for name, block in whole_blocks("problems", table).items()
-        if scale != CHOSEN or block.get(CHOSEN) is not None
+        if is_run(block, scale)
     }
+
+
+def is_run(block: Mapping[str, Any], scale: str) -> bool:
+    """Whether a problem is run at a scale: not where its block of that scale is null, nor at `CHOSEN` without one."""
+    return block.get(scale, None if scale == CHOSEN else {}) is not None
 
 
 def read_selections(table: Any, scale: str) -> dict[str, str]:
@@ -91,7 +96,7 @@ def _read(
         raise ValueError(f"{where}: {error}") from None
     track = known(f"{where}.track", block.get("track", TRACK), TRACKS)
     lines = named(f"{where}.methods", block["methods"])
-    at = {each: _at(where, block, each, first) for each in SCALES if each != CHOSEN or block.get(CHOSEN) is not None}
+    at = {each: _at(where, block, each, first) for each in SCALES if is_run(block, each)}
     rules = {each: _selection(where, block, each) for each in SCALES}
     return Problem(module, prepare, pins, rules[scale], track, _run_at(where, block, scale, lines), *at[scale])
 

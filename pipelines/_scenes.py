@@ -32,7 +32,8 @@ class Kind:
         size: height and width.
         classes: labels are -1, which counts nowhere, or 0 to classes - 1.
         labels: names that the folder of labels may have.
-        farthest: largest depth; of Cityscapes it is an inverse one.
+        farthest: largest depth that is believed, in metres; of Cityscapes it is an inverse one, whose scale we do not
+            know.
     """
 
     counts: Mapping[str, int]
@@ -44,7 +45,7 @@ class Kind:
 
 KINDS = {
     "nyuv2": Kind({"train": 795, "test": 654}, (288, 384), 13, ("label",), 20.0),
-    "cityscapes": Kind({"train": 2975, "test": 500}, (128, 256), 7, ("label_7", "label"), 1.0),
+    "cityscapes": Kind({"train": 2975, "test": 500}, (128, 256), 7, ("label_7", "label"), 100.0),
 }
 WHAT = (
     "MTAN's folders train/ and val/ with image/, label/, depth/, normal/ of <n>.npy, or train-*.parquet, val-*.parquet"

@@ -115,6 +115,9 @@ def _files(mirror: Path | None, name: str, pins: Mapping[str, Any]) -> list[Path
 
 
 def _copy(mirror: Path | None, name: str, pins: Mapping[str, Any], folder: Path) -> None:
+    if mirror is not None and (mirror / name).is_dir():
+        _own.copy(str(mirror / name), pins, folder)
+        return
     for path in _files(mirror, name, pins):
         shutil.copy(path, folder / path.name)
 

@@ -49,7 +49,7 @@ def main() -> int:
     try:
         RAW.mkdir(parents=True, exist_ok=True)  # a stage without its output has failed, to DVC
         mirror = mirror_folder()
-        wanted = {name: datasets[name] for name in arguments.datasets or datasets}
+        wanted = {name: datasets[name] for name in arguments.datasets or _asked(params)}
         absent = check(wanted, mirror) if arguments.check else bring(wanted, mirror)
         for name, reasons in absent.items():
             unusable = _missing.uninstalled({name: datasets[name]})
@@ -73,6 +73,12 @@ def main() -> int:
         complain(error)
         return ABSENT
     return ABSENT if missing and arguments.datasets else 0
+
+
+def _asked(params: "Params") -> list[str]:
+    """All data sets but those that other scales' problems alone read."""
+    read = {name for block in params.problems.values() for name in block.prepare.values()}
+    return [name for name in params.datasets if name in read or name not in params.used]
 
 
 def bring(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[str]]:

@@ -11,6 +11,8 @@ TITLES = {
     "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
     "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
     "camvid": "CamVid: classes, and boundaries and distances derived from them",
+    "nyuv2": "NYUv2", "cityscapes": "Cityscapes", "nyuv2_recon": "NYUv2, Recon's protocol",
+    "cityscapes_recon": "Cityscapes, Recon's protocol",
     "dial_50_r1": "two heads, cosine 0.5, equal weights",
     "dial_0_r1": "two heads, cosine 0, equal weights",
     "dial_m20_r1": "two heads, cosine -0.2, equal weights",
