@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradsurgery.report.titles import title
 from pipelines import prepare
 from pipelines._arrays import install
 from pipelines._params import load, read
 from pipelines._problems import SCALES, is_run
 from pipelines._yaml import read_yaml
+from pipelines.evaluate import read_papers
 from pipelines.fetch import _asked
 
 ROOT = Path(__file__).parents[2]
@@ -51,3 +53,17 @@ def test_raw_arrays_without_a_pin_are_read_and_those_with_one_are_held_to_it(tmp
     np.testing.assert_array_equal(prepare.read(tmp_path / "mine", {"x": {}})["x"], np.arange(3))
     with pytest.raises(ValueError, match=r"must hold the values that data/pins.yaml pins for `mine.x`"):
         prepare.read(tmp_path / "mine", {"x": {"sha256": "0" * 64}})
+
+
+def test_a_twin_is_named_one_and_answers_no_record():
+    problems = load(ROOT / "params.yaml", "smoke").problems
+    twins = {name for name, block in problems.items() if block.settings.get("twin")}
+    assert twins == {"nyuv2_twin", "cityscapes_twin"}
+    datasets = load(ROOT / "params.yaml").datasets
+    for name in twins:
+        assert "twin" in title(name)
+        assert "twin" in datasets[problems[name].prepare["left"]]["title"]
+    answers = [r.answered_by for paper in read_papers(ROOT / "data/published") for r in paper.records if r.answered_by]
+    named = {name for answer in answers for name in (answer.experiment, answer.minus or "")}
+    assert answers
+    assert not [name for name in named if name.startswith(tuple(f"{twin}-" for twin in twins))]
