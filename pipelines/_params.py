@@ -21,7 +21,7 @@ from pipelines._blocks import fields, known, named, whole_blocks
 from pipelines._datasets import read_datasets
 from pipelines._device import Compute, read_compute, with_precision
 from pipelines._pins import load_pins, read_pins
-from pipelines._problems import FRESH, LONG, SCALES, Problem, read_problems
+from pipelines._problems import FRESH, LONG, SCALES, SIDES, Problem, read_problems
 from pipelines._protocol import NAME as PROTOCOL
 from pipelines._protocol import first_seed
 from pipelines._studies import Studies, read_studies
@@ -129,5 +129,5 @@ def read(
             at(other)
     if not trusted:
         check_metrics(top["regression"], metrics)
-    read = [block["prepare"] for block in whole_blocks("problems", top["problems"]).values()]
-    return dataclasses.replace(found, used=frozenset(name for name in datasets for own in read if name in own.values()))
+    said = [block["prepare"] for block in whole_blocks("problems", top["problems"]).values()]
+    return dataclasses.replace(found, used=frozenset(own[side] for own in said for side in SIDES & own.keys()))

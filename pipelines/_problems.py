@@ -13,6 +13,7 @@ from pipelines._blocks import fields, known, mapping, merged, named, seed_list, 
 SCALES = ("smoke", "laptop", "overnight", "paper")
 LONG = ("overnight", "paper")  # scales whose runs take hours: what is committed of them is not made again
 CHOSEN = "overnight"  # the scale at which a problem without a block of that name is not run
+SIDES = {"left", "right"}  # of `prepare`, where a data set is named
 FRESH = 1000  # seeds from here on are confirmatory; those below, of tuning and of exploratory runs
 MOST_SEEDS = 1000  # more is a slip
 SLOTS = {"network": "networks", "transform": "transforms", "balancer": "balancers", "rule": "rules",
@@ -41,6 +42,11 @@ class Problem:
     learner: Mapping[str, Any]
     parts: Mapping[str, Any]
     settings: Mapping[str, Any]
+
+    @property
+    def sources(self) -> set[str]:
+        """The data sets that it is made of."""
+        return {self.prepare[side] for side in SIDES & self.prepare.keys()}
 
 
 def read_problems(
@@ -88,7 +94,7 @@ def _read(
     )
     module = known(f"{where}.module", block["module"], available("problems"))
     prepare = mapping(f"{where}.prepare", block["prepare"])
-    for side in sorted({"left", "right"} & prepare.keys()):
+    for side in sorted(SIDES & prepare.keys()):
         known(f"{where}.prepare.{side}", prepare[side], datasets)
     try:
         make(preparation(module), "prepare", prepare)

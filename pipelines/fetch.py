@@ -77,7 +77,7 @@ def main() -> int:
 
 def _asked(params: "Params") -> list[str]:
     """All data sets but those that other scales' problems alone read."""
-    read = {name for block in params.problems.values() for name in block.prepare.values()}
+    read = {name for block in params.problems.values() for name in block.sources}
     return [name for name in params.datasets if name in read or name not in params.used]
 
 
@@ -116,7 +116,7 @@ def _absent(datasets: Mapping[str, Any], mirror: Path | None) -> dict[str, list[
 
 def _taken(name: str, reasons: Sequence[str], params: "Params") -> Missing:
     """What a data set that could not be had takes with it."""
-    problems = tuple(p for p, block in params.problems.items() if name in block.prepare.values())
+    problems = tuple(p for p, block in params.problems.items() if name in block.sources)
     lines = tuple(line.name for line in params.experiments.values() if line.problem in problems)
     return Missing(name, tuple(reasons), problems, lines)
 

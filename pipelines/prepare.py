@@ -78,8 +78,7 @@ def _alike(names: Sequence[str], params: "Params") -> list[list[str]]:
 def build_once(names: Sequence[str], params: "Params") -> None:
     """Builds the arrays that problems share. Raises ValueError where they are not those that each of them pins."""
     problem = params.problems[names[0]]
-    sources = {problem.prepare[side] for side in ("left", "right") if side in problem.prepare}
-    raw = {source: read(_RAW / source, params.datasets[source]["arrays"]) for source in sorted(sources)}
+    raw = {source: read(_RAW / source, params.datasets[source]["arrays"]) for source in sorted(problem.sources)}
     arrays = build(problem, raw)
     found = hashes(arrays)
     for name in names:

@@ -111,8 +111,7 @@ class Sitting:
         if not (problem.sha256 and folder.is_dir() and _is_right(folder, problem.sha256)):
             with contextlib.chdir(self._root):
                 share(self._root, self._root, "data/raw")
-                wanted = {value: own for value in problem.prepare.values() if isinstance(value, str)
-                          and (own := self._params.datasets.get(value))}  # fmt: skip
+                wanted = {source: self._params.datasets[source] for source in problem.sources}
                 for dataset, reasons in fetch.bring(wanted, mirror).items():
                     raise FailedError(absent(dataset, wanted[dataset], reasons))
                 print(f"preparing the arrays of {name}", flush=True)
