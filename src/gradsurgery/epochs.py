@@ -49,14 +49,13 @@ from gradsurgery.rules.dr_mgf import owners
 
 __all__ = ["Network", "Towers", "learner", "shared_by_losses"]
 
-Model = nn.Module
 LossesFn = Callable[[Any, Any], Any]  # (model, batch) -> the K losses: a list, a dictionary or a tensor (K,)
 Optimizer = torch.optim.Optimizer | Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
 
 def learner(
     rule: Any,
-    model: Model,
+    model: nn.Module,
     losses: LossesFn,
     loader: Iterable[Any],
     optimizer: Optimizer,
@@ -131,7 +130,7 @@ def learner(
     )  # fmt: skip
 
 
-def shared_by_losses(model: Model, losses: LossesFn, loader: Iterable[Any]) -> tuple[list[str], list[nn.Parameter]]:
+def shared_by_losses(model: nn.Module, losses: LossesFn, loader: Iterable[Any]) -> tuple[list[str], list[nn.Parameter]]:
     """The tasks' names, and the trainable parameters that two losses or more depend on; from the first batch.
 
     The model's buffers stay as they are. Raises ValueError for a loader without a batch or a batch without a loss.
@@ -152,7 +151,7 @@ def shared_by_losses(model: Model, losses: LossesFn, loader: Iterable[Any]) -> t
 class _Whole(Network):
     """Somebody's module with the parameters that its tasks share."""
 
-    def __init__(self, model: Model, shared: Any):
+    def __init__(self, model: nn.Module, shared: Any):
         super().__init__()
         self.model = model
         self._shared = parameters_of("shared", shared)
@@ -168,7 +167,7 @@ class _Own(Problem):
     """Somebody's losses, data and optimiser as a problem; it judges nothing, as that is done outside."""
 
     def __init__(
-        self, model: Model, losses: LossesFn, loader: Iterable[Any], optimizer: Optimizer, tasks: list[str],
+        self, model: nn.Module, losses: LossesFn, loader: Iterable[Any], optimizer: Optimizer, tasks: list[str],
         epochs: int, clip: float | None,
     ):  # fmt: skip
         self.tasks, self.metrics, self.epochs, self.clip = tuple(tasks), {}, epochs, clip

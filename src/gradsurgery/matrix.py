@@ -189,5 +189,5 @@ def _matrix(name: str, given: Any) -> Tensor:
 def _array(given: Sequence[Any] | np.ndarray) -> np.ndarray:
     if isinstance(given, str | Mapping):
         raise TypeError("no rows of numbers")
-    array = np.ascontiguousarray(given)
+    array = np.require(given, requirements=["C", "W"])  # torch warns of memory that it must not write into
     return array if array.dtype.kind == "f" and array.dtype.itemsize <= 8 else array.astype(np.float64)

@@ -124,7 +124,7 @@ def _trainer(lightning, tmp_path, **given):
                                 **given})  # fmt: skip
 
 
-@pytest.mark.parametrize("given", [{}, {"accumulate": 3}, {"accumulate": 3, "clip": 0.1}, {"bad": 2}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"accumulate": 3}, {"accumulate": 4, "clip": 0.1}, {"bad": 2}], ids=str)
 def test_lightning(lightning, tmp_path, given):
     module = _lightning_module(lightning)
     trainer = _trainer(
@@ -134,6 +134,12 @@ def test_lightning(lightning, tmp_path, given):
     plain, surgery = _plain(**given)
     _same(module.net, plain)
     assert module.surgery.skipped_steps == surgery.skipped_steps == (1 if "bad" in given else 0)
+
+
+def test_lightning_ends_an_epoch_early(lightning, tmp_path):
+    module = _lightning_module(lightning)
+    _trainer(lightning, tmp_path, accumulate_grad_batches=4, limit_train_batches=5).fit(module, DataLoader(_data(), 8))
+    assert module.surgery.state["t"] == 2
 
 
 def test_lightning_goes_on_from_its_checkpoint_with_the_methods_memory(lightning, tmp_path):
@@ -155,7 +161,7 @@ def test_lightning_is_told_when_the_losses_come_as_one_number(lightning, tmp_pat
         _trainer(lightning, tmp_path).fit(module, DataLoader(_data(), 8))
 
 
-@pytest.mark.parametrize("given", [{}, {"accumulate": 3}, {"bad": 2}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"accumulate": 3}, {"accumulate": 4}, {"bad": 2}], ids=str)
 def test_accelerate(given):
     accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
     from gradsurgery.integrations.accelerate import backward

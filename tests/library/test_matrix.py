@@ -62,6 +62,8 @@ def test_the_seed_decides_what_is_drawn():
         ([[1, 0], [0, 2]], np.ndarray, np.float64),
         (np.eye(2, dtype=np.float32), np.ndarray, np.float32),
         (np.eye(4)[::2, ::2], np.ndarray, np.float64),
+        (np.broadcast_to(np.ones(2), (2, 2)), np.ndarray, np.float64),
+        (np.eye(2, dtype=np.float16), np.ndarray, np.float16),
         (torch.eye(2), torch.Tensor, torch.float32),
         (torch.eye(2, dtype=torch.bfloat16), torch.Tensor, torch.bfloat16),
         (torch.eye(2, requires_grad=True), torch.Tensor, torch.float32),

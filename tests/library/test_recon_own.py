@@ -7,7 +7,10 @@ import torch
 from torch import nn
 
 from gradsurgery import GradientSurgery, build, recon
-from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines
+from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.seeding import Generators
+from gradsurgery.networks.resnet import ResNet
+from gradsurgery.transforms.recon import Recon
 
 
 class Net(nn.Module):
@@ -170,3 +173,24 @@ def test_a_split_that_cannot_be_is_refused(model, loader):
 
     with pytest.raises(ValueError, match=r"`network` must be one that torch.fx can trace, found Steered"):
         recon.split(Steered(), ranking, 1)
+
+
+def test_a_network_of_ours_is_split_as_the_transform_splits_it():
+    """A residual network with strided shortcuts; it says itself what is shared."""
+    network = ResNet(width=4)
+    torch.manual_seed(1)
+    batch = torch.randn(4, 1, 36, 36), torch.randint(10, (4,)), torch.randint(10, (4,))
+    before = _state(network)
+
+    def crossed(model, batch):
+        return [nn.functional.cross_entropy(y, label) for y, label in zip(model(batch[0]), batch[1:], strict=True)]
+
+    ranking = recon.score(network, crossed, [batch] * 2, optimizer=_sgd, thresholds=(0.0, -0.1))
+    assert list(ranking.layers) == sorted(shared_layers(network), key=lambda name: -ranking.scores[name][0])
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    mine = recon.split(network, ranking, 5, threshold=-0.1, seed=3)
+    evidence = {"thresholds": [0.0, -0.1], "scores": {name: list(own) for name, own in ranking.scores.items()}}
+    theirs = Recon(5, threshold=-0.1)(network, evidence, Generators(3).transform)
+    assert mine.state_dict().keys() == theirs.state_dict().keys()
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in mine.state_dict().items())
+    assert all(torch.equal(a, b) for a, b in zip(mine.eval()(batch[0]), theirs.eval()(batch[0]), strict=True))
