@@ -233,6 +233,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "reconstruction": {"network": {"name": "autoencoder", "width": 6, "depth": 1}, "epochs": 1, "batch_size": 8},
     "superclass": {"network": {"name": "cnn", "width": 2, "hidden": 4}, "epochs": 1, "batch_size": 2, "lr": 0.01},
     "synthetic": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
+    "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},
     "yeast": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
 }  # fmt: skip
 
@@ -269,6 +270,9 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays[f"{split}_nominal"] = rng.integers(0, 5, (n, categories)).astype(np.uint8)
             arrays[f"{split}_labels"] = (rng.permutation(2 * n).reshape(n, 2) % 2).astype(np.uint8)
             arrays |= {"cardinalities": np.full(categories, 5), "correlations": np.array([0.5, 0.5])}
+        elif problem == "qm9":
+            arrays[f"{split}_features"] = rng.standard_normal((n, 305)).astype(np.float32)
+            arrays[f"{split}_targets"] = rng.standard_normal((n, 11)).astype(np.float32)
         elif problem == "yeast":
             arrays[f"{split}_continuous"] = rng.standard_normal((n, 103)).astype(np.float32)
             arrays[f"{split}_nominal"] = np.empty((n, 0), np.uint8)

@@ -70,6 +70,11 @@ PROBLEMS = {
     ),
     "census": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(32, 4)),
     "synthetic": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(3, 4)),
+    "qm9": (
+        {"network": _MLP, "epochs": 1, "batch_size": 4},
+        {name: values.astype(np.float32) for name, values in
+         _splits(features=RNG.standard_normal((4, 305)), targets=RNG.standard_normal((4, 11))).items()},
+    ),
     "yeast": (
         {"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4},
         _splits(
