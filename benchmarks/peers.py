@@ -90,7 +90,8 @@ def libmtl_aggregator(path: Path | None, name: str, J: Tensor) -> Callable[[], N
     return lambda: method.backward(losses, **LIBMTL_ARGUMENTS[name])
 
 
-def _libmtl_method(path: Path | None, name: str, tasks: int) -> Any:
+def libmtl_class(path: Path | None, name: str) -> type[Any]:
+    """One of LibMTL's weightings, as it is; `path` is the folder of its unpacked sdist or wheel."""
     folder = _libmtl_folder(path)
     assert folder is not None
     for package, place in (("LibMTL", folder), ("LibMTL.weighting", folder / "weighting")):
@@ -98,7 +99,12 @@ def _libmtl_method(path: Path | None, name: str, tasks: int) -> Any:
             stub = types.ModuleType(package)
             stub.__path__ = [str(place)]
             sys.modules[package] = stub
-    method = getattr(importlib.import_module(f"LibMTL.weighting.{name}"), name)()
+    found: type[Any] = getattr(importlib.import_module(f"LibMTL.weighting.{name}"), name)
+    return found
+
+
+def _libmtl_method(path: Path | None, name: str, tasks: int) -> Any:
+    method = libmtl_class(path, name)()
     method.task_num, method.device, method.rep_grad = tasks, torch.device("cpu"), False
     return method
 

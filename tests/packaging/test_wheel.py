@@ -17,7 +17,7 @@ import gradsurgery
 
 ROOT = Path(__file__).parents[2]
 [LOOP] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-EXTRAS = {"dev", "paper", "peers", "repro", "report"}
+EXTRAS = {"certify", "dev", "paper", "peers", "repro", "report", "rl"}
 # What a method must be told where its fields have no defaults, and the one that an extra brings.
 FIELDS = {"torchjd": {"method": "upgrad"}}
 NEEDS = {"torchjd": "peers"}
@@ -90,16 +90,16 @@ def _run(python, code):
     )  # fmt: skip
 
 
-def test_it_holds_one_package_typed_and_with_its_licence(wheel):
+def test_it_holds_one_package_a_plugin_and_the_licence(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     info = f"gradsurgery-{gradsurgery.__version__}.dist-info"
-    assert {name.split("/")[0] for name in names} == {"gradsurgery", info}
+    assert {name.split("/")[0] for name in names} == {"gradsurgery", "pytest_gradsurgery.py", info}
     assert "gradsurgery/py.typed" in names
     assert f"{info}/licenses/LICENSE" in names
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read(f"{info}/entry_points.txt").decode() == (
-            "[console_scripts]\ngradsurgery = gradsurgery.cli:main\n"
+            "[console_scripts]\ngradsurgery = gradsurgery.cli:main\n\n[pytest11]\ngradsurgery = pytest_gradsurgery\n"
         )
 
 

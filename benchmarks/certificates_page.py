@@ -1,0 +1,95 @@
+"""docs/certificates.md: what was found of each method, from the records; nothing is computed here."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gradsurgery.certify.search import ALL
+
+_LEAD = """\
+<!-- Written by `python -m benchmarks.certificates` from benchmarks/results/certificates; edit that. -->
+
+# Certificates
+
+Which promises published implementations keep, as `gradsurgery certify` finds it: each property is searched for task
+gradients J (K, P) that break it, and what is found is shrunk to the smallest. *Holds* means that no counter-example was
+found among the J that were tried; *fails* comes with a J that anyone can paste.
+
+A method that fails a property need not be wrong: most were never meant to have most of them. What a method claims is in
+bold, and only a bold **fails** contradicts somebody. Claims of ours are what their docstrings say; claims of torchjd's
+are what its own tests assert, at the tolerance of those tests; LibMTL states none, and is examined in float32, which it
+computes in. Violations are shares of |d|, or of the mean length of the gradients where that is larger.
+
+Your own method, a function of J or an aggregator of torchjd, is examined by either of
+
+```console
+$ gradsurgery certify my_pkg:fn --claims non_conflict,permutation --as mgda
+$ pytest --surgery my_pkg:fn
+```
+
+A function declares its claims by `fn.claims = ("non_conflict", "permutation")`, or a mapping from names to tolerances
+of its own, and the method that it computes by `fn.implements = "cagrad:c=0.4"`. One with a memory that a checkpoint is
+to hold takes `(J, state, generator)` and returns `(d, state)`; a weighting of LibMTL becomes a function by
+`gradsurgery.certify.libmtl.FromLibMTL(weighting, calpha=0.5)`. What searches comes by `pip install
+'gradsurgery[certify]'`.
+"""
+_FAMILIES = {
+    "ours": ("Ours", ""),
+    "torchjd": (
+        "TorchJD",
+        "Each class with its default arguments, or with those that it must be given: CAGrad(c=0.5), FairGrad(alpha=1), "
+        "Krum(n_byzantine=1), NashMTL(n_tasks=2), TrimmedMean(trim_number=1). Those whose memory is not in their "
+        "`state_dict` fail `resume`.",
+    ),
+    "libmtl": (
+        "LibMTL",
+        "The latest version on the package index; its repository has moved on since. The weightings that are functions "
+        "of the task gradients of shared parameters, fed losses whose gradients are J. CAGrad has the number of tasks, "
+        "3, written into its solver, and is examined with three tasks; IMTL and MGDA take two or more. GradDrop takes "
+        "gradients of representations only, and DWA, GLS, GradNorm and UW go by the losses: they are left out.",
+    ),
+}
+_CELLS = {"holds": "holds", "fails": "fails", "does not apply": ""}
+
+
+def page(records: Mapping[str, Mapping[str, Any]]) -> str:
+    """The whole page; `records` is family -> what `benchmarks.certificates` wrote."""
+    lines = [_LEAD, "| property | what it says |", "|---|---|"]
+    lines += [f"| `{each.name}` | {each.says} |" for each in ALL]
+    for family, record in records.items():
+        lines += ["", *_family(*_FAMILIES[family], record)]
+    return "\n".join(lines) + "\n"
+
+
+def _family(title: str, about: str, record: Mapping[str, Any]) -> Sequence[str]:
+    with_versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    lines = [f"## {title}", "", with_versions + ".", ""]
+    if about:
+        lines += [*textwrap.wrap(about, 120), ""]
+    methods = record["methods"]
+    broken = [f"{m['name']}: `{f['name']}`" for m in methods for f in m["findings"] if _broken(f)]
+    lines += [*textwrap.wrap(f"Claimed, and broken: {', '.join(broken) or 'nothing'}.", 120), ""]
+    lines += ["| property | " + " | ".join(m["name"] for m in methods) + " |", "|---" * (len(methods) + 1) + "|"]
+    for place, each in enumerate(ALL):
+        lines.append(f"| `{each.name}` | " + " | ".join(_cell(m["findings"][place]) for m in methods) + " |")
+    lines += ["", "<details><summary>Counter-examples, the largest violation seen, and the tolerance</summary>", ""]
+    lines += ["| method | property | worst | tolerance | smallest J |", "|---|---|---|---|---|"]
+    lines += [_counterexample(m["name"], f) for m in methods for f in m["findings"] if f["verdict"] == "fails"]
+    return [*lines, "", "</details>"]
+
+
+def _broken(finding: Mapping[str, Any]) -> bool:
+    return finding["claimed"] and finding["verdict"] == "fails"
+
+
+def _cell(finding: Mapping[str, Any]) -> str:
+    word = _CELLS[finding["verdict"]]
+    return f"**{word}**" if finding["claimed"] and word else word
+
+
+def _counterexample(method: str, finding: Mapping[str, Any]) -> str:
+    note = finding["note"].replace("|", "\\|")
+    J = f"`{finding['counterexample']}`" + (f" {note}" if note else "")
+    worst = finding["worst"] if isinstance(finding["worst"], str) else f"{finding['worst']:.0e}"
+    tolerance = f"{finding['tolerance']:.0e}" if finding["tolerance"] else "exact"
+    return f"| {method} | `{finding['name']}` | {worst} | {tolerance} | {J} |"

@@ -1,0 +1,66 @@
+"""Promises about numbers: lengths over twelve decades, gradients far from 1, and the dtypes networks train in."""
+
+import torch
+from torch import Tensor
+
+from gradsurgery.certify import matrices
+from gradsurgery.certify.measure import apart, size
+from gradsurgery.certify.properties import Missed, Property, conflict
+from gradsurgery.certify.subject import Subject, told_by
+from gradsurgery.foreign import Fault
+
+# Powers of ten that a whole J is multiplied with: squares of its entries overflow in float32, not in float64.
+_SCALES = {torch.float64: (-60, 60), torch.float32: (-18, 25), torch.float16: (-2, 2)}
+
+
+def _dtype_kept(subject: Subject, J: Tensor) -> float:
+    dtypes = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+    return float(any(subject.direction(J.to(dtype)).dtype != dtype for dtype in dtypes))
+
+
+def _finite_decades(subject: Subject, J: Tensor) -> float:
+    return 0.0 if torch.isfinite(subject.direction(J)).all() else float("inf")
+
+
+def _non_conflict_decades(subject: Subject, J: Tensor) -> float:
+    return conflict(J, subject.direction(J), 0.0)
+
+
+def _finite_scales(subject: Subject, J: Tensor) -> float:
+    """Not finite, or zero where the same J at its own scale has a direction."""
+    for dtype, powers in _SCALES.items():
+        moves = bool(subject.direction(J.to(dtype)).abs().max() > 1e-4 * size(J))
+        for power in powers:
+            where = f"J * 1e{power} in {dtype}"
+            try:
+                d = subject.direction((J * 10.0**power).to(dtype))
+            except Fault as fault:
+                raise Missed(f"{where}: {told_by(fault)}") from fault
+            if not torch.isfinite(d).all() or (moves and not d.any()):
+                raise Missed(f"{where}: d = 0" if torch.isfinite(d).all() else f"{where}: not finite")
+    return 0.0
+
+
+def _float32(subject: Subject, J: Tensor) -> float:
+    return apart(subject.direction(J.float()), subject.direction(J), size(J))
+
+
+def _half(subject: Subject, J: Tensor) -> float:
+    """J is rounded first, so that only what the method does differs."""
+    found = [J.to(dtype) for dtype in (torch.float16, torch.bfloat16)]
+    return max(apart(subject.direction(low), subject.direction(low.to(J.dtype)), size(J)) for low in found)
+
+
+PRECISION = (
+    Property("dtype_kept", "d has J's dtype: float64, float32, float16, bfloat16", _dtype_kept,
+             matrices.moving_rows, 0.0, 0.0),
+    Property("finite_decades", "d is finite where lengths spread over twelve decades", _finite_decades,
+             matrices.spread_rows, 0.0, 0.0),
+    Property("non_conflict_decades", "<g_k, d> >= 0 where lengths spread over twelve decades", _non_conflict_decades,
+             matrices.spread_rows),
+    Property("finite_scales", "d is finite, and not lost, from 1e-60 J to 1e60 J (less in float32, float16)",
+             _finite_scales, matrices.moving_rows, 0.0, 0.0),
+    Property("float32", "float32 gives float64's direction", _float32, matrices.moving_rows, 1e-4, 1e-3),
+    Property("half", "float16 and bfloat16 give the direction of the same numbers in full precision", _half,
+             matrices.moving_rows, 2e-2, 2e-2),
+)  # fmt: skip

@@ -1,0 +1,68 @@
+"""`pytest --surgery module:name` in a project of one's own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MINE = """
+def mean(J):
+    return J.mean(dim=0)
+
+mean.claims = ("shape", {claim!r})
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "test_of_my_own.py").write_text("def test_mine(): pass\n")
+    return tmp_path
+
+
+def run(project, claim, *arguments):
+    (project / "mine.py").write_text(MINE.format(claim=claim))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "pytest_gradsurgery", "-rA", "-q"]
+    return subprocess.run(
+        [*command, "--surgery", "mine:mean", "--surgery-examples", "5", *arguments], cwd=project, capture_output=True,
+        text=True, env={"PYTHONPATH": f"{ROOT / 'src'}", "PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def test_a_broken_claim_fails_with_its_counterexample(project):
+    done = run(project, "non_conflict")
+    assert done.returncode == 1
+    assert "FAILED mine:mean::non_conflict" in done.stdout
+    assert "broken by J = torch.tensor([[" in done.stdout
+    assert "PASSED mine:mean::shape" in done.stdout
+    assert "XFAIL mine:mean::stationary" in done.stdout, "not claimed"
+    assert "test_mine" not in done.stdout, "without a path these are the only tests"
+
+
+def test_claims_that_hold_pass_beside_ones_own_tests(project):
+    done = run(project, "permutation", "test_of_my_own.py", "-k", "permutation or mine or weights")
+    assert done.returncode == 0, done.stdout
+    assert "PASSED mine:mean::permutation" in done.stdout
+    assert "PASSED test_of_my_own.py::test_mine" in done.stdout
+
+
+@pytest.mark.parametrize("claim", ["non_conflct"])
+def test_a_claim_that_is_none_is_a_wrong_use(project, claim):
+    done = run(project, claim)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "did you mean non_conflict" in done.stdout + done.stderr
+
+
+def test_a_run_without_it_does_not_import_the_library(project):
+    probe = (
+        "import sys\n\n\ndef test_it():\n    assert 'gradsurgery' not in sys.modules and 'torch' not in sys.modules\n"
+    )
+    (project / "test_of_my_own.py").write_text(probe)
+    command = [sys.executable, "-m", "pytest", "-p", "pytest_gradsurgery", "-p", "no:cacheprovider", "-q", "-p",
+               "no:jaxtyping"]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=project, capture_output=True, text=True,
+        env={"PYTHONPATH": f"{ROOT / 'src'}", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
