@@ -12,7 +12,7 @@ export MPLBACKEND := Agg
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro plan study test ui report bench unchanged lint clean install
+.PHONY: help repro plan study test ui report docs bench unchanged lint clean install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,10 @@ report: $(STAMP) ## tables, figures and the page from the committed histories: n
 	@$(BIN)/python -m pipelines.report
 	@echo "$(CURDIR)/reports/index.html"
 
+docs: $(STAMP) ## the documentation as a site in build/docs: tutorial, how-to, reference, explanation
+	@$(BIN)/python -m sphinx --fail-on-warning --quiet docs build/docs
+	@echo "$(CURDIR)/build/docs/index.html"
+
 bench: $(STAMP) ## time per step and peak memory against the peers (ARGS=... for `python -m benchmarks`)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -64,7 +68,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Python 3.11 or newer is needed, found %d.%d: make PYTHON=python3.x" % v[:2])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@if $(BIN)/python -m pip install --quiet uv -c constraints.txt && \
-	    UV_COMPILE_BYTECODE=1 UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --python $(BIN)/python -e '.[dev,repro,peers,rl]' -c constraints.txt; \
+	    UV_COMPILE_BYTECODE=1 UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --python $(BIN)/python -e '.[dev,repro,peers,rl,docs]' -c constraints.txt; \
 	  then :; else echo "uv did not succeed; falling back to pip" >&2; \
-	    $(BIN)/python -m pip install -e '.[dev,repro,peers,rl]' -c constraints.txt; fi
+	    $(BIN)/python -m pip install -e '.[dev,repro,peers,rl,docs]' -c constraints.txt; fi
 	@touch $@
