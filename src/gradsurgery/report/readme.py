@@ -32,7 +32,7 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 
 def matrix(findings: Sequence[Finding]) -> pd.DataFrame:
-    """A row for each paper: its claims and our controls by verdict, and the first of its claims that compares methods."""
+    """A row a paper: its claims and our controls by verdict, and the first of its claims that compares methods."""
     rows = []
     for paper in dict.fromkeys(f.record.paper for f in findings):
         theirs = [f for f in findings if f.record.paper == paper and f.record.origin == "paper"]
