@@ -23,20 +23,15 @@ NAMES = {
 }  # fmt: skip
 # What still computes: courses of a figure, from histories. Names may be removed, none may be added.
 COMPUTING = {
+    "report/blocks/layers.py": {"layer_shares", "scored", "summarise", "threshold"},
     "report/controlled.py": {"score"},
-    "report/exits.py": {"score", "summarise"},
     "report/figures.py": {"summarise"},
-    "report/layer_figures.py": {"layer_shares", "summarise", "thresholds", "training_loss", "whole_share"},
-    "report/layer_tables.py": {"added_parameters", "layer_shares", "scored", "scores", "summarise"},
     "report/observatory.py": {"observing"},
     "report/observed_figures.py": {
         "Layered", "excess", "has_null", "names", "over_training", "random_sd", "trained", "values", "whole",
     },
     "report/observed_marks.py": {"Layered", "summarise"},
-    "report/papers/dr_mgf.py": {"summarise"},
-    "report/papers/recon.py": {"compare", "scored"},
     "report/papers/study.py": {"searched"},
-    "report/tabular/tables.py": {"summarise"},
 }  # fmt: skip
 
 

@@ -27,7 +27,6 @@ OVER = {
     "src/gradsurgery/problems/synthetic.py": 240,
     "src/gradsurgery/evidence/scores.py": 220,
     "src/gradsurgery/report/figures.py": 275,
-    "src/gradsurgery/report/papers/gcond.py": 360,
     "src/gradsurgery/rules/dr_mgf.py": 640,
     "src/gradsurgery/transforms/recon.py": 325,
 }

@@ -14,9 +14,9 @@ GCOND = read_section(yaml.safe_load((FOLDER / "gcond.yaml").read_text(encoding="
 @pytest.mark.parametrize(
     ("verdicts", "starts"),
     [
-        ({"sum": ["better", "better"]}, "; the control that smooths the weighted sum was not run"),
-        ({"sum": ["better", "same"], "sum-ema": ["same", "same"]}, ", so that its gain is not shown"),
-        ({"sum": ["same", "same"], "sum-ema": ["same", "better"]}, ", so that the resolution of conflicts adds"),
+        ({"sum": ["better", "better"]}, "The control that smooths the weighted sum was not run"),
+        ({"sum": ["better", "same"], "sum-ema": ["same", "same"]}, "So its gain is not shown"),
+        ({"sum": ["same", "same"], "sum-ema": ["same", "better"]}, "So the resolution of conflicts adds"),
         ({"sum": ["better", "same"], "sum-ema": ["worse", "better"]}, ""),
         ({"sum": ["worse", "same"], "sum-ema": ["same", "same"]}, ""),
         ({"sum": ["alone", "alone"], "sum-ema": ["alone", "alone"]}, ""),

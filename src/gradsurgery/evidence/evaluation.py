@@ -23,6 +23,7 @@ from gradsurgery.evidence.controls import Null, Repeat, Tuned
 from gradsurgery.evidence.dose import Dose
 from gradsurgery.evidence.fronts import Front
 from gradsurgery.evidence.groups import Groups
+from gradsurgery.evidence.layer_conflict import Split, splits
 from gradsurgery.evidence.lines import Line, lines_of
 from gradsurgery.evidence.measures import by_word
 from gradsurgery.evidence.observed import activity
@@ -52,6 +53,7 @@ class Measured:
         activity: by experiment, means of its diagnostics over training.
         condition: the parts of PCGrad's condition that can be judged, for the sum and PCGrad.
         observed: what gradients do in the shared layers.
+        splits: what layers of the tasks' own add to the sum's network.
         doses: dialled conflict, and what takes back what it costs.
         reaches: what each method pays to be as good as the sum at its end, by problem and method.
         profiles: the same over problems, by kind of cost and method.
@@ -72,6 +74,7 @@ class Measured:
     activity: Mapping[str, Mapping[str, Summary]] = dataclasses.field(default_factory=dict)
     condition: Mapping[str, Mapping[str, Mapping[str, Share]]] = dataclasses.field(default_factory=dict)
     observed: Mapping[str, Observed] = dataclasses.field(default_factory=dict)
+    splits: Mapping[str, Mapping[str, Split]] = dataclasses.field(default_factory=dict)
     doses: Mapping[str, Dose] = dataclasses.field(default_factory=dict)
     reaches: Mapping[str, Mapping[str, Reach]] = dataclasses.field(default_factory=dict)
     profiles: Mapping[str, Mapping[str, Profile]] = dataclasses.field(default_factory=dict)
@@ -156,6 +159,7 @@ def _problem(
     for name, value in (
         ("repeats", controls.repeats(lines)), ("nulls", controls.nulls(lines)),
         ("half_batches", controls.half_batches(lines)), ("reaches", targets.reaches(lines, costs)),
+        ("splits", splits(lines, budgets.BASELINE)),
     ):  # fmt: skip
         if value:
             made[name][problem] = value

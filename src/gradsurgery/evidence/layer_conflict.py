@@ -18,7 +18,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float64
 
+from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.statistics import Summary, summarise
 
 _GRID = 64  # points on the common range of losses
@@ -41,15 +43,32 @@ class Comparison:
     layers_loss: Summary | None
 
 
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """What a network with layers of the tasks' own has more than its base.
+
+    Attributes:
+        layers, parameters: split, and added by that; means over seeds, which may have drawn other layers.
+        shared: parameters that the base shares, for comparison.
+    """
+
+    layers: int
+    parameters: int
+    shared: int
+
+
 def scored(run: Run) -> bool:
     """Whether the run holds conflict counts."""
     return bool(run.layers and run.layers["names"] and run.layers["steps"])
 
 
-def thresholds(runs: Sequence[Run]) -> list[float]:
-    """The S that every one of the runs counted, falling."""
-    common = set.intersection(*({float(S) for S in run.layers["thresholds"]} for run in runs if run.layers))
-    return sorted(common, reverse=True)
+def threshold(groups: Sequence[Sequence[Run]]) -> float:
+    """Of the S that all runs counted, the nearest to that by which a network of theirs was made, or else to 0."""
+    counted = [{float(S) for S in run.layers["thresholds"]} for group in groups for run in group if run.layers]
+    made = [group[0].declaration.get("transform", {}).get("threshold") for group in groups]
+    wanted = next((float(S) for S in made if S is not None), 0.0)
+    common = set.intersection(*counted) if counted else {wanted}
+    return min(sorted(common, reverse=True), key=lambda S: abs(S - wanted))
 
 
 def whole_share(run: Run, S: float) -> Curve:
@@ -61,13 +80,6 @@ def layer_shares(run: Run, S: float) -> dict[str, Curve]:
     """The share of every epoch, of each shared layer."""
     assert run.layers is not None
     return dict(zip(run.layers["names"], _share(run, "scores", S).T, strict=True))
-
-
-def scores(runs: Sequence[Run], S: float) -> dict[str, int]:
-    """The S-conflict score of each shared layer, added over epochs and seeds: what Recon ranks layers by."""
-    counts = [run.layers for run in runs if run.layers is not None]
-    total = np.sum([np.sum(c["scores"], axis=0)[:, list(c["thresholds"]).index(S)] for c in counts], axis=0)
-    return dict(zip(counts[0]["names"], total.tolist(), strict=True))
 
 
 def training_loss(run: Run) -> Curve:
@@ -97,16 +109,36 @@ def compare(runs: Sequence[Run], base: Sequence[Run], S: float) -> Comparison:
     )
 
 
-def added_parameters(runs: Sequence[Run], base: Sequence[Run]) -> tuple[int, int, int]:
-    """What a network with layers of the tasks' own has more than its base: layers split, parameters added (means over
-    seeds, which may have drawn other layers), and, for comparison, the parameters that the base shares."""
+def contrasts(family: str, mine: Line, theirs: Line, S: float) -> list[Contrast]:
+    """The four comparisons of two lines that counted conflicts by layer; none where one did not."""
+    if not (scored(mine.run) and scored(theirs.run)):
+        return []
+    found = compare(mine.runs, theirs.runs, S)
+    values = {
+        "whole_vector.conflict_at_loss": found.whole_loss, "whole_vector.conflict_at_step": found.whole_step,
+        "common_layers.conflict_at_loss": found.layers_loss, "common_layers.conflict_at_step": found.layers_step,
+    }  # fmt: skip
+    ends, budget = (mine.run.problem, mine.method, theirs.method), mine.budget(theirs)
+    return [Contrast(family, *ends, name, False, one, budget) for name, one in values.items() if one is not None]
+
+
+def splits(lines: Mapping[str, Line], base: str) -> dict[str, Split]:
+    """What the lines with layers of the tasks' own have more than the base; none without a base that was scored."""
+    if base not in lines or not scored(lines[base].run):
+        return {}
+    own = {method: split(line.runs, lines[base].runs) for method, line in lines.items() if scored(line.run)}
+    return {method: found for method, found in own.items() if found.layers}
+
+
+def split(runs: Sequence[Run], base: Sequence[Run]) -> Split:
+    """One line beside its base."""
     before = base[0].layers
     assert before is not None
     sizes: Mapping[str, int] = dict(zip(before["names"], before["sizes"], strict=True))
-    split = [set(sizes) - set(run.layers["names"]) for run in runs if run.layers is not None]
+    gone = [set(sizes) - set(run.layers["names"]) for run in runs if run.layers is not None]
     copies = len(runs[0].tasks) - 1
-    added = [copies * sum(sizes[name] for name in own) for own in split]
-    return round(float(np.mean([len(own) for own in split]))), round(float(np.mean(added))), sum(sizes.values())
+    added = [copies * sum(sizes[name] for name in own) for own in gone]
+    return Split(round(float(np.mean([len(own) for own in gone]))), round(float(np.mean(added))), sum(sizes.values()))
 
 
 class _Course:

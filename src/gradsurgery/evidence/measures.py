@@ -103,7 +103,11 @@ DERIVED = {
     "conflict_share": Measure("pairs in conflict", 100.0, 1, "%", "points"),
     "severe_conflict": Measure("steps in severe conflict", 100.0, 1, "%", "points"),
 }
-SHARE = Measure("share", 100.0, 1, "%", "points")
+# What two lines are held against each other for beside their metrics.
+SHARES = {
+    "conflict_at_loss": Measure("conflict at equal loss", 100.0, 1, "%", "points"),
+    "conflict_at_step": Measure("conflict at equal step", 100.0, 1, "%", "points"),
+}
 PLAIN = Measure("", 1.0, 2, "", "")
 
 
@@ -115,7 +119,7 @@ def word(metric: str) -> str:
 def measure(metric: str) -> Measure:
     """How `metric`, or the bare word of one, is printed; an unknown word is printed as it is, with four decimals."""
     last = metric.rsplit(".", 1)[-1]
-    return KNOWN.get(last) or DERIVED.get(last) or Measure(last.replace("_", " "), 1.0, 4, "", "")
+    return KNOWN.get(last) or DERIVED.get(last) or SHARES.get(last) or Measure(last.replace("_", " "), 1.0, 4, "", "")
 
 
 def by_word(metrics: Mapping[str, bool]) -> dict[str, list[str]]:

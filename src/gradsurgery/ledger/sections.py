@@ -47,13 +47,15 @@ class Declared:
 
     Attributes:
         claim: what the paper says its method does, in one or two sentences.
-        blocks: what is shown, each with its `kind`; empty for a section that is made by a module of its own.
+        blocks: what is shown, each with its `kind`: a file of gradsurgery/report/blocks.
+        note: what a reader must know of how the lines were run, beyond their settings.
         readings: what the verdicts mean; the first that fits is said.
     """
 
     claim: str
     blocks: Sequence[Mapping[str, Any]] = ()
     readings: Sequence[Reading] = ()
+    note: str = ""
 
     def reading(self, verdicts: Mapping[str, Sequence[str]]) -> str:
         """Empty where none fits."""

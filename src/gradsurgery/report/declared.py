@@ -21,8 +21,8 @@ def section(key: str, declared: Declared, evidence: Evidence) -> Section | None:
     firsts = [drawing for part in parts for drawing in part.drawings[:1]]
     return Section(
         claim=declared.claim,
-        ran=" ".join(part.ran for part in parts),
-        found=" ".join(part.found for part in parts),
+        ran=" ".join(filter(None, [*dict.fromkeys(part.ran for part in parts), declared.note])),
+        found=" ".join(filter(None, (part.found for part in parts))),
         drawings=[*firsts, *(drawing for part in parts for drawing in part.drawings[1:])],
         sheets=[sheet for part in parts for sheet in part.sheets],
     )
