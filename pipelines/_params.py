@@ -24,7 +24,7 @@ from pipelines._pins import load_pins, read_pins
 from pipelines._problems import FRESH, LONG, SCALES, SIDES, Problem, read_problems
 from pipelines._protocol import NAME as PROTOCOL
 from pipelines._protocol import first_seed
-from pipelines._studies import Studies, read_studies
+from pipelines._studies import Search, read_studies
 from pipelines._table import Experiment, check_whole, read_method, read_table
 from pipelines._yaml import check_plain, read_yaml
 
@@ -44,7 +44,7 @@ class Params:
     problems: Mapping[str, Problem]
     experiments: Mapping[str, Experiment]
     regression: Mapping[str, Any]
-    studies: Studies
+    studies: Mapping[str, Search]
     compute: Compute
     used: frozenset[str] = frozenset()
 
@@ -120,7 +120,7 @@ def read(
             for owner, own in check_whole(lines, problems, scale).items():
                 metrics.setdefault(owner, set()).update(own)
         # a study tunes at a scale of minutes; what it found stands in the lines of those of hours
-        studies = read_studies(studied, scale, lines, problems, first) if scale not in LONG else Studies({}, {})
+        studies = read_studies(studied, scale, lines, problems, first) if scale not in LONG else {}
         return Params(scale, datasets, problems, lines, top["regression"], studies, compute)
 
     found = at(scale)

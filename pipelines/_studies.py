@@ -8,12 +8,10 @@ from gradsurgery.core.declaration import problem_of
 from gradsurgery.core.discovery import require
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.selection import FAIR
-from gradsurgery.front_weights import front_weights
 from pipelines._blocks import fields, known, mapping, seed_list, whole
 from pipelines._problems import FRESH, Problem, check_spent
 from pipelines._table import Experiment
 
-MOST_POINTS = 10_000  # of a front: a larger number is a slip, and would take for ever to draw
 STATIC = "static"  # the method whose task weights are the line's own parameters
 
 
@@ -37,58 +35,26 @@ class Search:
     rule: str
 
 
-@dataclasses.dataclass(frozen=True)
-class StaticFront:
-    """One line trained under several static weights, by the name that the front gives to each."""
-
-    line: Experiment
-    weights: Mapping[str, tuple[float, ...]]
-    seeds: tuple[int, ...]
-
-
-@dataclasses.dataclass(frozen=True)
-class Studies:
-    """All studies of the scale in force, by problem."""
-
-    searches: Mapping[str, Search]
-    fronts: Mapping[str, StaticFront]
-
-    @property
-    def problems(self) -> list[str]:
-        return list(dict.fromkeys([*self.searches, *self.fronts]))
-
-
 def read_studies(
     block: Any, scale: str, lines: Mapping[str, Experiment], problems: Mapping[str, Problem], first: int = FRESH
-) -> Studies:
-    """Raises ValueError, with one sentence, for the first thing that is missing, unknown or unfair, as is a seed from
-    `first` on, which is confirmatory."""
-    block = fields("studies", block, set(), {"search", "fronts", "smoke"})
-    found: dict[str, dict[str, Any]] = {"search": {}, "fronts": {}}
-    for kind, read in (("search", _search), ("fronts", _front)):
-        for name, own in mapping(f"studies.{kind}", block.get(kind, {})).items():
-            known(f"studies.{kind}", name, problems)
-            here = {line.method: line for line in lines.values() if line.problem == name}
-            found[kind][name] = read(f"studies.{kind}.{name}", own, here, problems[name].selection)
-            check_spent(f"studies.{kind}.{name}.seeds", [*found[kind][name].seeds, own.get("seed", 0)], first)
-    studies = Studies(found["search"], found["fronts"])
+) -> dict[str, Search]:
+    """The searches of the scale in force, by problem. Raises ValueError, with one sentence, for the first thing that is
+    missing, unknown or unfair, as is a seed from `first` on, which is confirmatory."""
+    block = fields("studies", block, set(), {"search", "smoke"})
+    found = {}
+    for name, own in mapping("studies.search", block.get("search", {})).items():
+        known("studies.search", name, problems)
+        here = {line.method: line for line in lines.values() if line.problem == name}
+        found[name] = _search(f"studies.search.{name}", own, here, problems[name].selection)
+        check_spent(f"studies.search.{name}.seeds", [*found[name].seeds, own.get("seed", 0)], first)
     if "smoke" not in block:
-        return studies
-    small = fields("studies.smoke", block["smoke"], {"problems", "trials", "points"})
+        return found
+    small = fields("studies.smoke", block["smoke"], {"problems", "trials"})
     require("studies.smoke.problems", small["problems"], list[str])
     for name in small["problems"]:
-        known("studies.smoke.problems", name, studies.problems)
-    trials, points = (whole(f"studies.smoke.{name}", small[name], 1) for name in ("trials", "points"))
-    return _cut(studies, small["problems"], trials, points) if scale == "smoke" else studies
-
-
-def _cut(whole: Studies, problems: list[str], trials: int, points: int) -> Studies:
-    searches = {p: dataclasses.replace(s, trials=trials) for p, s in whole.searches.items() if p in problems}
-    fronts = {
-        p: dataclasses.replace(f, weights=dict(list(f.weights.items())[:points]))
-        for p, f in whole.fronts.items() if p in problems
-    }  # fmt: skip
-    return Studies(searches, fronts)
+        known("studies.smoke.problems", name, found)
+    trials = whole("studies.smoke.trials", small["trials"], 1)
+    return {p: dataclasses.replace(found[p], trials=trials) for p in small["problems"]} if scale == "smoke" else found
 
 
 def _search(where: str, block: Any, lines: Mapping[str, Experiment], rule: str) -> Search:
@@ -115,27 +81,6 @@ def _search(where: str, block: Any, lines: Mapping[str, Experiment], rule: str) 
     if seed in seeds:
         raise ValueError(f"`{where}.seeds` must be fresh, found the search's own seed {seed} among them.")
     return Search(found, count, whole(f"{where}.trials", block["trials"], 1), seed, seeds, rule)
-
-
-def _front(where: str, block: Any, lines: Mapping[str, Experiment], _rule: str) -> StaticFront:
-    block = fields(where, block, {"line", "seeds"}, {"shares", "points", "seed"})
-    line = _plain(f"{where}.line", block["line"], lines)
-    count = tasks_of(line)
-    wanted = "shares" if count == 2 else "points"
-    if ("shares" in block, "points" in block) != (count == 2, count > 2):
-        raise ValueError(f"`{where}` must hold `{wanted}` and not the other for {count} tasks, found {sorted(block)}.")
-    if count > 2:
-        points = whole(f"{where}.points", block["points"], 2, MOST_POINTS)
-        drawn = front_weights(points, count, whole(f"{where}.seed", block.get("seed", 0), 0))
-        weights = {f"{STATIC}-point{i:02d}": tuple(row.tolist()) for i, row in enumerate(drawn)}
-    else:
-        shares = block["shares"]
-        if not isinstance(shares, list) or not all(isinstance(s, float) and 0.0 < s < 1.0 for s in shares):
-            raise ValueError(f"`{where}.shares` must be a list of numbers between 0 and 1, found {shares!r}.")
-        weights = {f"{STATIC}-{round(100 * s):02d}": (s, round(1.0 - s, 6)) for s in shares}
-        if len(weights) < len(shares) or not shares:
-            raise ValueError(f"`{where}.shares` must be different whole per cents, found {shares!r}.")
-    return StaticFront(line, weights, seed_list(f"{where}.seeds", block["seeds"]))
 
 
 def weighted(line: Experiment, method: str, weights: list[float]) -> Experiment:

@@ -17,7 +17,7 @@ from gradsurgery.experiment import history
 from pipelines._fingerprint import digest, joined, parts_of
 from pipelines._params import Experiment
 from pipelines._run import begin
-from pipelines._studies import Search, StaticFront, weighted
+from pipelines._studies import Search
 from pipelines._watchdog import drivers, end_with
 
 Record = dict[str, Any]
@@ -26,7 +26,7 @@ Key = tuple[str, str, int, int]  # kind, method, number of the trial, seed: the 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """One run. `kind` is "search", "winner" (the best trial of a search on a fresh seed) or "front"."""
+    """One run. `kind` is "search", or "winner": the best trial of a search on a fresh seed."""
 
     kind: str
     number: int
@@ -61,15 +61,6 @@ def winning(search: Search, method: str, number: int, scale: str, hashes: Mappin
     line = search.lines[method]
     declaration = trials(line.declaration, number + 1, search.num_tasks)[number]
     return [_trial("winner", number, seed, line, declaration, scale, hashes) for seed in search.seeds]
-
-
-def tracing(front: StaticFront, scale: str, hashes: Mapping[str, str]) -> list[Trial]:
-    """Every weighting on every seed."""
-    lines = [weighted(front.line, method, list(weights)) for method, weights in front.weights.items()]
-    return [
-        _trial("front", number, seed, line, line.declaration, scale, hashes)
-        for number, line in enumerate(lines) for seed in front.seeds
-    ]  # fmt: skip
 
 
 def run(driver: int, trial: Trial, folder: Path) -> tuple[Trial, Record, float]:

@@ -26,27 +26,26 @@ from gradsurgery.ledger.scales import highest
 from gradsurgery.ledger.verdicts import find, verdicts
 from pipelines._evidence import read_costs, read_histories, read_papers, read_studies
 from pipelines._files import UnwritableError, read_json, read_yaml, write
-from pipelines._problems import LONG, SCALES
-from pipelines._problems import read_selections as selections_of
+from pipelines._problems import LONG, SCALES, read_selections
 from pipelines._protocol import registered
 
 KEPT = ("metrics.json", "contrasts.json", "measured.json")  # of another scale than that in force
 
 
-def read_selections(path: Path, scale: str) -> dict[str, str]:
-    """The rule of every problem of params.yaml at a scale; problems that it does not name are judged by best-val."""
+def read_params(root: Path) -> dict[str, Any]:
+    """params.yaml of a checkout as it is written, not all of it checked; nothing where there is none."""
+    path = root / "params.yaml"
     found = read_yaml(path, "see CONTRIBUTING.md") if path.exists() else {}
-    return selections_of((found.get("problems") if isinstance(found, dict) else None) or {}, scale)
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold named blocks, found {found!r:.40}.")
+    if not isinstance(found.get("scale", ""), str):
+        raise ValueError(f"{path}: `scale` must be a text, found {found['scale']!r:.40}.")
+    return found
 
 
 def read_scale(root: Path) -> str:
     """The scale in force, whose folder holds histories and costs; empty where params.yaml names none."""
-    path = root / "params.yaml"
-    found = read_yaml(path, "see CONTRIBUTING.md") if path.exists() else {}
-    scale = found.get("scale", "") if isinstance(found, dict) else ""
-    if not isinstance(scale, str):
-        raise ValueError(f"{path}: `scale` must be a text, found {scale!r:.40}.")
-    return scale
+    return str(read_params(root).get("scale", ""))
 
 
 def document(metrics: Any) -> bytes:
@@ -58,10 +57,12 @@ def document(metrics: Any) -> bytes:
 class Inputs:
     """What is evaluated: runs and costs by experiment, selection rules and studies by problem, published records.
 
+    `params` is params.yaml as it is written; problems that it does not name are judged by best-val.
     `others` are the same of the scales of hours that Git has runs of, which stand beside laptop's, but for studies.
     """
 
     scale: str
+    params: Mapping[str, Any]
     groups: Mapping[str, Sequence[Run]]
     selections: Mapping[str, str]
     costs: Mapping[str, Any]
@@ -73,21 +74,24 @@ class Inputs:
 
 def read_inputs(root: Path) -> Inputs:
     """Everything under one checkout that `evaluate` and `report` both start from, read and checked once."""
-    scale = read_scale(root)
+    params = read_params(root)
+    scale = str(params.get("scale", ""))
     there = {path.name for path in (root / "reports/history").glob("*") if next(path.rglob("*.jsonl"), None)}
     others = [other for other in LONG if other in there] if scale == "laptop" else []
     papers = read_papers(root / "data/published")
     protocol = registered(root, papers) or NONE
-    own, *beside = (_read_inputs(root, each, papers, protocol) for each in (scale, *others))
+    own, *beside = (_read_inputs(root, each, params, papers, protocol) for each in (scale, *others))
     studies = read_studies(root / "reports/study", own.selections)
     return dataclasses.replace(own, studies=studies, others=dict(zip(others, beside, strict=True)))
 
 
-def _read_inputs(root: Path, scale: str, papers: Sequence[Paper], protocol: Protocol) -> Inputs:
-    selections = read_selections(root / "params.yaml", scale)
+def _read_inputs(
+    root: Path, scale: str, params: Mapping[str, Any], papers: Sequence[Paper], protocol: Protocol
+) -> Inputs:  # fmt: skip
+    selections = read_selections(params.get("problems") or {}, scale)
     groups = read_histories(root / "reports/history" / scale)
     costs = read_costs(root / "reports/costs" / scale, groups)
-    return Inputs(scale, groups, selections, costs, papers, {}, protocol)
+    return Inputs(scale, params, groups, selections, costs, papers, {}, protocol)
 
 
 def evaluate_all(root: Path) -> dict[str, bytes]:

@@ -24,7 +24,7 @@ from gradsurgery.report.site import assemble
 from gradsurgery.report.sources import Sources
 from pipelines import _missing
 from pipelines._blocks import whole_blocks
-from pipelines._files import read_json, read_text, read_yaml, write
+from pipelines._files import read_json, read_text, write
 from pipelines._links import places
 from pipelines._protocol import LISTED
 from pipelines.evaluate import read_evaluation, read_inputs
@@ -47,11 +47,7 @@ def declared_experiments(problems: Mapping[str, Any]) -> set[str]:
 def gather(root: Path) -> Sources:
     """All sources of the report under one checkout. Raises ValueError when they do not belong together."""
     given = read_inputs(root)
-    params = root / "params.yaml"
-    document = read_yaml(params, "see CONTRIBUTING.md") if params.exists() else {}
-    if not isinstance(document, dict):
-        raise ValueError(f"{params} must hold named blocks, found {document!r:.40}.")
-    datasets, problems = (whole_blocks(name, document.get(name) or {}) for name in ("datasets", "problems"))
+    datasets, problems = (whole_blocks(name, given.params.get(name) or {}) for name in ("datasets", "problems"))
     if problems:
         check_provenance(given.papers, declared_experiments(problems))
     # the one way to see that no number stems from other histories

@@ -1,7 +1,7 @@
-"""`make study`: equal-budget random search and fronts of static weights, which `make repro` has no time for.
+"""`make study`: equal-budget random search, which `make repro` has no time for.
 
 For every problem of `studies` in params.yaml: as many random trials for every method, on one seed; the trial that the
-problem's selection rule finds best on validation again on fresh seeds; and one line under many static weights. Needs
+problem's selection rule finds best on validation again on fresh seeds. Needs
 the problem's prepared arrays, here or in a workspace; reads no history and changes none.
 
 Trials are shared out over the cores, one thread each. Finished ones are kept in runs/study/<problem>.jsonl, which is
@@ -35,7 +35,7 @@ from pipelines._params import SCALES, Params, complain, load
 from pipelines._run import RefusedError
 from pipelines._studies import Search
 from pipelines._tracking import Tracker
-from pipelines._trials import Record, Trial, run, searching, tracing, winning
+from pipelines._trials import Record, Trial, run, searching, winning
 from pipelines._watchdog import drivers, end_with
 from pipelines._workspace import prepared, workspace
 
@@ -73,14 +73,11 @@ def _study(
     data: Mapping[str, Path],
     jobs: int,
 ) -> int:
-    searches = {p: s for p, s in params.studies.searches.items() if p in hashes}
-    fronts = {p: f for p, f in params.studies.fronts.items() if p in hashes}
+    searches = {p: s for p, s in params.studies.items() if p in hashes}
     first, later = [], 0
     for problem, search in searches.items():
         first += ledgers[problem].missing(searching(search, params.scale, hashes[problem]))
         later += len(search.lines) * len(search.seeds)
-    for problem, front in fronts.items():
-        first += ledgers[problem].missing(tracing(front, params.scale, hashes[problem]))
     tracker = Tracker(Path.cwd())
     count, failed = 0, 0
     with tqdm(total=len(first) + later, desc="study", unit="trial", smoothing=0.05) as bar:
@@ -160,7 +157,7 @@ def _track(tracker: Tracker, trial: Trial, record: Record, seconds: float) -> No
 
 
 def _chosen(names: Sequence[str], params: Params) -> list[str]:
-    known = params.studies.problems
+    known = list(params.studies)
     if not known:
         raise ValueError("`studies` must hold at least one study, found none.")
     for name in names:

@@ -13,13 +13,11 @@ COUNTED = ("gradsurgery.evidence", "gradsurgery.core.metrics")
 RECORDS = {"groups", "history", "measures", "roles"}
 # Names of other modules: dataclasses, constants, and how a record is put in words.
 NAMES = {
-    "ACTIVITY", "ALONE", "Against", "BASELINE", "BETTER", "BUDGETS", "Beside", "Budget", "COPIES", "COSINE", "CROSS",
-    "EFFECTS", "Compared",
-    "CROSS_TASK", "CURVATURE", "Cloud", "Comparison", "Contrast", "Contrasts", "DEFAULT_RULE", "Dose", "FAIR", "Front",
-    "KINDS", "LEVEL", "LongRun", "METHODS", "Measured", "Null", "Observed", "Profile", "REFERENCE", "REGION", "Ranking",
-    "Reach", "Repeat", "Runs", "SAME", "SAME_TASK", "SIMILARITY", "STATIC", "SUM", "SURE", "Searched", "Share",
-    "Summary", "TAUS", "Trial", "WORSE", "back", "conflicting", "data_set", "record", "significant", "split", "told",
-    "words",
+    "ALONE", "BASELINE", "BETTER", "BUDGETS", "Budget", "Compared", "COSINE", "CROSS_TASK", "CURVATURE", "Comparison", "Contrast",
+    "Contrasts", "DEFAULT_RULE", "Dose", "EFFECTS", "FAIR", "Front", "LEVEL", "METHODS", "Measured", "Null",
+    "Observed", "Profile", "REFERENCE", "Ranking", "Repeat", "Runs", "SAME_TASK", "SIMILARITY", "STATIC", "SUM",
+    "Searched", "Share", "Summary", "TAUS", "Trial", "WORSE", "back", "conflicting", "data_set", "record",
+    "significant", "split", "told",
 }  # fmt: skip
 # What still computes: courses of a figure, from histories. Names may be removed, none may be added.
 COMPUTING = {
@@ -28,9 +26,9 @@ COMPUTING = {
     "report/figures.py": {"summarise"},
     "report/observatory.py": {"observing"},
     "report/observed_figures.py": {
-        "Layered", "excess", "has_null", "names", "over_training", "random_sd", "trained", "values", "whole",
+        "Layered", "excess", "has_null", "names", "over_training", "random_sd", "values",
     },
-    "report/observed_marks.py": {"Layered", "summarise"},
+    "report/observed_marks.py": {"summarise"},
     "report/papers/study.py": {"searched"},
 }  # fmt: skip
 

@@ -153,12 +153,8 @@ def test_the_sentence_follows_the_numbers(see: See) -> None:
     assert "], layer2 -0." in told
     assert "]) (95 %, Holm over 3). Curvature" in told
     assert "in the last: it rises (+6.000 [+6.000, +6.000])" in told
-    assert "Cosine minus the sum's, whole shared vector: PCGrad +0.200 [+0.200, +0.200], higher." in told
-    assert "Curvature minus the sum's, whole shared vector: PCGrad +0.000 [+0.000, +0.000], inconclusive" in told
-    assert "the cosine separates from the sum's with PCGrad in 3 of 3 layers" in told
     quiet = said(see({"sum": 0.3, "pcgrad": 0.3}))
     assert "no layer was found in which the cosine between tasks lies below that of random directions (0)" in quiet
-    assert "the cosine separates from the sum's with no method" in quiet
 
     def flatten(record: dict) -> None:
         for row in record["diagnostics"]:
@@ -170,7 +166,6 @@ def test_the_sentence_follows_the_numbers(see: See) -> None:
 def test_of_many_layers_some_are_named_and_all_are_counted(see: See) -> None:
     told = said(see({"sum": -0.3, "pcgrad": 0.0}, sizes=[50] * 9))
     assert "in 9 of 9 layers (layer0 -0." in told
-    assert "with PCGrad in 9 of 9 layers (layer0, layer1, layer2, layer3 and 5 more)." in told
 
 
 def test_one_seed_has_no_interval_and_breaks_nothing(see: See) -> None:
@@ -178,8 +173,7 @@ def test_one_seed_has_no_interval_and_breaks_nothing(see: See) -> None:
     assert "one seed has no interval" in said(runs)
     groups = {f"p-{method}": group for method, group in runs.items()}
     assert len(observed_tables.layer_table(sources_of(groups))) == 3
-    for drawn in (observed_figures.over_layers, observed_figures.by_layer, observed_figures.by_method):
-        assert svg(drawn(runs["sum-half_batches"] if drawn is observed_figures.over_layers else runs))
+    assert svg(observed_figures.over_layers(runs["sum-half_batches"]))
 
 
 def test_tables_name_their_histories_and_shares_stay_shares(see: See) -> None:
@@ -231,7 +225,7 @@ def test_the_observatory_is_silent_where_nothing_was_recorded(see: See, made_up:
     assert entry is not None
     assert "two halves of one task's batch" in entry["first"]["caption"]
     assert len(observatory.sheets(sources_of(groups), out)) == 3
-    assert {"figures/p-layers.svg", "figures/p-layers-nulls.svg", "figures/p-curvature.svg"} < set(out.files)
+    assert "figures/p-layers.svg" in out.files
     again = copy.deepcopy(watched["sum-half_batches"])
     assert svg(observed_figures.over_layers(again)) == out.finish()["figures/p-layers.svg"]
 
@@ -248,8 +242,7 @@ def test_the_pages_show_the_layers(checkout: Path) -> None:
     assert evaluate.main(["--root", str(checkout)]) == 0
     assert report.main(["--root", str(checkout)]) == 0
     text = (checkout / "reports/problems/multi_fashion_mnist.html").read_text()
-    for part in ("multi-fashion-mnist-layers", "multi-fashion-mnist-layers-nulls", "multi-fashion-mnist-curvature"):
-        assert text.count(f'<figure id="{part}">') == 1
+    assert text.count('<figure id="multi-fashion-mnist-layers">') == 1
     text = (checkout / "reports/conflict.html").read_text()
-    assert "Curvature minus the sum" in text
+    assert "Curvature along the step" in text
     assert "PCGrad&#39;s three-part condition (stated for two tasks; 1 problem" in text

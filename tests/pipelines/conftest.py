@@ -69,8 +69,7 @@ def params():
         "search": {
             "multi_mnist": {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
         },
-        "fronts": {"multi_mnist": {"line": "sum", "shares": [0.2, 0.5, 0.8], "seeds": [0, 1]}},
-        "smoke": {"problems": ["multi_mnist"], "trials": 2, "points": 3},
+        "smoke": {"problems": ["multi_mnist"], "trials": 2},
     }
     document["problems"] = {name: document["problems"][name] for name in EXPERIMENTS}
     for name, keys in EXPERIMENTS.items():

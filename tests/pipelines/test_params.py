@@ -10,11 +10,7 @@ import pytest
 import yaml
 
 import pipelines.train
-from gradsurgery.evidence.roles import Role
 from pipelines._params import CHECKED, load, read, sha256_of
-from pipelines._problems import Problem
-from pipelines._studies import read_studies
-from pipelines._table import Experiment
 from tests.pipelines.conftest import settle
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +49,6 @@ def _own(**entries):
 
 
 SEARCH = ("studies", "search", "multi_mnist")
-FRONT = ("studies", "fronts", "multi_mnist")
 
 BAD = {
     "study of nothing": (
@@ -76,8 +71,6 @@ BAD = {
     ),
     "study of a repeated line": (_put(*SEARCH, "methods", ["sum", "sum"]), "must be a list of different lines"),
     "static weights of pcgrad": (_put(*SEARCH, "static", "pcgrad"), "must name a line with balancer equal and a sum"),
-    "points for two tasks": (_put(*FRONT, "points", 4), "must hold `shares` and not the other for 2 tasks"),
-    "a share of everything": (_put(*FRONT, "shares", [0.5, 1.0]), "must be a list of numbers between 0 and 1"),
     "small study of nothing": (_put("studies", "smoke", "problems", ["census"]), "found 'census'."),
     "unknown scale": (_put("scale", "huge"), "`scale` must be one of smoke, laptop, overnight, paper, found 'huge'."),
     "unknown method": (
@@ -393,7 +386,7 @@ def test_a_scale_has_lines_seeds_and_a_rule_of_its_own(params, pins):
     assert "cagrad_toy" in laptop.problems
     assert set(overnight.experiments) == {"multi_mnist-pcgrad", "multi_mnist-sum"}, "no overnight block, not run there"
     assert overnight.experiments[PCGRAD].seeds == (1000, 1001, 1002)
-    assert overnight.studies.problems == []
+    assert overnight.studies == {}
     assert [name for name in paper.experiments if name.startswith("multi_mnist")] == ["multi_mnist-sum"]
     assert [at.problems["multi_mnist"].selection for at in (laptop, overnight, paper)] == ["best-val"] * 2 + ["last10"]
 
@@ -522,7 +515,7 @@ def test_a_line_can_differ_at_one_scale(folder):
     line["aggregator"] = {"name": "pcgrad", "order": "fixed"}
     line["smoke"] = {"aggregator": {"reduction": "mean"}, "settings": {"epochs": 8}, "learner": {"diagnose_every": 5}}
     line["paper"], line["track"] = {"settings": {"epochs": 100}}, "reference"
-    document["studies"]["search"] = {}  # which takes controlled lines only
+    document["studies"] = {}  # which take controlled lines only
     (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
     declaration = load().experiment(PCGRAD).declaration
     assert declaration["aggregator"] == {"name": "pcgrad", "order": "fixed", "reduction": "mean"}
@@ -543,37 +536,12 @@ def test_our_own_file_is_good_at_every_scale(tmp_path):
         assert load(tmp_path / "params.yaml").scale == scale
 
 
-def _exits(**front):
-    settings = {"network": {"name": "sdn_resnet"}, "exits": 3, "epochs": 1, "lr": 0.1}
-    declaration = {
-        "module": "multi_exit",
-        "settings": settings,
-        "balancer": {"name": "equal"},
-        "aggregator": {"name": "sum"},
-    }
-    problem = Problem("multi_exit", {}, {}, "best-val", "controlled", {}, (0,), {}, {}, settings)
-    line = Experiment("exits-sum", "exits", "controlled", (0,), declaration, "baselines", Role("baseline"))
-    return read_studies(
-        {"fronts": {"exits": {"line": "sum", "seeds": [0], **front}}}, "laptop", {"exits-sum": line}, {"exits": problem}
-    )
-
-
-def test_three_tasks_get_sobol_points():
-    weights = _exits(points=5).fronts["exits"].weights
-    assert list(weights) == [f"static-point{i:02d}" for i in range(5)]
-    assert all(len(row) == 3 and sum(row) == pytest.approx(1.0, abs=1e-3) for row in weights.values())
-    with pytest.raises(ValueError, match="must hold `points` and not the other for 3 tasks"):
-        _exits(shares=[0.5])
-
-
 def test_scale_smoke_cuts_the_studies_and_no_other_scale_does(folder):
     small = load().studies
-    assert small.searches["multi_mnist"].trials == 2
+    assert small["multi_mnist"].trials == 2
     document = yaml.safe_load((folder / "params.yaml").read_text())
-    document["studies"]["smoke"]["points"] = 1
     document["studies"]["search"]["multi_mnist"]["trials"] = 9
-    for scale, counts in (("smoke", (2, 1)), ("laptop", (9, 3))):
+    for scale, trials in (("smoke", 2), ("laptop", 9)):
         document["scale"] = scale
         (folder / "params.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-        found = load().studies
-        assert (found.searches["multi_mnist"].trials, len(found.fronts["multi_mnist"].weights)) == counts
+        assert load().studies["multi_mnist"].trials == trials

@@ -153,19 +153,12 @@ def _documents():
         yield document, _under(document, section)
     yield document, [(section,) for section in ("datasets", "problems", "methods")]
     search = {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
-    two, three = (
-        {"line": "sum", "shares": [0.1, 0.5], "seeds": [0]},
-        {"line": "sum", "points": 4, "seed": 0, "seeds": [0]},
-    )
     studies = {
         "search": {"census": search},
-        "fronts": {"census": two},
-        "smoke": {"problems": ["census"], "trials": 2, "points": 2},
+        "smoke": {"problems": ["census"], "trials": 2},
     }
     document = _small("census", "sum", "pcgrad", **studies)
     yield document, _under(document, "studies")
-    document = _small("cifar100_exits", "sum", fronts={"cifar100_exits": three})
-    yield document, _under(document, "studies", "fronts", "cifar100_exits")
 
 
 def _kind(value):

@@ -65,14 +65,14 @@ def test_a_whole_study_is_fair_complete_and_free_of_the_clock(folder, capsys):
     keys = [(r["kind"], r["method"], r["trial"], r["seed"]) for r in records]
     assert keys == sorted(keys)
     kinds = [kind for kind, *_ in keys]
-    # 3 weights on 2 seeds; 3 methods with 2 trials; 3 winners on 2 fresh seeds
-    assert [kinds.count(kind) for kind in ("front", "search", "winner")] == [6, 6, 6]
+    # 3 methods with 2 trials; 3 winners on 2 fresh seeds
+    assert [kinds.count(kind) for kind in ("search", "winner")] == [6, 6]
     check(parse(lines, "study"), "best-val")
     text = DONE.read_text(encoding="utf-8")
     assert not [word for word in ("seconds", str(folder), "torch", "time") if word in text]
     costs = json.loads(Path("reports/study/costs/multi_mnist.json").read_text(encoding="utf-8"))
     assert set(costs["seconds"]) == {"/".join(map(str, key)) for key in keys}
-    assert "18 trials trained now, 0 of them failed" in capsys.readouterr().out
+    assert "12 trials trained now, 0 of them failed" in capsys.readouterr().out
 
 
 def test_the_default_trial_trains_as_its_line_does(folder, monkeypatch):
@@ -99,7 +99,7 @@ def test_an_interrupted_study_goes_on_to_the_same_bytes(folder, monkeypatch, cap
     assert len(WORK.read_text(encoding="utf-8").splitlines()) == 4
     seen = _counting(monkeypatch)
     assert main(["--jobs", "1"]) == 0
-    assert len(seen) == 18 - 4
+    assert len(seen) == 12 - 4
     assert DONE.read_bytes() == wanted
     seen.clear()
     assert main(["--jobs", "1"]) == 0

@@ -106,7 +106,6 @@ EXCEPTIONS = {
     ("metric", "margin", "unit"): "what was registered: no result",
     ("paper", "claim", "scale", "compares"): "what was registered: no result",
     ("method", "mean rank", "n (blocks)"): "a row sums up many problems, whose own tables have the links",
-    ("method", "n", "sum better"): "likewise",
     ("problem", "data set", "blocks"): "ranks of the methods of a problem, whose own table has the links",
 }
 # Rows that stand for many histories, by how their first cell starts.

@@ -48,7 +48,7 @@ def test_the_site_is_whole_and_repeats_to_the_byte(judged: Path, monkeypatch: py
     sources = set(re.findall(r'href="(?:\.\./)?((?:history|costs)/[^"]*)"', "".join(pages.values())))
     assert len(sources) == 22, "histories and costs of all experiments are a click away"
     drawn = {name.split("/")[-1] for name in first if name.endswith(".svg")}
-    assert len(drawn) == 11
+    assert len(drawn) == 9
     assert drawn == set(re.findall(r'<img src="[./]*figures/([^"]*)"', "".join(pages.values())))
     assert all(first[name].count(b"<path") > 8 for name in first if name.endswith(".svg")), "no figure is empty"
     assert b"<dc:date>" not in b"".join(first.values())

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradsurgery.evidence import clouds, searches
-from gradsurgery.evidence.clouds import Cloud
-from gradsurgery.evidence.history import Run
+from gradsurgery.evidence import searches
 from gradsurgery.evidence.history import parse as parse_runs
 from gradsurgery.evidence.study import Trial, best, check, level, parse, searched
-from gradsurgery.report import clouds as drawn_clouds
 from gradsurgery.report.papers.study import how, order_sentence, section, sentence
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
@@ -207,70 +204,28 @@ def test_the_table_names_what_was_chosen() -> None:
     ]  # fmt: skip
 
 
-CORNERS = np.array([[0.9, 0.5, 0.5], [0.5, 0.9, 0.5], [0.5, 0.5, 0.9]])
-
-
-def of(points: np.ndarray, *others: list[float]) -> Cloud:
-    """Three seeds of the same points."""
-    metrics = {f"task{k}.accuracy": True for k in range(3)}
-    beside = {
-        f"m{i}": clouds._beside(points, np.array([point] * 3), points.min(axis=(0, 1)))
-        for i, point in enumerate(others)
-    }
-    volume = clouds._dominated_volume(points, points.min(axis=(0, 1)))
-    return Cloud(metrics, len(points), points.mean(axis=0).tolist(), volume, beside)
-
-
-def test_a_method_beyond_the_front_adds_volume_and_a_dominated_one_none() -> None:
-    # above the worst (0.5, 0.5, 0.5) the corners span no volume at all; give the front one
-    points = np.stack([np.vstack([CORNERS, np.full((1, 3), 0.55)])] * 3)
-    found = of(points, [0.6, 0.6, 0.6], [0.5, 0.85, 0.5])
-    assert found.volume.mean == pytest.approx(0.05**3)
-    assert found.methods["m0"].added.mean == pytest.approx(100 * (0.1**3 / 0.05**3 - 1))
-    assert found.methods["m1"].added.mean == pytest.approx(0.0)
-    assert [one.dominated for one in found.methods.values()] == [0, 3]
-    text = drawn_clouds.sentence(found)
-    assert "4 weightings dominate" in text
-    assert "Dominated on no seed: m0. Dominated on every seed: m1." in text
-
-
-def test_an_equal_point_is_not_dominated() -> None:
-    points = np.stack([np.vstack([CORNERS, np.full((1, 3), 0.55)])] * 3)
-    assert of(points, [0.9, 0.5, 0.5]).methods["m0"].dominated == 0
-
-
 def everything() -> tuple[Evidence, dict[str, list[Trial]]]:
-    """Two problems with a search and a front, of two and of three tasks, and the table's lines beside them."""
-    rng, studies, groups = np.random.default_rng(5), {}, {}
+    """Two problems with a search, of two and of three tasks, and the table's lines beside them."""
+    studies, groups = {}, {}
     for problem, tasks in (("census", 2), ("cifar100_exits", 3)):
         records = study(tasks, problem=problem)
-        shares = rng.dirichlet([1.0] * tasks, 8) if tasks > 2 else [[w, 1 - w] for w in np.linspace(0.1, 0.9, 8)]
-        for i, weights in enumerate(shares):
-            name = f"static-point{i:02d}" if tasks > 2 else f"static-{round(100 * weights[0]):02d}"
-            made = [
-                record("front", name, 0, s, 0.7, tasks, problem, weights=[float(w) for w in weights]) for s in range(3)
-            ]
-            for r in made:
-                r["declaration"]["aggregator"] = {"name": "sum"}
-            records += made
         studies[problem] = read(records)
         for method in ("sum", "pcgrad"):
-            lines = [json.dumps(record("front", method, 0, s, 0.7, tasks, problem)) for s in range(3)]
+            lines = [json.dumps(record("winner", method, 0, s, 0.7, tasks, problem)) for s in range(3)]
             groups[f"{problem}-{method}"] = parse_runs(lines, method)
     return evidence_of(groups, {}, {}, studies), studies
 
 
-def test_the_section_holds_searches_and_fronts_and_repeats_to_the_byte() -> None:
+def test_the_section_holds_searches_and_repeats_to_the_byte() -> None:
     made, again = section(everything()[0]), section(everything()[0])
     assert made is not None
     assert again is not None
-    names = {f"study-{p}-{kind}" for p in ("census", "cifar100_exits") for kind in ("search", "front")}
+    names = {f"study-{p}-search" for p in ("census", "cifar100_exits")}
     assert {d.name for d in made.drawings} == names
     assert [svg(d.figure) for d in made.drawings] == [svg(d.figure) for d in again.drawings]
     assert {s.name for s in made.sheets} == names | {f"study-{p}-best-of-n" for p in ("census", "cifar100_exits")}
     assert all(len(sheet.frame) for sheet in made.sheets)
     assert made.found == again.found
-    assert "8 weightings dominate a volume" in made.found
     assert "Against tuned static weights: better: " in made.found
     assert "4 methods with 4 trials each on seed 0, winners on seeds 1, 2, 3" in made.ran
 
@@ -289,21 +244,12 @@ def test_an_unfair_study_is_named_by_its_file(tmp_path: Path) -> None:
         read_studies(tmp_path, {"census": "best-val"})
 
 
-def test_lines_of_another_scale_are_not_held_against_the_front() -> None:
-    evidence, _ = everything()
-    other = {n: [Run(**{**r.__dict__, "scale": "laptop"}) for r in g] for n, g in evidence.groups.items()}
-    made = section(evidence_of(other, {}, {}, evidence.studies))
-    assert made is not None
-    assert not [sheet for sheet in made.sheets if sheet.name.endswith("-front")]
-    assert "no line of the table ran on the terms of the front" in made.found
-
-
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("{", "made up:1: a line must be one JSON object"),
-        ("{}", "made up:1: `kind` must be one of search, winner, front, found None"),
-        (json.dumps({"kind": "oracle"}), "`kind` must be one of search, winner, front, found 'oracle'"),
+        ("{}", "made up:1: `kind` must be one of search, winner, found None"),
+        (json.dumps({"kind": "oracle"}), "`kind` must be one of search, winner, found 'oracle'"),
     ],
 )
 def test_a_malformed_line_is_named(line: str, expected: str) -> None:

@@ -18,7 +18,6 @@ from gradsurgery.evidence.lines import Line
 
 BASELINE = "sum"
 BUDGETS = ("epochs", "seconds", "backward passes")
-LONG = ("sum-long", "sum-equal_passes")  # the sum on more epochs than its problem has
 
 Costs = Mapping[str, Mapping[str, Any]]
 
@@ -56,13 +55,15 @@ def describe(lines: Mapping[str, Line], long: Line) -> LongRun:
 
 def long_run(lines: Mapping[str, Line]) -> Line | None:
     """The sum on more epochs and otherwise the same terms, on the seeds that it shares with the sum."""
-    for method in LONG:
-        if method in lines and BASELINE in lines:
-            base = lines[BASELINE]
-            long = [run for run in lines[method].runs if run.seed in base.chosen]
-            more = long and long[0].track == REFERENCE and len(long[0].epochs) > len(base.run.epochs)
-            if more and _but_epochs(long[0]) == _but_epochs(base.run):
-                return Line(long, base.rule)
+    if BASELINE not in lines:
+        return None
+    base = lines[BASELINE]
+    roles = {method: line.run.role for method, line in lines.items()}
+    for method in (m for m, role in roles.items() if (role.kind, role.base) == ("equal_compute", BASELINE)):
+        long = [run for run in lines[method].runs if run.seed in base.chosen]
+        more = long and long[0].track == REFERENCE and len(long[0].epochs) > len(base.run.epochs)
+        if more and _but_epochs(long[0]) == _but_epochs(base.run):
+            return Line(long, base.rule)
     return None
 
 

@@ -17,7 +17,6 @@ from gradsurgery.evidence import (
     targets,
 )
 from gradsurgery.evidence.budgets import Budget, Costs, LongRun
-from gradsurgery.evidence.clouds import Cloud
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.controls import Null, Repeat, Tuned
 from gradsurgery.evidence.dose import Dose
@@ -35,7 +34,6 @@ from gradsurgery.evidence.ranks import Ranking
 from gradsurgery.evidence.searches import Searched
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.evidence.study import Trial
-from gradsurgery.evidence.study_fronts import study_front, weighted
 from gradsurgery.evidence.targets import Profile, Reach
 
 
@@ -49,7 +47,6 @@ class Measured:
         fronts: of static weights among the lines of the table.
         tuned, repeats, nulls, half_batches: see `controls`.
         searches: what the studies' searches found.
-        study_fronts, clouds: of the studies' static weights, for two tasks and for more.
         activity: by experiment, means of its diagnostics over training.
         condition: the parts of PCGrad's condition that can be judged, for the sum and PCGrad.
         observed: what gradients do in the shared layers.
@@ -68,8 +65,6 @@ class Measured:
     nulls: Mapping[str, Sequence[Null]] = dataclasses.field(default_factory=dict)
     half_batches: Mapping[str, Summary] = dataclasses.field(default_factory=dict)
     searches: Mapping[str, Mapping[str, Searched]] = dataclasses.field(default_factory=dict)
-    study_fronts: Mapping[str, Front] = dataclasses.field(default_factory=dict)
-    clouds: Mapping[str, Cloud] = dataclasses.field(default_factory=dict)
     long_runs: Mapping[str, LongRun] = dataclasses.field(default_factory=dict)
     activity: Mapping[str, Mapping[str, Summary]] = dataclasses.field(default_factory=dict)
     condition: Mapping[str, Mapping[str, Mapping[str, Share]]] = dataclasses.field(default_factory=dict)
@@ -126,11 +121,11 @@ def evaluate(
         rule = selections.get(problem, scores.DEFAULT_RULE)
         made["searches"][problem] = searches.search(trials, rule)
         contrasts += searches.contrasts(trials, rule)
-        members = {name: group for name, group in whole.items() if group[0].problem == problem}
-        contrasts += study_front(problem, weighted(trials, rule), lines_of(members, rule), made)
     made["doses"] = dose.doses(problems)
     # a dial is turned on purpose: its problems are no sample that ranks or profiles could be taken over
-    blocks = ranks.levels({name: lines for name, lines in problems.items() if name not in made["doses"]}, records)
+    blocks = ranks.levels(
+        {name: lines for name, lines in problems.items() if name not in made["doses"]}, records, margin
+    )
     made["ranking"] = ranks.rank(blocks) if blocks else None
     made["profiles"] = targets.profiles({p: own for p, own in made["reaches"].items() if p not in made["doses"]})
     contrasts = [dataclasses.replace(contrast, margin=margin(contrast.metric)) for contrast in contrasts]

@@ -93,10 +93,6 @@ class Run:
             return self.test_rows
         return self.declaration.get("settings", {}).get("test_size") or None
 
-    def test_examples(self, task: str) -> int | None:
-        """Examples behind a test metric of one task."""
-        return self.test_rows.get(task) if isinstance(self.test_rows, Mapping) else self.test_size
-
     @property
     def own_metrics(self) -> dict[str, bool]:
         """The metrics the run answers for: all, or only its own task's for a single-task run."""

@@ -89,13 +89,6 @@ KNOWN = {
 }
 
 
-# As much as levels may differ and be called equal: points, or the metric's own unit; protocol.md 1.2. An AUC is held to
-# half a point like an accuracy.
-TOLERANCE = {
-    "accuracy": 0.5, "pixel_accuracy": 0.5, "miou": 0.5, "error": 0.5, "auc": 0.005, "delta_m": 1.0, "mean_rank": 0.1,
-}  # fmt: skip
-
-
 # What may be asked of a run beside its problem's own metrics.
 DERIVED = {
     "end_total": Measure("total loss at the end", 1.0, 1, "", ""),

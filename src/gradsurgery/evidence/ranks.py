@@ -6,14 +6,13 @@ Which methods and problems take part is decided by what was run, never by what c
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from gradsurgery.evidence.contract import TRACK
-from gradsurgery.evidence.equivalence import Posterior, posteriors, region
 from gradsurgery.evidence.fronts import is_static
 from gradsurgery.evidence.groups import Metrics
 from gradsurgery.evidence.lines import Line
@@ -24,6 +23,7 @@ LEAST_BLOCKS = 10  # below it the distribution of Friedman's statistic is not th
 LEAST_SETS = 2
 LEAST_METHODS = 3
 LEVEL = 0.05
+RELATIVE = 0.01
 
 # Bounds and hand-made weights are none of the methods that are compared; nor are lines that are there to measure.
 _KINDS = ("study", "baseline", "control", "equal_compute", "search")
@@ -31,6 +31,7 @@ _KINDS = ("study", "baseline", "control", "equal_compute", "search")
 _SHARED = ("multi_fashion_mnist", "cifar100", "drgrad_synthetic", "mmoe_synthetic")
 _RAW = {"name": "gcond", "output": "raw"}  # called `gcond` on some problems and `gcond-raw` on others
 
+Margin = Callable[[str], float | None]
 Blocks = Mapping[tuple[str, str], Mapping[str, float]]  # by problem and metric, a level by method
 
 
@@ -46,7 +47,6 @@ class Ranking:
         apart: p values of Nemenyi's test, method by method.
         against: p values of Wilcoxon's test of every method against the sum, after Holm; empty without the sum.
         critical: ranks further apart than this differ at 5 %.
-        posteriors: of every method against the sum, over `blocks` and over `problems`; empty below three problems.
     """
 
     ranks: Mapping[str, float]
@@ -56,7 +56,6 @@ class Ranking:
     apart: Mapping[str, Mapping[str, float]]
     against: Mapping[str, float]
     critical: float
-    posteriors: Mapping[str, Mapping[str, Posterior]]
 
     @property
     def blocks(self) -> int:
@@ -82,13 +81,13 @@ def data_set(problem: str) -> str:
     return next((name for name in _SHARED if problem.startswith(name)), problem)
 
 
-def levels(problems: Mapping[str, Mapping[str, Line]], metrics: Metrics) -> Blocks:
+def levels(problems: Mapping[str, Mapping[str, Line]], metrics: Metrics, margin: Margin) -> Blocks:
     """Test metrics, mean over seeds, of the largest set of methods and problems that all ran; empty where none is.
 
-    More is better, and one unit is the region of practical equivalence, so that blocks with different metrics can be
-    put side by side; rounded to a hundredth of it, which is less than one test picture, so that no tie is broken by the
-    order of a sum. Among all sets of methods the one with the most cells (methods times problems that ran them all) is
-    taken, of equals the one with more methods.
+    More is better, and one unit is the margin of practical equality, or 1 % of the sum's level for a metric that has
+    none, so that blocks with different metrics can be put side by side; rounded to a hundredth of it, so that no tie
+    is broken by the order of a sum. Among all sets of methods the one with the most cells (methods times problems that
+    ran them all) is taken, of equals the one with more methods.
     """
     lines = {problem: _ranked_lines(own, metrics) for problem, own in problems.items()}
     lines = {problem: found for problem, found in lines.items() if BASELINE in found}
@@ -104,7 +103,7 @@ def levels(problems: Mapping[str, Mapping[str, Line]], metrics: Metrics) -> Bloc
         if best[2] and set(best[2]) <= set(found):
             for metric, higher in found[BASELINE].run.metrics.items():
                 means = {m: float(metrics[found[m].run.experiment][metric]["mean"]) for m in best[2]}
-                unit = region(metric, means[BASELINE]) or 1.0
+                unit = margin(metric) or RELATIVE * abs(means[BASELINE]) or 1.0
                 signed = {m: (1 if higher else -1) * mean / unit for m, mean in means.items()}
                 rows[problem, metric] = {m: float(np.round(value, 2)) for m, value in signed.items()}
     return rows
@@ -133,14 +132,12 @@ def rank(blocks: Blocks) -> Ranking:
         str(p): (int((places == p).sum()), dict(zip(methods, ranked[places == p].mean(axis=0).tolist(), strict=True)))
         for p in dict.fromkeys(places)
     }
-    columns = {name: dict(zip(methods, values.T.tolist(), strict=True))
-               for name, values in (("blocks", table), ("problems", each))}  # fmt: skip
-    over = {name: posteriors(own, BASELINE) for name, own in columns.items()} if len(each) > 2 else {}
     means, votes = _mean_ranks(table, methods), _mean_ranks(each, methods)
     same = bool((table == table[:, :1]).all())
     return Ranking(
         means, votes, by_problem, 1.0 if same else float(friedmanchisquare(*table.T).pvalue),
-        _nemenyi(means, len(table)), _against(columns["blocks"]), critical_difference(len(methods), len(table)), over,
+        _nemenyi(means, len(table)), _against(dict(zip(methods, table.T.tolist(), strict=True))),
+        critical_difference(len(methods), len(table)),
     )  # fmt: skip
 
 

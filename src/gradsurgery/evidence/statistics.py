@@ -20,7 +20,7 @@ from scipy.special import ndtri, stdtr, stdtrit
 
 K = TypeVar("K", bound=Hashable)
 
-DRAWS = 10_000  # of the bootstraps of fronts and clouds
+DRAWS = 10_000  # of the bootstraps of fronts
 _NORMAL = 1e6  # degrees of freedom that are as good as infinitely many
 Parts = Sequence[tuple[float, float]]  # estimated variances, each with its degrees of freedom
 

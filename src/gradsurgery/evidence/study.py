@@ -1,4 +1,4 @@
-"""Studies as the report sees them: equal-budget random search, its winners on fresh seeds, fronts of static weights.
+"""Studies as the report sees them: equal-budget random search, and its winners on fresh seeds.
 
 A study decides nothing unless it kept its own terms: as many trials for every method, the same shared settings in the
 trials of one number, and winners picked on validation. `check` holds it to them, from its records alone.
@@ -21,7 +21,7 @@ from gradsurgery.evidence.selection import FAIR, RULES
 from gradsurgery.evidence.strict import loads
 
 STATIC, SUM = "static", "sum"
-KINDS = ("search", "winner", "front")
+KINDS = ("search", "winner")
 
 
 @dataclasses.dataclass(frozen=True)

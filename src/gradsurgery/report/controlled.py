@@ -32,7 +32,7 @@ def comparison(
     sentence = f"{image_sentence(problem, metrics, contrasts)} {diverged.sentence(gone, problem)}".strip()
     missing = {n: record(g, "-") for n, g in gone.items() if g[0].problem == problem}
     directions = next(iter(runs.values()))[0].metrics
-    _plots(runs, entries, problem, out)
+    _plot(runs, problem, out)
     first: list[dict[str, Any]] = []
     more: list[dict[str, Any]] = []
     shown: dict[str, Any] = {
@@ -67,7 +67,7 @@ def comparison(
     return shown
 
 
-def _plots(runs: Mapping[str, Sequence[Run]], entries: Metrics, problem: str, out: Output) -> None:
+def _plot(runs: Mapping[str, Sequence[Run]], problem: str, out: Output) -> None:
     curves = {
         method: pd.Series({
             epoch["epoch"]: significant(float(np.mean([score(r.epochs[i], "val", r.metrics) for r in group])))
@@ -76,5 +76,3 @@ def _plots(runs: Mapping[str, Sequence[Run]], entries: Metrics, problem: str, ou
         for method, group in runs.items() if family(method) not in ("single_task", "floor")
     }  # fmt: skip
     out.plot(f"{problem}-learning", pd.DataFrame(curves).rename_axis("epoch").reset_index())
-    points = [{"method": m, **{t: r[t]["mean"] for t in r["rules"]["last"]}} for m, r in entries.items()]
-    out.plot(f"{problem}-trade-off", pd.DataFrame(points))

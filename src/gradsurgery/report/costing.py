@@ -1,4 +1,4 @@
-"""What the runs took: per problem, per experiment, and per training step."""
+"""What the runs took: per problem and per experiment."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gradsurgery.evidence.groups import Groups, of
-from gradsurgery.evidence.statistics import significant
-from gradsurgery.report import figures, time_to_target
+from gradsurgery.evidence.groups import Groups
+from gradsurgery.report import time_to_target
 from gradsurgery.report.output import Output
 from gradsurgery.report.sources import Sources
-from gradsurgery.report.style import family, label
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import Linked
 from gradsurgery.report.titles import title
 
@@ -43,22 +42,6 @@ def costs(sources: Sources, out: Output) -> dict[str, Any]:
     }
 
 
-def step_time(groups: Groups, costs: Costs, problem: str, out: Output) -> dict[str, Any] | None:
-    """Time per step of a problem's methods; None where no cost is on record. A floor takes no steps."""
-    timed = {
-        method: group[0].experiment
-        for method, group in of(groups, problem).items()
-        if group[0].experiment in costs and family(method) != "floor"
-    }
-    if not timed:
-        return None
-    step = {m: [s["step_ms"] for s in costs[e]["seeds"].values()] for m, e in timed.items()}
-    medians = [{"method": m, "step_ms": significant(float(np.median(v)))} for m, v in step.items()]
-    out.plot(f"{problem}-step-time", pd.DataFrame(medians))
-    caption = f"{title(problem)}: time per training step; dots are seeds."
-    return out.figure(f"{problem}-step-time", figures.step_time(step), caption)
-
-
 def _seconds(costs: Costs) -> dict[str, float]:
     return {name: sum(seed["seconds"] for seed in cost["seeds"].values()) for name, cost in costs.items()}
 
@@ -82,15 +65,22 @@ def _by_experiment(groups: Groups, costs: Costs, seconds: Mapping[str, float]) -
     rows = []
     for name in sorted(seconds):
         seeds, run = list(costs[name]["seeds"].values()), groups[name][0]
+        base = f"{run.problem}-sum"
         rows.append({
             "problem": title(run.problem), "method": Linked(label(run.method), f"costs/{name}.json"),
             "seeds": len(seeds), "seconds, all seeds": f"{seconds[name]:.1f}",
             "seconds per seed": f"{seconds[name] / len(seeds):.1f}",
-            "step (ms)": f"{np.median([s['step_ms'] for s in seeds]):.3f}",
+            "step (ms)": f"{_step(costs[name]):.3f}",
+            "times the sum's": f"{_step(costs[name]) / _step(costs[base]):.2f}" if base in costs else "-",
             "backward passes per step": f"{seeds[0]['backward_passes_per_step']:g}",
             "peak memory (MB)": f"{max(s['peak_memory_mb'] for s in seeds):.0f}",
         })  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def _step(cost: Mapping[str, Any]) -> float:
+    """Milliseconds of a training step, median of the seeds."""
+    return float(np.median([seed["step_ms"] for seed in cost["seeds"].values()]))
 
 
 def _environment(costs: Costs) -> pd.DataFrame:

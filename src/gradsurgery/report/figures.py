@@ -1,4 +1,4 @@
-"""Figures of the problems with data: learning curves, trade-offs, differences to the sum, conflict, and time."""
+"""Figures of the problems with data: learning curves, trade-offs, differences to the sum, and conflict."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -151,33 +151,6 @@ def _gain(entry: Mapping[str, Any]) -> float:
     return float(entry["mean"]) if entry["higher"] else -float(entry["mean"])
 
 
-def conflict(groups: Groups) -> Figure:
-    """Cosine and magnitude similarity of the task gradients in the first, middle and last third of training."""
-    methods = [m for m, runs in groups.items() if studied(m) and any(run.diagnostics for run in runs)]
-    with look():
-        figure = canvas(9.4, 4.8)
-        panels = figure.subplots(2, 3, sharex="row", sharey="row")
-        for row, (key, name, low) in enumerate(
-            [("mean_cosine", "cosine of the gradients", -1.0), ("magnitude_similarity", "magnitude similarity", 0.0)]
-        ):
-            for third, title in enumerate(("first third", "middle third", "last third")):
-                axes = panels[row][third]
-                for method in methods:
-                    values = _third([run.diagnostics for run in groups[method]], key, third)
-                    if values:  # a short run may have logged nothing in a third of it
-                        axes.hist(
-                            values, bins=np.linspace(low, 1.0, 21), histtype="step", density=True,
-                            color=colour(method), linestyle=line(method, methods), linewidth=1.3, label=label(method),
-                        )  # fmt: skip
-                if key == "mean_cosine":
-                    axes.axvline(0.0, color="#888888", linewidth=0.8)
-                    axes.set_title(title)
-                axes.set_xlabel(name)
-            panels[row][0].set_ylabel("density")
-        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    return figure
-
-
 def measured(run: Run) -> bool:
     """Whether a run's diagnostics hold cosines of task gradients; a rule may log rows of another kind."""
     return any(row.get("mean_cosine") is not None for row in run.diagnostics)
@@ -230,30 +203,3 @@ def _binned(rows: Sequence[Mapping[str, Any]], key: str) -> list[float] | None:
     if not values:
         return None
     return [float(part.mean()) for part in np.array_split(np.array(values), min(_PARTS, len(values)))]
-
-
-def _third(diagnostics: Sequence[Sequence[Mapping[str, Any]]], key: str, third: int) -> list[float]:
-    values = []
-    for everything in diagnostics:
-        rows = [row for row in everything if row.get(key) is not None]  # a rule's own rows hold no cosine
-        edges = [round(len(rows) * i / 3) for i in range(4)]
-        values += [float(row[key]) for row in rows[edges[third] : edges[third + 1]]]
-    return values
-
-
-def step_time(milliseconds: Mapping[str, Sequence[float]]) -> Figure:
-    """Time per training step, in multiples of the sum's; a dot per seed, a bar at their median."""
-    base = float(np.median(milliseconds["sum"])) if "sum" in milliseconds else 1.0
-    order = sorted(milliseconds, key=lambda m: -float(np.median(milliseconds[m])))
-    with look():
-        figure = canvas(7.0, 0.8 + 0.27 * len(order))
-        axes = figure.subplots()
-        for height, method in enumerate(order):
-            ratios = np.array(milliseconds[method]) / base
-            axes.barh(height, float(np.median(ratios)), color=colour(method), alpha=0.45, height=0.62)
-            axes.plot(ratios, np.full(len(ratios), height), "o", color=colour(method), markersize=3.5)
-        axes.axvline(1.0, color=colour("sum"), linewidth=1.0)
-        axes.set_yticks(range(len(order)), [label(m) for m in order])
-        axes.set_xlabel("time per step over that of the sum" if "sum" in milliseconds else "time per step (ms)")
-        axes.grid(visible=False, axis="y")
-    return figure

@@ -22,7 +22,7 @@ MEASURED = {
 
 
 def conflict(sources: Sources, out: Output) -> list[dict[str, Any]]:
-    """Per problem: conflict over training, and its distribution by third of training."""
+    """Per problem: conflict over training."""
     entries = []
     for problem in sources.data:
         runs = of(sources.groups, problem)
@@ -32,20 +32,18 @@ def conflict(sources: Sources, out: Output) -> list[dict[str, Any]]:
         over = (
             f"{title(problem)}: mean over pairs of tasks and over seeds while training, in twelve parts of equal length"
         )
-        thirds = f"{title(problem)}: distribution over steps and seeds, by third of training."
         entries.append({
             "title": title(problem), "key": problem,
             "first": out.figure(
                 f"{problem}-conflict", figures.conflict_over_training(measured), f"{over}; bands are 95 % intervals."
             ),
-            "more": out.figure(f"{problem}-conflict-thirds", figures.conflict(measured), thirds),
             "layers": _layers(problem, sources, out),
         })  # fmt: skip
     return entries
 
 
 def _layers(problem: str, sources: Sources, out: Output) -> dict[str, Any] | None:
-    """One sentence and three figures on the shared layers of a problem; None where no run recorded them."""
+    """One sentence and one figure on the shared layers of a problem; None where no run recorded them."""
     found = sources.measured.observed.get(problem)
     if found is None:
         return None
@@ -61,18 +59,6 @@ def _layers(problem: str, sources: Sources, out: Output) -> dict[str, Any] | Non
             "many, a line is the mean of neighbours (of curvature their sum). Dotted, in each line's colour: two "
             f"standard deviations below 0 of one step's cosine between random directions; {bands}.",
         ),
-        "more": [
-            out.figure(
-                f"{problem}-layers-nulls", observed_figures.by_layer(runs),
-                f"{title(problem)}: every shared layer from the input on, means over training. Grey: two standard "
-                f"deviations of one step's cosine between random directions in that layer; {bands}.",
-            ),
-            out.figure(
-                f"{problem}-curvature", observed_figures.by_method(runs),
-                f"{title(problem)}: cosine between tasks and curvature along the step on the whole shared vector, by "
-                f"method; {bands}.",
-            ),
-        ],
     }  # fmt: skip
 
 

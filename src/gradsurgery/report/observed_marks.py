@@ -1,14 +1,10 @@
-"""What figures of the layers are drawn with: courses over training, dots with intervals, shades by depth."""
-
-from collections.abc import Callable, Sequence
+"""What figures of the layers are drawn with: courses over training, shades by depth."""
 
 import matplotlib
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 
-from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.observed import Layered
 from gradsurgery.evidence.statistics import summarise
 
 
@@ -31,23 +27,6 @@ def spread_out(means: np.ndarray) -> float:
     """Up to where an axis of curvatures is linear: layers differ by orders of magnitude, and signs may differ too."""
     largest = float(np.abs(means).max())
     return 10.0 ** (np.floor(np.log10(largest)) - 2) if largest > 0.0 else 1.0
-
-
-def dots(
-    axes: Axes, group: Sequence[Run], get: Callable[[Run], Layered], offset: float, hue: str, text: str,
-    hollow: bool = False,
-) -> None:  # fmt: skip
-    """Every layer's mean over training with its interval over seeds."""
-    means = np.array([get(run).mean(axis=0) for run in group])
-    heights = np.arange(means.shape[1]) + offset
-    for height, column in zip(heights, means.T, strict=True):
-        band = summarise(column.tolist())
-        if band.low is not None and band.high is not None:
-            axes.plot([band.low, band.high], [height, height], "-", color=hue, linewidth=0.9, zorder=2)
-    face = "white" if hollow else hue
-    axes.plot(
-        means.mean(axis=0), heights, "o", color=hue, markerfacecolor=face, markersize=3.4, label=text, zorder=3
-    )  # fmt: skip
 
 
 def depths(count: int) -> list[str]:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import PLAIN
 from gradsurgery.evidence.observed import BASELINE, Runs, conflicting
-from gradsurgery.evidence.observed_methods import Against, Observed
+from gradsurgery.evidence.observed_methods import Observed
 from gradsurgery.evidence.roles import COPIES
 from gradsurgery.evidence.statistics import Comparison, Summary
 from gradsurgery.report.sources import Sources
@@ -63,15 +63,14 @@ def method_table(sources: Sources) -> pd.DataFrame:
 
 
 def sentence(found: Observed, runs: Runs) -> str:
-    """In which layers the cosine lies below its null, whether methods change it, and how the curvature moves."""
+    """In which layers the cosine lies below its null, and how the curvature moves."""
     group = runs[found.principal]
     run = group[0]
     text = (
         f"Scale {run.scale}, track {run.track}, n = {len(group)}, {len(run.tasks)} tasks, {len(found.layers)} shared "
         f"layers. Trained with {spoken(run)}, {_below(found)}"
     )
-    said = [text, _moves(found, runs), *_methods(found.methods)]
-    return " ".join(each for each in said if each)
+    return f"{text} {_moves(found, runs)}"
 
 
 def _below(found: Observed) -> str:
@@ -98,32 +97,6 @@ def _moves(found: Observed, runs: Runs) -> str:
         word = "it rises" if change.mean > 0 else "it falls"
     name = spoken(runs[found.moving][0])
     return f"Curvature along the step of {name} is {ends}: {word} ({_cell(change, signed=True)})."
-
-
-def _methods(entries: Mapping[str, Against]) -> list[str]:
-    compared = {m: entry for m, entry in entries.items() if entry.cosine_minus and entry.curvature_minus}
-    if not compared:
-        return []
-    parts = []
-    for what, digits, pick in (
-        ("Cosine", 3, lambda entry: entry.cosine_minus), ("Curvature", 3, lambda entry: entry.curvature_minus),
-    ):  # fmt: skip
-        told = [f"{label(m)} {_verdict(pick(entry), digits)}" for m, entry in compared.items()]
-        parts.append(f"{what} minus the sum's, whole shared vector: {'; '.join(told)}.")
-    changed = {m: entry for m, entry in compared.items() if entry.layers}
-    apart = [f"{label(m)} in {_layers(entry.changed, entry.layers)}" for m, entry in changed.items() if entry.changed]
-    if apart:
-        parts.append(f"Layer by layer the cosine separates from the sum's with {'; '.join(apart)}.")
-    elif changed:
-        parts.append("Layer by layer the cosine separates from the sum's with no method.")
-    return parts
-
-
-def _verdict(entry: Comparison, digits: int) -> str:
-    word = "inconclusive"
-    if entry.separates():
-        word = "higher" if entry.difference.mean > 0 else "lower"
-    return f"{_cell(entry.difference, digits, signed=True)}, {word}"
 
 
 def _layers(some: Sequence[str], count: int) -> str:

@@ -3,19 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from gradsurgery.evidence.groups import Groups
-from gradsurgery.ledger.findings import Finding, is_cell
+from gradsurgery.ledger.findings import Finding
 from gradsurgery.ledger.records import Paper, Record
 from gradsurgery.report import verdicts
 from gradsurgery.report.numbers import claims, quotable, words
 from gradsurgery.report.output import Output
-from gradsurgery.report.readme import findings_table
 from gradsurgery.report.section import Section
 from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import NAMES, SECTIONS
-from gradsurgery.report.tables import Linked, source
 
 
 def entry(
@@ -31,10 +26,7 @@ def entry(
         sources: what was run.
         out: takes the files.
     """
-    tested = [f for f in found if f.record.answered_by and not is_cell(f.record)]
     told, answered = claims(found, sources), verdicts.table(found)
-    if tested:
-        out.table(f"{key}-claims", _claims(tested, sources.groups))
     return {
         "key": key, "name": SECTIONS.get(key, NAMES.get(key, key)), "paper": paper, "section": section,
         "counts": words([c for c in told if not c.control]), "controls": words([c for c in told if c.control]),
@@ -51,16 +43,6 @@ def entry(
 def _doubt(record: Record) -> str:
     """A doubt that a whole table shares is told once for the table, without its rows."""
     return f"{record.cell.split(', row ')[0]}: {record.doubtful}"
-
-
-def _claims(tested: Sequence[Finding], groups: Groups) -> pd.DataFrame:
-    links = pd.Series([_history(f.record, groups) for f in tested], dtype=object)
-    return findings_table(tested).drop(columns="paper").assign(history=links)
-
-
-def _history(record: Record, groups: Groups) -> Linked | str:
-    answer = record.answered_by
-    return source(answer.experiment) if answer and answer.experiment in groups else "-"
 
 
 def _ledger(paper: Paper, found: Sequence[Finding]) -> Mapping[str, Any]:

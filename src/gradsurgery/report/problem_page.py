@@ -8,7 +8,6 @@ import pandas as pd
 from gradsurgery.evidence.groups import Groups, of
 from gradsurgery.ledger.findings import Finding
 from gradsurgery.report import controlled, observatory, tables
-from gradsurgery.report.costing import step_time
 from gradsurgery.report.output import Output
 from gradsurgery.report.sentences import landscape_sentence
 from gradsurgery.report.sources import Sources
@@ -33,7 +32,6 @@ def entries(
     for problem in sources.problems:
         if problem in sources.data:
             entry = controlled.comparison(sources.groups, sources.metrics, sources.contrasts, problem, out, gone)
-            entry["time"] = step_time(sources.groups, sources.costs, problem, out)
         else:
             entry = _landscape(sources, problem, papers)
         entry["scales"] = _scales(sources, problem)
@@ -59,7 +57,7 @@ def _landscape(sources: Sources, problem: str, papers: Mapping[str, Mapping[str,
     return {
         "key": problem, "title": title(problem), "setting": setting(of(sources.groups, problem)),
         "sentence": landscape_sentence(problem, sources.metrics), "first": drawn[:1], "more": drawn[1:],
-        "table": tables.landscape_table(sources.metrics, problem), "rules": None, "tasks": None, "time": None,
+        "table": tables.landscape_table(sources.metrics, problem), "rules": None, "tasks": None,
     }  # fmt: skip
 
 

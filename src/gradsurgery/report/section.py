@@ -1,4 +1,4 @@
-"""What one paper's section of the report holds. Blocks and modules of `report/papers` make it; the page only lays it out."""
+"""What one section of the report holds. Blocks and modules of `report/papers` make it; the page lays it out."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence

@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gradsurgery.evidence.equivalence import REGION, SURE, words
 from gradsurgery.evidence.measures import capital
 from gradsurgery.evidence.ranks import BASELINE, LEVEL, Ranking, data_set
 from gradsurgery.report.format import bracketed
@@ -27,8 +26,6 @@ def section(evidence: Evidence) -> Section | None:
     if found is None:
         return None
     sheets = [Sheet("ranks-methods", "Mean ranks, and what holds them apart", _methods(found))]
-    if found.posteriors:
-        sheets.append(Sheet("ranks-equivalence", "Practically equal to the sum, or not", _equivalence(found)))
     sheets.append(Sheet("ranks-blocks", "What was ranked: mean rank of the blocks of each problem", _blocks(found)))
     drawing = Drawing("ranks-critical-difference", _figure(found), _caption(found))
     text = _found(found)
@@ -112,12 +109,6 @@ def _found(ranking: Ranking) -> str:
         f"best mean rank: {label(next(iter(ranking.ranks)))}; with one vote a problem (n = {len(ranking.problems)}): "
         f"{label(next(iter(ranking.votes)))}"
     )
-    for name, found in ranking.posteriors.items():
-        named = "; ".join(f"{word}: {_list(methods)}" for word, methods in words(found).items())
-        many = next(iter(found.values())).n
-        parts.append(
-            f"Bayesian signed-rank test over {name} (n = {many}, words need a probability above {SURE}): {named}"
-        )
     return ". ".join(capital(part) for part in parts) + "."
 
 
@@ -136,17 +127,6 @@ def _methods(ranking: Ranking) -> pd.DataFrame:
             "mean rank, one vote a problem": f"{ranking.votes[method]:.2f}", "n (problems)": len(ranking.problems),
         })  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _equivalence(ranking: Ranking) -> pd.DataFrame:
-    return pd.DataFrame([
-        {
-            "method": label(method), "n": f"{found.n} {name}", "sum better": f"{found.worse:.3f}",
-            "practically equal": f"{found.equal:.3f}", "method better": f"{found.better:.3f}", "word": found.word,
-            "practically equal means": f"within {REGION}",
-        }
-        for name, group in ranking.posteriors.items() for method, found in group.items()
-    ])  # fmt: skip
 
 
 def _blocks(ranking: Ranking) -> pd.DataFrame:

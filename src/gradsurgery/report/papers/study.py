@@ -6,23 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from gradsurgery.evidence.groups import of
-from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import Measure, measure
 from gradsurgery.evidence.searches import Searched
 from gradsurgery.evidence.study import STATIC, SUM, Trial, searched
-from gradsurgery.report import clouds, fronts
 from gradsurgery.report.format import by_word, first_sentence, gain, level
 from gradsurgery.report.search_figure import best_of_n
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import label
-from gradsurgery.report.tables import to_histories, trials_of
+from gradsurgery.report.tables import trials_of
 from gradsurgery.report.titles import title
 
 CLAIM = (
     "Kurin et al. (2022) and Xin et al. (2022) say that surgery looks better than constant weights only because the "
     "plain baselines were tuned less. Here every method gets as many random trials as every other, chosen on "
-    "validation and judged on fresh seeds; and static weights trace their front."
+    "validation and judged on fresh seeds."
 )
 
 
@@ -33,7 +30,6 @@ def section(evidence: Evidence) -> Section | None:
     for problem in sorted(evidence.studies):
         trials = evidence.studies[problem]
         told = _search(problem, evidence, drawings, sheets)
-        told += _front(problem, evidence, of(evidence.groups, problem), drawings, sheets)
         found += [f"{title(problem)}: {text}" for text in told]
         briefs.append(f"{title(problem)}: {first_sentence(told[0])}")
         rule = next((r["selection"] for r in evidence.metrics.values() if r["problem"] == problem), "best-val")
@@ -51,17 +47,8 @@ def _ran(problem: str, trials: Sequence[Trial], rule: str) -> str:
         fresh = sorted({t.seed for t in trials if t.kind == "winner"})
         parts.append(f"{len(tried)} methods with {len(own)} trials each on seed {own[0].seed}")
         parts.append(f"winners on seeds {', '.join(map(str, fresh))}")
-    if weights := _weightings(trials):
-        parts.append(f"{len(weights)} static weightings on {max(weights.values())} seeds")
     failed = sum(t.run is None for t in trials)
     return f"{title(problem)} ({', '.join(parts)}; {len(trials)} runs, {failed} failed)"
-
-
-def _weightings(trials: Sequence[Trial]) -> dict[str, int]:
-    """Seeds of every weighting of the front that failed on none."""
-    front = [t for t in trials if t.kind == "front"]
-    failed = {t.method for t in front if t.run is None}
-    return {m: sum(t.method == m for t in front) for m in sorted({t.method for t in front} - failed)}
 
 
 def _search(problem: str, evidence: Evidence, drawings: list[Drawing], sheets: list[Sheet]) -> list[str]:
@@ -155,31 +142,6 @@ def order_sentence(found: Mapping[str, Searched]) -> str:
     moved = [str(n + 1) for n in range(1, count) if orders[n] != orders[n - 1]]
     tail = f"the order of the methods changes at n = {', '.join(moved)}" if moved else "the order never changes"
     return f"Expected best validation of n trials: first is {led}; {tail}."
-
-
-def _front(
-    problem: str, evidence: Evidence, runs: Mapping[str, Sequence[Run]], drawings: list[Drawing], sheets: list[Sheet]
-) -> list[str]:  # fmt: skip
-    count = len(_weightings(evidence.studies[problem]))
-    name, heading = f"study-{problem}-front", f"{title(problem)}: methods against the front of static weights"
-    if (line := evidence.measured.study_fronts.get(problem)) is not None:
-        compared = evidence.contrasts.of("study front", problem)
-        caption = (
-            f"{title(problem)}: the front of {count} static weights with its 95 % band over {line.seeds} seeds, "
-            "and each method of the table against it; right, the distance to the front of the same seed."
-        )
-        drawings.append(Drawing(name, fronts.figure(line, compared), caption))
-        sheets.append(Sheet(name, heading, to_histories(fronts.table(line, compared), runs)))
-        return [f"against the front of static weights: {fronts.sentence(line, compared)}"]
-    if (cloud := evidence.measured.clouds.get(problem)) is not None:
-        caption = (
-            f"{title(problem)}: {count} static weights (grey, means over {cloud.seeds} seeds) and each method of the "
-            "table, two tasks at a time, 95 % intervals."
-        )
-        drawings.append(Drawing(name, clouds.figure(cloud), caption))
-        sheets.append(Sheet(name, heading, to_histories(clouds.table(cloud), runs)))
-        return [clouds.sentence(cloud)]
-    return ["no line of the table ran on the terms of the front of static weights."] if count else []
 
 
 def _linked(frame: pd.DataFrame, problem: str) -> pd.DataFrame:
