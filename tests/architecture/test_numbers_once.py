@@ -13,7 +13,8 @@ COUNTED = ("gradsurgery.evidence", "gradsurgery.core.metrics")
 RECORDS = {"groups", "history", "measures", "roles"}
 # Names of other modules: dataclasses, constants, and how a record is put in words.
 NAMES = {
-    "ALONE", "BASELINE", "BETTER", "BUDGETS", "Budget", "Compared", "COSINE", "CROSS_TASK", "CURVATURE", "Comparison", "Contrast",
+    "ALONE", "BASELINE", "BETTER", "BUDGETS", "Budget", "COSINE", "CROSS_TASK", "CURVATURE", "Compared", "Comparison",
+    "Contrast",
     "Contrasts", "DEFAULT_RULE", "Dose", "EFFECTS", "FAIR", "Front", "LEVEL", "METHODS", "Measured", "Null",
     "Observed", "Profile", "REFERENCE", "Ranking", "Repeat", "Runs", "SAME_TASK", "SIMILARITY", "STATIC", "SUM",
     "Searched", "Share", "Summary", "TAUS", "Trial", "WORSE", "back", "conflicting", "data_set", "record",
