@@ -1,6 +1,7 @@
 """Anybody's method: what is taken, that it trains as ours does, and one sentence for every fault."""
 
 import dataclasses
+import random
 
 import numpy as np
 import pytest
@@ -74,15 +75,20 @@ def test_the_engine_steps_along_it():
     assert x.grad.tolist() == [3.0, -1.0]
 
 
-def test_what_it_draws_follows_from_the_seed_and_global_generators_stay():
-    method = as_method(lambda J: J.sum(0) * torch.rand(()) * np.random.rand(), NAME)  # noqa: NPY002
+DRAWS = {"torch": lambda: torch.rand(()), "numpy": lambda: np.random.rand(), "python": random.random}  # noqa: NPY002
+
+
+@pytest.mark.parametrize("source", DRAWS)
+def test_what_it_draws_follows_from_the_seed_and_global_generators_stay(source):
+    method = as_method(lambda J: J.sum(0) * DRAWS[source](), NAME)
     J = torch.ones(2, 3)
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002
     one, same, other = (step(method, J, None, np.random.default_rng(seed))[0] for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert torch.equal(before[0], torch.get_rng_state())
     assert np.array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    assert before[2] == random.getstate()
 
 
 def test_two_runs_share_no_memory():

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from gradsurgery.cli import _checkout
 from gradsurgery.evidence import diverged
+from gradsurgery.evidence.compared import level
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.measures import measure, worded
 from gradsurgery.evidence.scores import rule_of
-from gradsurgery.evidence.statistics import summarise
 from pipelines.commands._names import Table, described
 from pipelines.commands._sitting import Sitting, cores, folder
 from pipelines.commands._text import table
@@ -74,12 +74,7 @@ def levels(groups: Mapping[str, Sequence[Run]], rule: str, titles: Mapping[str, 
     rows = [["method", "seeds", *map(worded, metrics)]]
     for name, runs in whole.items():
         line = Line(runs, rule)
-        found = [
-            measure(m).say(summarise([*line.values(m).values()], line.noise(None, m) or 0.0))
-            if line.answers(m)
-            else "-"
-            for m in metrics
-        ]
+        found = [measure(m).say(level(line, m)) if line.answers(m) else "-" for m in metrics]
         rows.append([titles[name], str(len(runs)), *found])
     rows += [[titles[name], str(len(runs)), diverged.told(runs)] for name, runs in gone.items()]
     return f"{table(rows)}\ntest set, epoch by {rule}; mean over seeds [95 % interval]"

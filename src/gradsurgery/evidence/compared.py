@@ -65,11 +65,12 @@ def compare(
     found = pairs.contrasts([plan], run.problem, lines) if lines else []
     return Compared(
         run.problem, mine, list(others), metrics,
-        {method: {m: _level(line, m) for m in metrics if line.answers(m)} for method, line in lines.items()},
+        {method: {m: level(line, m) for m in metrics if line.answers(m)} for method, line in lines.items()},
         [dataclasses.replace(contrast, margin=margin(contrast.metric)) for contrast in found],
         {group[0].method: diverged.told(group) for group in gone.values()},
     )  # fmt: skip
 
 
-def _level(line: Line, metric: str) -> Summary:
-    return summarise([*line.values(metric).values()], line.noise(None, metric) or 0.0)
+def level(line: Line, metric: str) -> Summary:
+    """One line by itself, over its seeds, as `scores` has it: the examples that all lines share are left out."""
+    return summarise([*line.values(metric).values()])
