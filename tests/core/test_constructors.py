@@ -22,7 +22,7 @@ NEEDS = {
     "landscape": {"arrays": {}, "landscape": "cagrad_toy", "steps": 4, "epochs": 2},
     "actor_critic": {"num_tasks": 2, "observations": 3, "actions": 1},
     **{name: {"arrays": {}, "network": {"name": network}, "epochs": 2} for name, network in NETWORK.items()},
-    "metaworld": {"arrays": {}, "network": {"name": "actor_critic"}, "tasks": ["reach"], "epochs": 2, "episodes": 1},
+    "metaworld": {"arrays": {}, "network": {"name": "actor_critic"}, "tasks": ["reach"], "epochs": 2, "episodes": 9},
 }  # fmt: skip
 NO_PLAIN_VALUES = ("arrays", "starts")
 MAY_BE_NEGATIVE = ("initial",)  # of `uncertainty`, a logarithm

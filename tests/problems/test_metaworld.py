@@ -163,6 +163,7 @@ def test_without_the_package_it_is_checked_but_not_trained(monkeypatch):
         ({"tasks": []}, "`tasks` must be different ones of reach"),
         ({"horizon": 501}, "`horizon` must be at most 500, found horizon = 501"),
         ({"episodes": 0}, "`episodes` must be at least 1, found episodes = 0"),
+        ({"warmup": 31}, "`warmup` must be at most the 30 steps of a run, found warmup = 31"),
         ({"warmup": 0}, "`warmup` must be at least 1, found warmup = 0"),
         ({"reward_scale": 0.0}, "`reward_scale` must be positive, found reward_scale = 0.0"),
         (

@@ -54,6 +54,8 @@ class _Training(Practice):
         check({name: (getattr(self, name), bound) for name, bound in least.items()}, {"lr": self.lr})
         if self.horizon > LONGEST:
             raise ValueError(f"`horizon` must be at most {LONGEST}, found horizon = {self.horizon}.")
+        if self.warmup > (steps := self.epochs * self.episodes * self.horizon):
+            raise ValueError(f"`warmup` must be at most the {steps} steps of a run, found warmup = {self.warmup}.")
 
 
 class Metaworld(Problem, Acting):
@@ -73,10 +75,11 @@ class Metaworld(Problem, Acting):
         training: lengths and rate, whose fields are settings beside the others.
 
     Departures:
-        1. The published runs are of version 2 at commit d9a75c4; version 3 has the same tasks and rewards on the
-           maintained MuJoCo bindings and other physics in detail.
+        1. The published runs are of version 2 at commit d9a75c4. Version 3, the maintained one, has the same tasks and,
+           as it says itself, the rewards of version 2, on other bindings of MuJoCo.
         2. They judge on the goals of training, one or ten episodes a task; we on goals that training never sees.
         3. They divide rewards by a running deviation; the rule `sac` has one constant factor.
+        4. The task is told one-hot; whether their rows have a task encoder besides differs from row to row.
     """
 
     def __init__(
