@@ -17,11 +17,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines import _camvid, _cifar, _scenes
+from pipelines import _camvid, _celeba, _cifar, _scenes
 from pipelines._download import SourceError
 
 Pin = Mapping[str, str]
-FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels", "camvid_images", "camvid_labels", *_scenes.KINDS)
+LAID_OUT = (*_scenes.KINDS, _celeba.FORM)  # read where they lie: thousands of files, or columns of a table
+FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels", "camvid_images", "camvid_labels", *LAID_OUT)
 
 
 def decoded(folder: Path, pins: Mapping[str, Pin]) -> dict[str, np.ndarray]:
@@ -50,6 +51,8 @@ def spoken(array: str, pin: Pin) -> str:
     """What to put into a mirror for one array."""
     if "file" not in pin:
         return f"{array}.npy"
+    if pin.get("format") == _celeba.FORM:
+        return _celeba.WHAT
     if pin.get("format") in _scenes.KINDS:
         return f"{pin['entry']} of {pin['file']} in {_scenes.WHAT}"
     if _is_camvid(pin):
@@ -67,7 +70,7 @@ def lone(pins: Mapping[str, Pin]) -> set[str]:
 def _names(array: str, pin: Pin) -> dict[str, str]:
     """The files that one array may be read from, by the name each has in a source, and the name it has here."""
     own = f"{array}.npy"
-    if "file" not in pin or pin.get("format") in _scenes.KINDS:
+    if "file" not in pin or pin.get("format") in LAID_OUT:
         return {own: own}
     if _is_cifar(pin):
         return {own: own, **{name: name for name in _cifar.names(pin["file"])}}
@@ -153,7 +156,7 @@ def _array(contents: Mapping[str, bytes], array: str, pin: Pin) -> np.ndarray:
     """<array>.npy, a file's bytes (`format: bytes`), CIFAR-100, or else an IDX file."""
     if (own := f"{array}.npy") in contents:
         return _npy(contents[own], own)
-    if "file" not in pin or pin.get("format") in _scenes.KINDS:  # those were read where they lie
+    if "file" not in pin or pin.get("format") in LAID_OUT:  # those were read where they lie
         raise SourceError(f"{own} is missing")
     file, form = pin["file"], pin.get("format", "idx")
     if form not in FORMATS:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import _scenes
+from pipelines import _celeba, _scenes
 from pipelines._download import SourceError
-from pipelines._formats import Pin, numbers
+from pipelines._formats import LAID_OUT, Pin, numbers
 from pipelines._workspace import checkout
 
 _CALL_S = 600  # seconds that a function may take
@@ -26,9 +26,14 @@ def copy(given: str, pins: Mapping[str, Pin], folder: Path) -> None:
         SourceError: there is nothing, or it lacks an array.
     """
     path = there(given)
-    if any(pin.get("format") in _scenes.KINDS for pin in pins.values()):  # thousands of files, or columns of a table
+    if any(pin.get("format") in LAID_OUT for pin in pins.values()):
         for array, pin in pins.items():
-            np.save(folder / f"{array}.npy", _scenes.read(path, pin["format"], pin["file"], pin["entry"]))
+            split, what = pin["file"], pin["entry"]
+            celeba = pin["format"] == _celeba.FORM
+            np.save(
+                folder / f"{array}.npy",
+                _celeba.read(path, split, what) if celeba else _scenes.read(path, pin["format"], split, what),
+            )
         return
     if path.suffix == ".npz":
         try:

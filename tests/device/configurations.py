@@ -109,6 +109,7 @@ def _networks() -> dict[str, Run]:
         "autoencoder": Run("reconstruction", {"network": {"name": "autoencoder", "width": 6, "depth": 1}}),
         "autoencoder-frozen": Run("reconstruction", {
             "network": {"name": "autoencoder", "width": 6, "depth": 1, "norm": "frozen"}}),
+        "celeba_cnn": Run("celeba"),
         "cnn": Run("superclass"),
         "cnn-separate": Run("superclass", {"network": {"name": "cnn", "width": 2, "hidden": 4, "trunk": "separate"}}),
         "fixed_heads": Run("dial"),
@@ -233,6 +234,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "reconstruction": {"network": {"name": "autoencoder", "width": 6, "depth": 1}, "epochs": 1, "batch_size": 8},
     "superclass": {"network": {"name": "cnn", "width": 2, "hidden": 4}, "epochs": 1, "batch_size": 2, "lr": 0.01},
     "synthetic": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
+    "celeba": {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 8},
     "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},
     "yeast": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
 }  # fmt: skip
@@ -270,6 +272,9 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays[f"{split}_nominal"] = rng.integers(0, 5, (n, categories)).astype(np.uint8)
             arrays[f"{split}_labels"] = (rng.permutation(2 * n).reshape(n, 2) % 2).astype(np.uint8)
             arrays |= {"cardinalities": np.full(categories, 5), "correlations": np.array([0.5, 0.5])}
+        elif problem == "celeba":
+            arrays[f"{split}_images"] = rng.integers(0, 255, (n, 64, 64, 3)).astype(np.uint8)
+            arrays[f"{split}_labels"] = rng.integers(0, 2, (n, 40)).astype(np.uint8)
         elif problem == "qm9":
             arrays[f"{split}_features"] = rng.standard_normal((n, 305)).astype(np.float32)
             arrays[f"{split}_targets"] = rng.standard_normal((n, 11)).astype(np.float32)

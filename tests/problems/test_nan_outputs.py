@@ -70,6 +70,10 @@ PROBLEMS = {
     ),
     "census": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(32, 4)),
     "synthetic": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(3, 4)),
+    "celeba": (
+        {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 4},
+        _splits(images=_bytes(4, 64, 64, 3), labels=_bytes(4, 40, high=2)),
+    ),
     "qm9": (
         {"network": _MLP, "epochs": 1, "batch_size": 4},
         {name: values.astype(np.float32) for name, values in

@@ -8,6 +8,7 @@ TITLES = {
     "multi_mnist": "MultiMNIST", "multi_fashion": "MultiFashion", "multi_fashion_mnist": "Multi-Fashion+MNIST",
     "multi_fashion_mnist_resnet": "Multi-Fashion+MNIST, ResNet", "census": "Census-Income",
     "yeast": "Yeast, 14 classes of genes", "qm9": "QM9, 11 properties of molecules",
+    "celeba": "CelebA, 40 attributes", "celeba_twin": "CelebA's twin, 40 planted patches",
     "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
     "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
     "camvid": "CamVid: classes, and boundaries and distances derived from them",
