@@ -73,5 +73,5 @@ def told(name: str, block: Mapping[str, Any], reasons: Sequence[str]) -> str:
         f"no source gave the data set {name}.", *(f"  {reason}" for reason in reasons),
         f"  {block.get('title', 'no title given')}. Licence: {block.get('licence', 'none given')}.",
         f"By hand: put these files, plain, as .gz or in a package, into a folder <any>/{name}/ and set {MIRROR}=<any>:",
-        *by_hand,
+        *dict.fromkeys(by_hand),
     ])  # fmt: skip
