@@ -57,13 +57,26 @@ def test_one_loss_per_task_and_all_metrics_with_what_pictures_contribute(scene):
     assert set(found.examples) == {"segmentation.pixel_accuracy", *whole}
 
 
-def test_losses_of_a_split_do_not_depend_on_the_batches_they_are_measured_in():
+def test_metrics_over_the_set_do_not_depend_on_the_batches_they_are_measured_in():
     given = arrays("camvid")
     one, four = (problem("camvid", given, test_batch=size) for size in (1, 4))
     network = one.network(torch.Generator().manual_seed(0))
     found, other = (own.evaluate(network, "test").metrics for own in (one, four))
     for name in one.metrics:
         assert found[name] == pytest.approx(other[name])
+
+
+def test_losses_of_a_split_are_means_over_its_pictures():
+    given = arrays("camvid")
+    own = problem("camvid", given, test_batch=4)
+    network = own.network(torch.Generator().manual_seed(0)).eval()
+    found = own.evaluate(network, "test").metrics
+    parts = []
+    for rows in (slice(0, 4), slice(4, 5)):
+        images, *truths = (torch.from_numpy(given[f"test_{name}"][rows]) for name in ("images", *own.tasks))
+        parts.append(own.losses(network, (images, truths)))
+    for task, most, last in zip(own.tasks, *parts, strict=True):
+        assert found[f"{task}.loss"] == pytest.approx((4 * float(most) + float(last)) / 5, rel=1e-5)
 
 
 def test_published_errors_of_depth_depend_on_the_batches_they_are_measured_in():
