@@ -61,6 +61,13 @@ def test_a_plan_that_names_two_budgets_is_refused_and_each_leaves_them_out(line:
         contrasts([Planned("f", ["p"], [["cagrad", "long"]], [METRIC])], "p", lines)
 
 
+def test_each_leaves_copies_of_a_line_out(line: Make) -> None:
+    lines = {"cagrad": line("cagrad"), "sum": line("sum"), "again": line("sum-repeat", role=Role("repeat", "sum"))}
+    assert [c.minus for c in contrasts([Planned("f", ["p"], [["cagrad", "each"]], [METRIC])], "p", lines)] == ["sum"]
+    named = Planned("f", ["p"], [["cagrad", "again"]], [METRIC])
+    assert [c.minus for c in contrasts([named], "p", lines)] == ["sum-repeat"], "who names a copy gets it"
+
+
 def test_what_is_written_is_read_again(line: Make) -> None:
     found = Contrast.of("f", line("pcgrad", 0.01), line("sum"), METRIC)
     assert found is not None
