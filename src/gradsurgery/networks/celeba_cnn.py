@@ -14,7 +14,7 @@ _STAGES = ((1,), (2, 2), (4, 4), (8, 8))  # channels of each convolution, in wid
 class CelebACNN(Network):
     """Seven 3 x 3 convolutions and two linear layers, shared, each with BatchNorm; one logit a task.
 
-    Source: the network that FAMO and SAM-GS (arXiv 2507.16883) train on CelebA: 64, 128, 128, 256, 256, 512 and 512
+    Source: the network that FAMO and SAM-GS (arXiv 2506.06130) train on CelebA: 64, 128, 128, 256, 256, 512 and 512
     channels and twice 512 units, none with a bias, 5,176,640 shared parameters; pooling by two after each of the first
     three stages and over the whole picture after the last.
 

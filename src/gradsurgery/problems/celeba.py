@@ -39,7 +39,7 @@ class _Training(Stepped):
 class CelebA(Problem):
     """Forty binary tasks on one picture; metric: F1 at probability one half, or the error.
 
-    Source: SAM-GS (arXiv 2507.16883), B.2: 64 x 64, Adam at 3e-4, batches of 256, 15 epochs, F1 in the best epoch on
+    Source: SAM-GS (arXiv 2506.06130), B.2: 64 x 64, Adam at 3e-4, batches of 256, 15 epochs, F1 in the best epoch on
     validation; PCGrad (after Sener and Koltun) prints the mean error.
 
     Args:
