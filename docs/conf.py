@@ -8,7 +8,6 @@ import gradsurgery
 
 project, author, release = "gradsurgery", "the gradsurgery developers", gradsurgery.__version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["methods/README.md"]  # methods/index takes it in
 html_theme, html_title = "furo", "gradsurgery"
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
