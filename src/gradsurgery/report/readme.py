@@ -45,6 +45,7 @@ def matrix(findings: Sequence[Finding]) -> pd.DataFrame:
             "the first that compares methods": f"{first.record.statement}: *{first_word(first.verdict)}*",
             "published": published_value(first.record),
             "ours [95 % interval]": first.ours,
+            "scale, track": first.where,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
