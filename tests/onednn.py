@@ -20,6 +20,7 @@ MSDNET = {"num_tasks": 3, "num_classes": 5, "base": 1, "step": 1, "exit_width": 
 NETWORKS = {
     "actor_critic": [],
     "autoencoder": [({"width": 4, "depth": 1, "patch": 1}, (4, 16, 16)), ({"width": 4, "depth": 1}, (4, 16, 16))],
+    "celeba_cnn": [({"num_tasks": 3, "width": 4}, (3, 64, 64))],
     "cnn": [({"num_tasks": 2, "width": 4, "hidden": 8}, (3, 32, 32))],
     "fixed_heads": [({}, (1, 28, 28))],
     "lenet": [({}, (1, 36, 36)), ({"variant": "cagrad"}, (1, 36, 36))],

@@ -39,6 +39,7 @@ OTHER_KERNELS = {
     "drgrad": "likewise: its network is the recommender",
     "census": "likewise",
     "synthetic": "likewise",
+    "yeast": "likewise",
     "mtan": "bilinear interpolation, where torch is to be deterministic",
 }
 
