@@ -25,7 +25,7 @@ from pipelines._problems import FRESH, LONG, SCALES, SIDES, Problem, read_proble
 from pipelines._protocol import NAME as PROTOCOL
 from pipelines._protocol import first_seed
 from pipelines._studies import Search, read_studies
-from pipelines._table import Experiment, check_whole, read_method, read_table
+from pipelines._table import Experiment, check_methods, check_whole, read_method, read_table
 from pipelines._yaml import check_plain, read_yaml
 
 CHECKED = "GRADSURGERY_PARAMS_CHECKED"  # sha256 of the params.yaml that the driver has checked line by line
@@ -129,5 +129,8 @@ def read(
             at(other)
     if not trusted:
         check_metrics(top["regression"], metrics)
-    said = [block["prepare"] for block in whole_blocks("problems", top["problems"]).values()]
+    problems = whole_blocks("problems", top["problems"])
+    for name, block in problems.items():
+        check_methods(f"problems.{name}.methods", block["methods"], methods)
+    said = [block["prepare"] for block in problems.values()]
     return dataclasses.replace(found, used=frozenset(own[side] for own in said for side in SIDES & own.keys()))

@@ -51,6 +51,8 @@ def read_studies(
         return found
     small = fields("studies.smoke", block["smoke"], {"problems", "trials"})
     require("studies.smoke.problems", small["problems"], list[str])
+    if not found:
+        raise ValueError("`studies.search` must hold what `studies.smoke` takes from it, found nothing there.")
     for name in small["problems"]:
         known("studies.smoke.problems", name, found)
     trials = whole("studies.smoke.trials", small["trials"], 1)

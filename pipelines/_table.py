@@ -46,8 +46,7 @@ def read_table(
         for key, own in problem.lines.items():
             where = f"problems.{name}.methods.{key}"
             says = {} if own is None else mapping(where, own)
-            if "like" not in says:
-                known(f"problems.{name}.methods", key, methods)
+            check_methods(f"problems.{name}.methods", {key: own}, methods)
             line = _line(where, name, key, problem, read_method(where, {"like": key, **says}, methods), scale, first)
             if line.name in found:  # problem `a-b`, method `c` and problem `a`, method `b-c`
                 raise ValueError(f"`{where}` must have a full name of its own, found {line.name} twice.")
@@ -55,6 +54,13 @@ def read_table(
     for line in found.values():
         _check_names(line, found)
     return found
+
+
+def check_methods(where: str, lines: Mapping[str, Any], methods: Mapping[str, Any]) -> None:
+    """Every line of a problem is named after a method or `like` one, also where no scale runs it. Raises ValueError."""
+    for key, own in lines.items():
+        if not (isinstance(own, Mapping) and "like" in own):
+            known(where, key, methods)
 
 
 def read_method(where: str, block: Any, methods: Mapping[str, Any]) -> dict[str, Any]:

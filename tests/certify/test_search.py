@@ -137,7 +137,6 @@ def test_the_same_call_finds_the_same():
         ({"target": broken.min_norm, "tasks": (3, 2)}, "`tasks` must be"),
         ({"target": broken.min_norm, "dtype": "half"}, "`dtype` must be one of float64, float32"),
     ],
-    ids=str,
 )
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):

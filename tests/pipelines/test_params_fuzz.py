@@ -54,7 +54,11 @@ MAY_BE = {
 }
 
 
-PROBLEMS = whole_blocks("problems", DOCUMENT["problems"])
+# that are run at scale laptop, on which documents are made; who reads the others is the same code
+PROBLEMS = {
+    name: block for name, block in whole_blocks("problems", DOCUMENT["problems"]).items()
+    if block.get("laptop", {}) is not None
+}  # fmt: skip
 DATASETS = whole_blocks("datasets", DOCUMENT["datasets"])
 LINES = {
     (name, key): whole_block(key, {"like": key, **(own or {})}, "methods", DOCUMENT["methods"])
@@ -70,7 +74,9 @@ def _first(entries):
 def _small(problem, *keys, **studies):
     """A document with one problem and some of its lines, nothing `like` another; `pins` stands for data/pins.yaml."""
     block = {**PROBLEMS[problem], "methods": dict.fromkeys(keys)}
-    block |= {scale: {**block[scale], "methods": list(keys)} for scale in SCALES if "methods" in block.get(scale, {})}
+    block |= {
+        scale: {**block[scale], "methods": list(keys)} for scale in SCALES if "methods" in (block.get(scale) or {})
+    }
     sets = {block["prepare"][side] for side in ("left", "right") if side in block["prepare"]}
     arrays = {name: _first(DATASETS[name]["arrays"]) for name in sets}
     pinned = {name: {array: PINNED["datasets"][name][array] for array in own} for name, own in arrays.items()}
