@@ -104,6 +104,8 @@ def test_a_method_of_three_tasks_is_asked_about_three():
         return J.mean(dim=0)
 
     assert found(three, "permutation", examples=15, tasks=(3, 3)).verdict == "holds"
+    for name in ("duplicates", "zero_task"):
+        assert found(three, name, examples=15, tasks=(3, 3)).verdict == "does not apply", "it takes no more tasks"
     assert found(three, "one_task", tasks=(3, 3)).note == "takes 3 to 3 tasks"
     assert "AssertionError" in found(lambda J: three(J) if len(J) > 2 else J.mean(dim=0), "permutation").note
 

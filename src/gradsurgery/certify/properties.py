@@ -143,7 +143,7 @@ def _weights(subject: Subject, J: Tensor) -> float:
 
 
 PROPERTIES = (
-    Property("shape", "d is (P,), finite, and carries no graph", _shape, matrices.any_rows, 0.0, 0.0),
+    Property("shape", "d is (P,), finite, and carries no graph", _shape, matrices.moving_rows, 0.0, 0.0),
     Property("input_kept", "J is left as it was", _input_kept, matrices.any_rows, 0.0, 0.0),
     Property("deterministic", "the same seed gives the same bits", _deterministic, matrices.any_rows, 0.0, 0.0),
     Property("one_task", "K = 1: d points along the gradient", _one_task, matrices.one_row),
