@@ -14,7 +14,8 @@ from gradsurgery.core.discovery import KINDS, available, build, fields_of, find
 
 # The least that each class needs; `arrays` and `starts` are no plain values.
 NETWORK = {"overlay": "lenet", "census": "recommender", "synthetic": "recommender", "multi_exit": "sdn_resnet",
-           "reconstruction": "autoencoder", "superclass": "cnn", "dial": "fixed_heads"}  # fmt: skip
+           "reconstruction": "autoencoder", "superclass": "cnn", "dial": "fixed_heads", "celeba": "celeba_cnn",
+           "dense": "segnet", "qm9": "mlp", "yeast": "recommender"}  # fmt: skip
 NEEDS = {
     "torchjd": {"method": "upgrad"}, "static": {"weights": [0.5, 0.5]}, "single_task": {"task": 0}, "recon": {"k": 0},
     "growing_weights": {"limits": [0.5, 1.0], "epochs": 3},
@@ -22,6 +23,7 @@ NEEDS = {
     "landscape": {"arrays": {}, "landscape": "cagrad_toy", "steps": 4, "epochs": 2},
     "actor_critic": {"num_tasks": 2, "observations": 3, "actions": 1},
     **{name: {"arrays": {}, "network": {"name": network}, "epochs": 2} for name, network in NETWORK.items()},
+    "dense": {"arrays": {}, "network": {"name": "segnet", "width": 4}, "scene": "camvid", "epochs": 2},
     "metaworld": {"arrays": {}, "network": {"name": "actor_critic"}, "tasks": ["reach"], "epochs": 2, "episodes": 9},
 }  # fmt: skip
 NO_PLAIN_VALUES = ("arrays", "starts")

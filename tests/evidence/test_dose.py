@@ -89,6 +89,6 @@ def test_dialled_problems_are_not_ranked(monkeypatch):
     from gradsurgery.evidence import ranks
 
     seen = []
-    monkeypatch.setattr(ranks, "levels", lambda problems, _: seen.extend(problems) or {})
+    monkeypatch.setattr(ranks, "levels", lambda problems, *_: seen.extend(problems) or {})
     evaluate(dialled(), {}, {}, {}, [])
     assert seen == []

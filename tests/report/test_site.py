@@ -98,7 +98,7 @@ def test_problems_that_were_not_rerun_are_marked_and_no_others(judged: Path) -> 
     assert said is not None
     assert set(said[1].split(", ")) == set(titles)
     marked = [line for line in (judged / "README.md").read_text().splitlines() if words in line]
-    assert {line.split(" | ")[0] for line in marked} == {"| CAGrad"}
+    assert {line.split(" | ")[0] for line in marked} == {"| [CAGrad](reports/papers/cagrad.html)"}
     marks.unlink()
     assert report.main(["--root", str(judged)]) == 0
     assert words not in text_of(judged)
