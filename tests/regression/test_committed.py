@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gradsurgery.experiment import problem_of
 from pipelines._params import load
 from pipelines._records import Records
 from pipelines._regression import compare
@@ -55,8 +56,7 @@ def test_histories_are_of_the_scale_the_seeds_and_the_declaration_in_the_table(p
             assert run.scale == params.scale
             assert run.declaration == experiment.declaration, name
             assert (run.family, run.role) == (experiment.family, experiment.role), name
-            settings = experiment.declaration["settings"]
-            assert len(run.epochs) == settings["epochs"] * settings.get("passes", 1)
+            assert len(run.epochs) == problem_of(experiment.declaration).epochs
 
 
 def test_every_history_is_the_one_that_its_run_left(params, capsys):
