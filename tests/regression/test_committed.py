@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradsurgery.experiment import problem_of
+from gradsurgery.core.declaration import problem_of
 from pipelines._params import load
 from pipelines._records import Records
 from pipelines._regression import compare
