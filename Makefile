@@ -23,7 +23,7 @@ repro: $(STAMP) ## `dvc repro` in workspaces/<scale>, and a summary (SCALE=smoke
 plan: $(STAMP) ## what a scale trains in what order, seconds done and left (SCALE=overnight)
 	@$(BIN)/python -m pipelines.train --plan $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
-study: $(STAMP) ## equal-budget search and static fronts on prepared data, then the report (SCALE=smoke; ARGS="census --jobs 1")
+study: $(STAMP) ## equal-budget search on prepared data, then the report (SCALE=smoke; ARGS="census --jobs 1")
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pipelines.study $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 	@$(if $(SCALE),,$(MAKE) --no-print-directory report)
 

@@ -155,9 +155,9 @@ def store(root: Path) -> Any:
 
 
 def _with_experiment(client: Any, artifacts: str | None) -> Any:
-    if (known := client.get_experiment_by_name(EXPERIMENT)) is None:
+    if client.get_experiment_by_name(EXPERIMENT) is None:
         client.create_experiment(EXPERIMENT, artifact_location=artifacts)
-        known = client.get_experiment_by_name(EXPERIMENT)
+    known = client.get_experiment_by_name(EXPERIMENT)
     if known.tags.get(TAG) != (view := state()):
         client.set_experiment_tag(known.experiment_id, TAG, view)
     return client

@@ -4,14 +4,13 @@ Verdicts, printed effects and their numbers are taken as `evaluate` left them; h
 """
 
 import dataclasses
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.ledger.findings import Finding, is_cell, published_value
 from gradsurgery.ledger.records import Answer
-from gradsurgery.ledger.words import DECIDED, WORDS, first_word
+from gradsurgery.ledger.words import DECIDED, counted, first_word
 from gradsurgery.report.interval import Interval, interval
 from gradsurgery.report.sources import Sources
 
@@ -107,8 +106,7 @@ def _drawn(finding: Finding, answer: Answer, sources: Sources) -> Interval | Non
 
 def words(found: Sequence[Claim]) -> list[tuple[str, int]]:
     """How many claims have which verdict."""
-    counts = Counter(claim.word for claim in found)
-    return [(word, counts[word]) for word in WORDS if counts[word]]
+    return counted(claim.verdict for claim in found)
 
 
 def quotable(found: Sequence[Claim]) -> list[str]:

@@ -1,12 +1,11 @@
 """The README's generated block: a row a paper, headline claims by verdict. Numbers are never typed into Markdown."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
 
 from gradsurgery.ledger.findings import Finding, published_value
-from gradsurgery.ledger.words import WORDS, first_word
+from gradsurgery.ledger.words import counted, first_word
 from gradsurgery.report.style import NAMES
 from gradsurgery.report.tables import markdown
 
@@ -51,8 +50,7 @@ def matrix(findings: Sequence[Finding]) -> pd.DataFrame:
 
 
 def _words(findings: Sequence[Finding]) -> str:
-    found = Counter(first_word(f.verdict) for f in findings)
-    return ", ".join(f"{found[word]} {word}" for word in WORDS if found[word]) or "-"
+    return ", ".join(f"{count} {word}" for word, count in counted(f.verdict for f in findings)) or "-"
 
 
 def with_block(text: str, findings: Sequence[Finding]) -> str:
