@@ -55,19 +55,36 @@ def decode(
     return np.concatenate([_mosaic(contents[name], name) for name in wanted])
 
 
-def _from_pickle(body: bytes, split: str, md5: str) -> dict[str, np.ndarray]:
+def table_of(body: bytes, name: str, md5: str) -> dict[str, Any]:
+    """What the pickle with this md5 holds. Raises ValueError for any other, or where it holds something else."""
     found = hashlib.md5(body, usedforsecurity=False).hexdigest()
     if found != md5:
-        raise ValueError(f"{split} has md5 {found[:12]}.., not {md5[:12]}..; a pickle that is not known is not read")
+        raise ValueError(f"{name} has md5 {found[:12]}.., not {md5[:12]}..; a pickle that is not known is not read")
     try:
-        table = _Reader(io.BytesIO(body), encoding="latin1").load()
-        labels = np.asarray(table["fine_labels"], np.uint8)
-        pictures = np.asarray(table["data"], np.uint8).reshape(len(labels), 3, _SIDE, _SIDE).transpose(0, 2, 3, 1)
+        return dict(_Reader(io.BytesIO(body), encoding="latin1").load())
+    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no pickle of CIFAR ({error})") from None
+
+
+def pictures_of(table: Mapping[str, Any], name: str, labels: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (N, 32, 32, 3) and the classes under `labels`. Raises ValueError where the table holds others."""
+    try:
+        classes = np.asarray(table[labels], np.uint8)
+        rows = np.asarray(table["data"], np.uint8).reshape(len(classes), 3, _SIDE, _SIDE)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError(f"{name} is no pickle of CIFAR ({error})") from None
+    return np.ascontiguousarray(rows.transpose(0, 2, 3, 1)), classes
+
+
+def _from_pickle(body: bytes, split: str, md5: str) -> dict[str, np.ndarray]:
+    table = table_of(body, split, md5)
+    pictures, labels = pictures_of(table, split, "fine_labels")
+    try:
         # The official class numbers are alphabetical, so that they sort as the classes' names do.
         order = np.lexsort((np.array(table["filenames"]), labels))
-    except (pickle.UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ValueError(f"{split} is no pickle of CIFAR-100 ({error})") from None
-    return {"images": np.ascontiguousarray(pictures[order]), "labels": labels[order]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{split} is no pickle of CIFAR ({error})") from None
+    return {"images": pictures[order], "labels": labels[order]}
 
 
 class _Reader(pickle.Unpickler):

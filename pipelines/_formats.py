@@ -17,11 +17,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipelines import _camvid, _celeba, _cifar, _scenes
+from pipelines import _camvid, _cifar, _laid_out
 from pipelines._download import SourceError
 
 Pin = Mapping[str, str]
-LAID_OUT = (*_scenes.KINDS, _celeba.FORM)  # read where they lie: thousands of files, or columns of a table
+LAID_OUT = (*_laid_out.READERS,)
 FORMATS = ("idx", "bytes", "cifar100_images", "cifar100_labels", "camvid_images", "camvid_labels", *LAID_OUT)
 
 
@@ -51,10 +51,8 @@ def spoken(array: str, pin: Pin) -> str:
     """What to put into a mirror for one array."""
     if "file" not in pin:
         return f"{array}.npy"
-    if pin.get("format") == _celeba.FORM:
-        return _celeba.WHAT
-    if pin.get("format") in _scenes.KINDS:
-        return f"{pin['entry']} of {pin['file']} in {_scenes.WHAT}"
+    if pin.get("format") in LAID_OUT:
+        return _laid_out.spoken(pin["format"], pin["file"], pin["entry"])
     if _is_camvid(pin):
         return f"{_camvid.packed(pin['file'])}, or the SegNet tutorial's repository as .tar.gz"
     if not _is_cifar(pin):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines import _celeba, _scenes
+from pipelines import _laid_out
 from pipelines._download import SourceError
 from pipelines._formats import LAID_OUT, Pin, numbers
 from pipelines._workspace import checkout
@@ -28,12 +28,7 @@ def copy(given: str, pins: Mapping[str, Pin], folder: Path) -> None:
     path = there(given)
     if any(pin.get("format") in LAID_OUT for pin in pins.values()):
         for array, pin in pins.items():
-            split, what = pin["file"], pin["entry"]
-            celeba = pin["format"] == _celeba.FORM
-            np.save(
-                folder / f"{array}.npy",
-                _celeba.read(path, split, what) if celeba else _scenes.read(path, pin["format"], split, what),
-            )
+            np.save(folder / f"{array}.npy", _laid_out.read(path, pin["format"], pin["file"], pin["entry"]))
         return
     if path.suffix == ".npz":
         try:

@@ -36,6 +36,7 @@ NETWORKS = {
     "sdn_resnet": [(SDN | {"width": 4}, (3, 32, 32)), (SDN | {"width": 8, "stride": 2}, (3, 32, 32))],
     "segnet": [({"outputs": (3, 1), "width": 2}, (3, 32, 32))],
     "tied_head": [({}, (1, 28, 28))],
+    "wide_resnet": [({"num_classes": 5, "depth": 10, "width": 1}, (3, 32, 32))],
 }  # fmt: skip
 CASES = [(name, fields, shape) for name, cases in NETWORKS.items() for fields, shape in cases]
 

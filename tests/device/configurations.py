@@ -110,6 +110,7 @@ def _networks() -> dict[str, Run]:
         "autoencoder-frozen": Run("reconstruction", {
             "network": {"name": "autoencoder", "width": 6, "depth": 1, "norm": "frozen"}}),
         "celeba_cnn": Run("celeba"),
+        "wide_resnet": Run("arml"),
         "cnn": Run("superclass"),
         "cnn-separate": Run("superclass", {"network": {"name": "cnn", "width": 2, "hidden": 4, "trunk": "separate"}}),
         "fixed_heads": Run("dial"),
@@ -234,6 +235,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "reconstruction": {"network": {"name": "autoencoder", "width": 6, "depth": 1}, "epochs": 1, "batch_size": 8},
     "superclass": {"network": {"name": "cnn", "width": 2, "hidden": 4}, "epochs": 1, "batch_size": 2, "lr": 0.01},
     "synthetic": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
+    "arml": {
+        "network": {"name": "wide_resnet", "depth": 10, "width": 1}, "epochs": 1, "batch_size": 8, "num_classes": 4,
+        "labelled": 4, "steps": 2,
+    },
     "celeba": {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 8},
     "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},
     "yeast": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
@@ -285,7 +290,7 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays["cardinalities"] = np.empty(0, np.int64)
         else:
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 32, 32, 3)).astype(np.uint8)
-            arrays[f"{split}_labels"] = rng.integers(0, 4, n).astype(np.uint8)
+            arrays[f"{split}_labels"] = (rng.permutation(n) % 4).astype(np.uint8)
             if split != "train":
                 arrays[f"{split}_patches"] = rng.permuted(np.tile(np.arange(64), (n, 1)), axis=1).astype(np.uint8)
     return arrays

@@ -70,6 +70,11 @@ PROBLEMS = {
     ),
     "census": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(32, 4)),
     "synthetic": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(3, 4)),
+    "arml": (
+        {"network": {"name": "wide_resnet", "depth": 10, "width": 1}, "epochs": 1, "num_classes": 2, "labelled": 2,
+         "batch_size": 4},
+        _splits(images=_bytes(8, 32, 32, 3), labels=(np.arange(8) % 2).astype(np.uint8)),
+    ),
     "celeba": (
         {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 4},
         _splits(images=_bytes(4, 64, 64, 3), labels=_bytes(4, 40, high=2)),

@@ -9,6 +9,8 @@ TITLES = {
     "multi_fashion_mnist_resnet": "Multi-Fashion+MNIST, ResNet", "census": "Census-Income",
     "yeast": "Yeast, 14 classes of genes", "qm9": "QM9, 11 properties of molecules",
     "celeba": "CelebA, 40 attributes", "celeba_twin": "CelebA's twin, 40 planted patches",
+    "arml_500": "CIFAR-10, 500 labels", "arml_1000": "CIFAR-10, 1,000 labels", "arml_2000": "CIFAR-10, 2,000 labels",
+    "cifar100_few_labels": "CIFAR-100 with most labels hidden (ours)",
     "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
     "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
     "metaworld": "Meta-World, three tasks of one arm",
