@@ -28,7 +28,7 @@ def copy(given: str, pins: Mapping[str, Pin], folder: Path) -> None:
     path = there(given)
     if any(pin.get("format") in LAID_OUT for pin in pins.values()):
         for array, pin in pins.items():
-            np.save(folder / f"{array}.npy", _laid_out.read(path, pin["format"], pin["file"], pin["entry"]))
+            _laid_out.save(path, pin["format"], pin["file"], pin["entry"], folder / f"{array}.npy")
         return
     if path.suffix == ".npz":
         try:

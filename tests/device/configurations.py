@@ -111,6 +111,8 @@ def _networks() -> dict[str, Run]:
             "network": {"name": "autoencoder", "width": 6, "depth": 1, "norm": "frozen"}}),
         "celeba_cnn": Run("celeba"),
         "wide_resnet": Run("arml"),
+        "msdnet_imagenet": Run("imagenet_exits"),
+        "sdn_vgg": Run("multi_exit", {"network": {"name": "sdn_vgg", "width": 2}}),
         "cnn": Run("superclass"),
         "cnn-separate": Run("superclass", {"network": {"name": "cnn", "width": 2, "hidden": 4, "trunk": "separate"}}),
         "fixed_heads": Run("dial"),
@@ -238,6 +240,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "arml": {
         "network": {"name": "wide_resnet", "depth": 10, "width": 1}, "epochs": 1, "batch_size": 8, "num_classes": 4,
         "labelled": 4, "steps": 2,
+    },
+    "imagenet_exits": {
+        "network": {"name": "msdnet_imagenet", "base": 1, "step": 1, "growth": 4, "width": 4}, "exits": 3,
+        "num_classes": 4, "size": 64, "epochs": 1, "batch_size": 8,
     },
     "celeba": {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 8},
     "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},

@@ -75,6 +75,11 @@ PROBLEMS = {
          "batch_size": 4},
         _splits(images=_bytes(8, 32, 32, 3), labels=(np.arange(8) % 2).astype(np.uint8)),
     ),
+    "imagenet_exits": (
+        {"network": {"name": "msdnet_imagenet", "base": 1, "step": 1, "growth": 4, "width": 4}, "epochs": 1, "exits": 3,
+         "size": 64, "batch_size": 4},
+        _splits(images=_bytes(4, 72, 80, 3), labels=_bytes(4, high=100).astype(np.int16)),
+    ),
     "celeba": (
         {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 4},
         _splits(images=_bytes(4, 64, 64, 3), labels=_bytes(4, 40, high=2)),

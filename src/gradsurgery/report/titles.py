@@ -12,6 +12,8 @@ TITLES = {
     "arml_500": "CIFAR-10, 500 labels", "arml_1000": "CIFAR-10, 1,000 labels", "arml_2000": "CIFAR-10, 2,000 labels",
     "cifar100_few_labels": "CIFAR-100 with most labels hidden (ours)",
     "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
+    "cifar100_exits_vgg": "CIFAR-100, early exits, VGG-16", "imagenet_exits": "ImageNet, early exits",
+    "imagenet_exits_twin": "stripes, a twin of ImageNet, early exits",
     "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
     "metaworld": "Meta-World, three tasks of one arm",
     "camvid": "CamVid (boundary and distance derived)",
