@@ -40,8 +40,8 @@ def save(root: Path, form: str, split: str, what: str, target: Path) -> None:
     free = shutil.disk_usage(target.parent).free
     if free < (needed := _COPIES * values.nbytes):
         raise SourceError(
-            f"{target.parent} must have {needed / 1e9:.1f} GB of room for {what} of {split}, which are kept {_COPIES} times, "
-            f"found {free / 1e9:.1f} GB"
+            f"{target.parent} must have {needed / 1e9:.1f} GB of room for {what} of {split}, which are kept {_COPIES} "
+            f"times, found {free / 1e9:.1f} GB"
         )
     np.save(target, values)
 
