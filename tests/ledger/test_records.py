@@ -196,7 +196,7 @@ def test_cells_of_an_answered_row_know_their_baseline() -> None:
     signs = {key: next(r.direction for r in paper(key).records if r.metric == "delta_m") for key in ("recon", "cagrad")}
     assert signs == {"recon": "higher", "cagrad": "lower"}, "the papers print it with opposite signs"
     assert found["recon/table-1/Joint/right.accuracy"].margin is None
-    assert found["recon/table-1/MGDA/right.accuracy"].unanswered
+    assert found["recon/table-1/RotoGrad/right.accuracy"].unanswered
     assert found["recon/table-1/Joint/size.megabytes"].unanswered
     assert "recon/table-1/MGDA/size.megabytes" not in found
 
@@ -246,7 +246,10 @@ def test_row_of_the_wrong_length_is_refused() -> None:
     [
         ({"colour": "red"}, "`colour` of recon/table-1 must be a known field"),
         ({"base": "Nobody"}, "`base` of recon/table-1 must be one of its rows, found 'Nobody'"),
-        ({"baseline": "MGDA"}, "`experiment` of recon/table-1/MGDA must be given, as it is the table's baseline"),
+        (
+            {"baseline": "RotoGrad"},
+            "`experiment` of recon/table-1/RotoGrad must be given, as it is the table's baseline",
+        ),
     ],
 )
 def test_malformed_table_is_refused(change: dict[str, Any], message: str) -> None:

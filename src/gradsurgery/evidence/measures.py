@@ -101,6 +101,25 @@ SHARES = {
     "conflict_at_loss": Measure("conflict at equal loss", 100.0, 1, "%", "points"),
     "conflict_at_step": Measure("conflict at equal step", 100.0, 1, "%", "points"),
 }
+# Columns of published tables that are no metric of a problem, by the last word of their name (`ledger/columns.py`).
+PRINTED = {
+    "train_loss": Measure("training loss at the end", 1.0, 3, "", ""),
+    "delta_m_metric": Measure("Delta-m, metrics", 1.0, 2, "%", "%"),
+    "delta_m_task": Measure("Delta-m, tasks", 1.0, 2, "%", "%"),
+    "gain_task": Measure("gain, tasks", 1.0, 2, "%", "%"),
+    "mean_rank": Measure("mean rank", 1.0, 2, "", ""),
+    "above_0": Measure("pairs with a cosine of 0 or more", 100.0, 2, "%", "points"),
+    "to_minus_01": Measure("pairs from 0 down to -0.01", 100.0, 2, "%", "points"),
+    "to_minus_02": Measure("pairs from -0.01 down to -0.02", 100.0, 2, "%", "points"),
+    "to_minus_03": Measure("pairs from -0.02 down to -0.03", 100.0, 2, "%", "points"),
+    "below_minus_01": Measure("fewer pairs below -0.01", 100.0, 2, "%", "points"),
+    "below_minus_02": Measure("fewer pairs below -0.02", 100.0, 2, "%", "points"),
+    "below_minus_03": Measure("pairs below -0.03", 100.0, 2, "%", "points"),
+    "below_minus_04": Measure("fewer pairs below -0.04", 100.0, 2, "%", "points"),
+    "below_minus_08": Measure("pairs below -0.08", 100.0, 2, "%", "points"),
+    "distance": Measure("mean difference of ranks", 1.0, 2, "", ""),
+    "of_first_quarter": Measure("mean difference of ranks", 1.0, 2, "", ""),
+}
 PLAIN = Measure("", 1.0, 2, "", "")
 
 
@@ -112,7 +131,13 @@ def word(metric: str) -> str:
 def measure(metric: str) -> Measure:
     """How `metric`, or the bare word of one, is printed; an unknown word is printed as it is, with four decimals."""
     last = metric.rsplit(".", 1)[-1]
-    return KNOWN.get(last) or DERIVED.get(last) or SHARES.get(last) or Measure(last.replace("_", " "), 1.0, 4, "", "")
+    found = KNOWN.get(last) or DERIVED.get(last) or SHARES.get(last) or PRINTED.get(last)
+    return found or Measure(last.replace("_", " "), 1.0, 4, "", "")
+
+
+def is_derived(metric: str) -> bool:
+    """Whether a metric is none of a problem's own, but one of `DERIVED` or `<task>.train_loss`."""
+    return metric in DERIVED or metric.endswith(".train_loss")
 
 
 def by_word(metrics: Mapping[str, bool]) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.costs import seconds_per_seed
-from gradsurgery.evidence.measures import DERIVED, measure
+from gradsurgery.evidence.measures import is_derived, measure
 from gradsurgery.evidence.power import decides
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.evidence.words import ALONE, EQUAL, INCONCLUSIVE, SMALLER
@@ -55,7 +55,7 @@ def why(finding: Finding, verdict: str, protocol: Protocol, costs: Costs) -> str
         return ""
     how, margin = measure(contrast.metric), contrast.margin
     parts = [f"{contrast.pairing}, {contrast.budget}"]
-    if contrast.noise is None and contrast.metric not in DERIVED:
+    if contrast.noise is None and not is_derived(contrast.metric):
         parts.append("the test examples are not in the interval")
     if verdict == SMALLER and gain.high is not None:
         parts.append(f"at most {how.plain(gain.high)} of the published {how.plain(finding.effect)}")

@@ -13,10 +13,11 @@ from gradsurgery.evidence import diverged
 from gradsurgery.evidence.activity import acted
 from gradsurgery.evidence.groups import Groups, Metrics
 from gradsurgery.evidence.lines import Line
-from gradsurgery.evidence.measures import DERIVED, measure
+from gradsurgery.evidence.measures import is_derived, measure
 from gradsurgery.evidence.power import ALPHA, POWER
 from gradsurgery.evidence.statistics import Summary
 from gradsurgery.evidence.words import DIRECTION, INCONCLUSIVE, OPPOSITE, REPRODUCED, SMALLER, word
+from gradsurgery.ledger.columns import COLUMNS, column_of
 from gradsurgery.ledger.findings import Costs, Finding, published_value, told, why
 from gradsurgery.ledger.measured import CONFLICT, contrast_of, cosines_of, ends_of, level_of
 from gradsurgery.ledger.protocol import Design, Protocol
@@ -24,6 +25,7 @@ from gradsurgery.ledger.records import Answer, Record
 from gradsurgery.ledger.words import NOT_EXERCISED
 
 BOUNDS = ("count", "at_least", "at_most")
+ALONE_AT_SCALE = "not run (a level alone means nothing at another scale)"
 NONE = Protocol(ALPHA, POWER, {}, 0, {}, "")  # where nothing was registered and no margin is known
 
 
@@ -62,6 +64,11 @@ def judge(record: Record, ours: Ours) -> Finding:
         return Finding(record, "-", where, "not run (smoke scale is too short to say)")
     if answer.metric in CONFLICT and not all(cosines_of(run) for name in named for run in groups[name]):
         return Finding(record, "-", where, "not run (the runs logged no cosines)")
+    if answer.metric in COLUMNS:
+        return _printed(record, answer, where, ours)
+    task = answer.metric.split(".", 1)[0]
+    if record.kind == "level" and task not in (*run.tasks, "all") and run.scale != "paper":
+        return Finding(record, "-", where, f"not run (no task {task} at this scale)")
     if landscape:
         return _counted(record, answer, where, ours) if record.kind in BOUNDS else _ends(record, answer, where, ours)
     if record.kind in BOUNDS:
@@ -69,8 +76,20 @@ def judge(record: Record, ours: Ours) -> Finding:
     if answer.minus is None or (record.kind == "level" and not record.margin):
         level = level_of(ours.line(answer.experiment), answer.metric)
         said = told(level, answer.metric, signed=False)
-        return Finding(record, said, where, "not run (a level alone means nothing at another scale)", level=level)
+        return Finding(record, said, where, ALONE_AT_SCALE, level=level)
     return _compared(record, answer, where, ours)
+
+
+def _printed(record: Record, answer: Answer, where: str, ours: Ours) -> Finding:
+    """A column that is no metric of the problem: a level, where the runs hold what it asks for."""
+    line, minus = (ours.line(name) if name else None for name in (answer.experiment, answer.minus))
+    assert line is not None
+    among = [ours.line(name) for name in answer.among if name in ours.groups]
+    level = column_of(answer.metric, line, ours.metrics[answer.experiment], minus, among)
+    if level is None:
+        return Finding(record, "-", where, "not run (the runs do not hold what this column asks for)")
+    said = told(level, answer.metric, signed=False)
+    return Finding(record, said, where, ALONE_AT_SCALE, level=level)
 
 
 def _counted(record: Record, answer: Answer, where: str, ours: Ours) -> Finding:
@@ -98,7 +117,7 @@ def _ends(record: Record, answer: Answer, where: str, ours: Ours) -> Finding:
 def _bounded(record: Record, answer: Answer, where: str, line: Line) -> Finding:
     """A bound on a metric: it holds where our whole interval lies on the side that is said."""
     assert record.value is not None
-    noise = line.noise(None, answer.metric) if answer.metric not in DERIVED else None
+    noise = line.noise(None, answer.metric) if not is_derived(answer.metric) else None
     level = level_of(line, answer.metric, noise or 0.0)
     beyond = level.moved(measure(answer.metric).factor, record.value)
     found = word(beyond.turned() if record.kind == "at_most" else beyond, None)

@@ -8,7 +8,7 @@ import numpy as np
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line, paired
-from gradsurgery.evidence.measures import DERIVED
+from gradsurgery.evidence.measures import DERIVED, is_derived
 from gradsurgery.evidence.statistics import Summary, summarise
 
 CONFLICT = ("conflict_share", "severe_conflict")  # measured on the gradients before surgery, on the logged steps
@@ -20,11 +20,11 @@ def contrast_of(line: Line, minus: Line, metric: str, better: str | None) -> Con
 
     Args:
         line, minus: of one problem.
-        metric: one of the problem's, or of `DERIVED`.
+        metric: one of the problem's, of `DERIVED`, or `<task>.train_loss`, of the last epoch.
         better: `higher` or `lower`.
     """
     names = f"{line.run.experiment} and {minus.run.experiment}"
-    if metric in DERIVED:
+    if is_derived(metric):
         own, other = _values(line, metric), _values(minus, metric)
         if not set(own) & set(other):
             raise ValueError(f"`answered_by` must name experiments that share a seed, found none in {names}.")
@@ -49,7 +49,7 @@ def ends_of(line: Line, minus: Line) -> np.ndarray:
 
 def level_of(line: Line, metric: str, noise: float = 0.0) -> Summary:
     """One number per seed, in the metric's own unit; `noise` as for `summarise`."""
-    if metric in DERIVED:
+    if is_derived(metric):
         return summarise(list(_values(line, metric).values()))
     _check(line, metric)
     return summarise(list(line.values(metric).values()), noise)
@@ -67,8 +67,10 @@ def _values(line: Line, metric: str) -> dict[int, float]:
 
 
 def _value(run: Run, metric: str) -> float:
-    if metric == "final_train_loss":
-        return float(np.mean([run.epochs[-1][f"train.{task}.loss"] for task in run.tasks]))
+    if metric not in DERIVED or metric == "final_train_loss":
+        task = metric.split(".", 1)[0]
+        tasks = run.tasks if task in ("all", metric) else [task]
+        return float(np.mean([run.epochs[-1][f"train.{task}.loss"] for task in tasks]))
     rows = cosines_of(run)
     if metric == "conflict_share":
         return float(np.mean([row["conflict_share"] for row in rows]))

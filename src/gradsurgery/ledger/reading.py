@@ -10,6 +10,7 @@ from typing import Any
 from gradsurgery.core.discovery import require
 from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
+from gradsurgery.ledger.columns import COLUMNS, PAIRED, RANKS
 from gradsurgery.ledger.records import Answer, Paper, Record
 from gradsurgery.ledger.sections import Declared, read_section
 
@@ -76,9 +77,10 @@ def _number(value: object, where: str) -> float:
 
 _TABLE = {"id", "cell", "data", "network", "seeds", "selection", "metrics", "unanswered", "rows"}
 _TABLE_OPTIONAL = {
-    "also", "base", "baseline", "delta_m", "delta_m_tolerance", "doubtful", "origin", "spread_kind", "twin"
+    "against", "also", "base", "baseline", "delta_m", "delta_m_tolerance", "doubtful", "measures", "origin",
+    "spread_kind", "twin",
 }  # fmt: skip
-_ROW_OPTIONAL = {"also", "delta_m", "doubtful", "experiment", "spread"}
+_ROW_OPTIONAL = {"also", "delta_m", "doubtful", "experiment", "measures", "spread"}
 
 
 def _table(key: str, entry: Mapping[str, Any]) -> Table:
@@ -86,6 +88,7 @@ def _table(key: str, entry: Mapping[str, Any]) -> Table:
     _fields(where, entry, _TABLE, _TABLE_OPTIONAL)
     for row, cells in entry["rows"].items():
         _fields(f"{where}/{row}", cells, {"values"}, _ROW_OPTIONAL)
+    _check_measures(where, entry)
     for name in ("base", "baseline"):
         if name in entry and entry[name] not in entry["rows"]:
             raise ValueError(f"`{name}` of {where} must be one of its rows, found {entry[name]!r}.")
@@ -157,12 +160,37 @@ def _cells(source: Mapping[str, Any], entry: Mapping[str, Any], table: Table) ->
 
 def _answer(entry: Mapping[str, Any], table: Table, row: str, name: str) -> tuple[Answer | None, float | None]:
     """The experiment behind a cell, compared with that of the table's baseline row, and the published difference."""
-    experiment, baseline = entry["rows"][row].get("experiment"), entry.get("baseline")
-    if experiment is None or name not in table.rows[row]:
+    cells, own = entry["rows"][row], table.rows[row]
+    metric = {**{n: n for n in own}, **entry.get("measures", {}), **cells.get("measures", {})}.get(name)
+    experiment, baseline = _experiment(cells, name), entry.get("baseline")
+    if experiment is None or metric is None:
         return None, None
+    if metric in COLUMNS:
+        rows = [
+            entry["rows"][each].get("experiment") for each in table.rows if metric == RANKS and name in table.also[each]
+        ]
+        among = tuple(dict.fromkeys(each for each in rows if isinstance(each, str)))
+        return Answer(experiment, metric, entry["against"] if metric in PAIRED else None, among), None
     if baseline in (None, row) or name not in table.rows[baseline]:
-        return Answer(experiment, name), None
-    minus = entry["rows"][baseline].get("experiment")
+        return Answer(experiment, metric), None
+    minus = _experiment(entry["rows"][baseline], name)
     if minus is None:
         raise ValueError(f"`experiment` of {table.id}/{baseline} must be given, as it is the table's baseline.")
-    return Answer(experiment, name, minus), table.rows[row][name] - table.rows[baseline][name]
+    return Answer(experiment, metric, minus), own[name] - table.rows[baseline][name]
+
+
+def _experiment(cells: Mapping[str, Any], name: str) -> str | None:
+    """The row's own, or the one for this column's task, where each task has a network of its own."""
+    found = cells.get("experiment")
+    experiment: str | None = found.get(name.split(".", 1)[0]) if isinstance(found, Mapping) else found
+    return experiment
+
+
+def _check_measures(where: str, entry: Mapping[str, Any]) -> None:
+    """Refuses a measure of a column that is not there, and one of two lines where no second one is named."""
+    columns = {*entry["metrics"], *entry.get("also", {}), "all.delta_m"}
+    for measures in (entry.get("measures", {}), *(cells.get("measures", {}) for cells in entry["rows"].values())):
+        for name in sorted(set(measures) - columns):
+            raise ValueError(f"`measures` of {where} must name columns of the table, found {name!r}.")
+        if (paired := sorted(set(measures.values()) & set(PAIRED))) and "against" not in entry:
+            raise ValueError(f"`against` of {where} must name the line that {paired[0]} is held against, found none.")

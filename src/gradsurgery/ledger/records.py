@@ -20,11 +20,13 @@ KINDS = ("count", "at_least", "at_most", "difference", "no_difference", "level")
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Which of our numbers answers a record: `metric` of `experiment`, less that of `minus` where one is named."""
+    """Which of our numbers answers a record: `metric` of `experiment`, less that of `minus` where one is named; a rank
+    is that `among` the experiments of the table's rows."""
 
     experiment: str
     metric: str
     minus: str | None = None
+    among: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_kinds(self, " of `answered_by`")
@@ -147,6 +149,6 @@ def check_provenance(papers: Sequence[Paper], declared: Iterable[str]) -> None:
     for record in (record for paper in papers for record in paper.records if record.answered_by):
         answer = record.answered_by
         assert answer is not None
-        for name in filter(None, (answer.experiment, answer.minus)):
+        for name in filter(None, (answer.experiment, answer.minus, *answer.among)):
             if name not in names:
                 raise ValueError(f"`answered_by` of {record.id} must name an experiment of the table, found {name!r}.")
