@@ -25,6 +25,8 @@ NEEDS = {
     "actor_critic": {"num_tasks": 2, "observations": 3, "actions": 1},
     **{name: {"arrays": {}, "network": {"name": network}, "epochs": 2} for name, network in NETWORK.items()},
     "dense": {"arrays": {}, "network": {"name": "segnet", "width": 4}, "scene": "camvid", "epochs": 2},
+    "dense_by_picture": {"arrays": {}, "network": {"name": "segnet", "width": 4}, "scene": "nyuv2", "epochs": 2},
+    "separate": {"of": "mtan", "outputs": [1, 3], "width": 4},
     "metaworld": {"arrays": {}, "network": {"name": "actor_critic"}, "tasks": ["reach"], "epochs": 2, "episodes": 9},
 }  # fmt: skip
 NO_PLAIN_VALUES = ("arrays", "starts")

@@ -113,8 +113,11 @@ def _networks() -> dict[str, Run]:
         "wide_resnet": Run("arml"),
         "msdnet_imagenet": Run("imagenet_exits"),
         "sdn_vgg": Run("multi_exit", {"network": {"name": "sdn_vgg", "width": 2}}),
+        "celeba_resnet": Run("celeba", {"network": {"name": "celeba_resnet", "width": 2}}),
         "cnn": Run("superclass"),
         "cnn-separate": Run("superclass", {"network": {"name": "cnn", "width": 2, "hidden": 4, "trunk": "separate"}}),
+        "cross_stitch": Run(network={"name": "cross_stitch", "outputs": [2, 1], "width": 2}),
+        "dense_segnet": Run(network={"name": "dense_segnet", "outputs": [2, 1], "width": 2}),
         "fixed_heads": Run("dial"),
         "lenet": Run(settings={"network": {"name": "lenet"}}),
         "lenet-cagrad": Run(settings={"network": {"name": "lenet", "variant": "cagrad"}}),
@@ -126,6 +129,8 @@ def _networks() -> dict[str, Run]:
         "recommender": Run("census", {"network": split}),
         "resnet": Run(settings={"network": {"name": "resnet", "width": 4}}),
         "sdn_resnet": Run("multi_exit"),
+        "separate": Run(network={"name": "separate", "of": "mtan", "outputs": [2, 1], "width": 2}),
+        "split_segnet": Run(network={"name": "split_segnet", "outputs": [2, 1], "width": 2}),
         "tied_head": Run("dial", {"network": {"name": "tied_head", "width": 2}, "cosine": None, "permuted": 5}),
         "segnet": Run(network={"name": "segnet", "outputs": [2, 1], "width": 2}),
     }  # fmt: skip
@@ -222,6 +227,9 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "dense": {
         "network": {"name": "segnet", "width": 2}, "epochs": 1, "batch_size": 2, "scene": "camvid", "augment": "swap",
     },
+    "dense_by_picture": {
+        "network": {"name": "segnet", "width": 2}, "epochs": 1, "batch_size": 2, "scene": "cityscapes",
+    },
     "dial": {
         "network": {"name": "fixed_heads", "width": 2}, "epochs": 1, "batch_size": 16, "cosine": -0.5, "ratio": 4.0,
     },
@@ -273,6 +281,10 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 32, 32, 3)).astype(np.uint8)
             for name, least, most in (("segmentation", -1, 11), ("boundary", -1, 2), ("distance", -1, 201)):
                 arrays[f"{split}_{name}"] = rng.integers(least, most, (n, 32, 32)).astype(np.int16)
+        elif problem == "dense_by_picture":
+            arrays[f"{split}_images"] = rng.random((n, 32, 32, 3)).astype(np.float32)
+            arrays[f"{split}_segmentation"] = rng.integers(-1, 7, (n, 32, 32)).astype(np.int8)
+            arrays[f"{split}_depth"] = rng.random((n, 32, 32, 1)).astype(np.float32)
         elif problem == "superclass":
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, len(TASKS), 32, 32, 3)).astype(np.uint8)
             places = [np.tile(np.arange(len(TASKS)), (n, 1)), rng.integers(0, 5, (n, len(TASKS)))]

@@ -41,6 +41,7 @@ OTHER_KERNELS = {
     "synthetic": "likewise",
     "yeast": "likewise",
     "mtan": "bilinear interpolation, where torch is to be deterministic",
+    "separate": "likewise: of MTANs",
 }
 
 

@@ -15,7 +15,7 @@ from pipelines.evaluate import read_papers
 from pipelines.fetch import _asked
 
 ROOT = Path(__file__).parents[2]
-PAPER = {"nyuv2", "cityscapes", "nyuv2_recon", "cityscapes_recon"}
+PAPER = {"nyuv2", "cityscapes", "nyuv2_recon", "cityscapes_recon", "nyuv2_mtan", "cityscapes_mtan"}
 
 
 def _documents():

@@ -68,6 +68,13 @@ PROBLEMS = {
             boundary=_bytes(2, 32, 32, high=2).astype(np.int8), distance=_bytes(2, 32, 32, high=200).astype(np.int16),
         ),
     ),
+    "dense_by_picture": (
+        {"network": {"name": "segnet", "width": 1}, "epochs": 1, "batch_size": 2, "scene": "cityscapes"},
+        _splits(
+            images=_bytes(2, 32, 32, 3), segmentation=_bytes(2, 32, 32, high=7).astype(np.int8),
+            depth=RNG.random((2, 32, 32, 1)).astype(np.float32),
+        ),
+    ),
     "census": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(32, 4)),
     "synthetic": ({"network": {"name": "recommender"}, "epochs": 1, "batch_size": 4}, _rows(3, 4)),
     "arml": (
