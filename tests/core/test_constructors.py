@@ -15,7 +15,7 @@ from gradsurgery.core.discovery import KINDS, available, build, fields_of, find
 # The least that each class needs; `arrays` and `starts` are no plain values.
 NETWORK = {"overlay": "lenet", "census": "recommender", "synthetic": "recommender", "multi_exit": "sdn_resnet",
            "reconstruction": "autoencoder", "superclass": "cnn", "dial": "fixed_heads", "celeba": "celeba_cnn",
-           "dense": "segnet", "arml": "wide_resnet",
+           "celeba_pretrained": "celeba_resnet", "dense": "segnet", "arml": "wide_resnet",
            "imagenet_exits": "msdnet_imagenet", "qm9": "mlp", "yeast": "recommender"}  # fmt: skip
 NEEDS = {
     "torchjd": {"method": "upgrad"}, "static": {"weights": [0.5, 0.5]}, "single_task": {"task": 0}, "recon": {"k": 0},

@@ -254,6 +254,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "num_classes": 4, "size": 64, "epochs": 1, "batch_size": 8,
     },
     "celeba": {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 8},
+    "celeba_pretrained": {"network": {"name": "celeba_resnet", "width": 2}, "epochs": 1, "batch_size": 8},
     "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},
     "yeast": {"network": {"name": "recommender", "width": 8}, "epochs": 1, "batch_size": 32},
 }  # fmt: skip
@@ -295,7 +296,8 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays[f"{split}_nominal"] = rng.integers(0, 5, (n, categories)).astype(np.uint8)
             arrays[f"{split}_labels"] = (rng.permutation(2 * n).reshape(n, 2) % 2).astype(np.uint8)
             arrays |= {"cardinalities": np.full(categories, 5), "correlations": np.array([0.5, 0.5])}
-        elif problem == "celeba":
+        elif problem in ("celeba", "celeba_pretrained"):
+            arrays["trunk"] = rng.random(11790).astype(np.float32)  # the numbers of a ResNet-18 of width 2
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 64, 64, 3)).astype(np.uint8)
             arrays[f"{split}_labels"] = rng.integers(0, 2, (n, 40)).astype(np.uint8)
         elif problem == "qm9":

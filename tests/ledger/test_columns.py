@@ -24,10 +24,13 @@ LAYERS = {
 }  # fmt: skip  # 2 epochs of 10 steps of one pair of tasks
 
 
-def line(method: str, layers: dict[str, Any] | None = None, left: float = 0.9, right: float = 0.9) -> Line:
+def line(
+    method: str, layers: dict[str, Any] | None = None, left: float = 0.9, right: float = 0.9, trunk: str = "shared"
+) -> Line:
     runs: list[Run] = []
     for seed in (0, 1):
         record = image_run("p", method, seed, 0.0, 2)
+        record["declaration"]["settings"]["network"]["trunk"] = trunk
         for row in record["epochs"]:
             row |= {"test.left.accuracy": left, "test.right.accuracy": right, "train.left.loss": 0.5}
             row["train.right.loss"] = 1.0
@@ -80,6 +83,15 @@ def test_delta_m_is_that_of_the_scores_and_recon_turns_it() -> None:
     assert column_of("delta_m_metric", own, found["p-sum"], None, []).mean == pytest.approx(15.0)  # type: ignore[union-attr]
     assert column_of("gain_task", own, found["p-sum"], None, []).mean == pytest.approx(-15.0)  # type: ignore[union-attr]
     assert column_of("gain_task", own, {}, None, []) is None
+
+
+def test_networks_of_their_own_in_one_run_stand_for_single_tasks_where_there_are_none() -> None:
+    lines = {"sum": line("sum", left=0.9, right=0.8), "mine": line("mine", left=1.0, right=1.0, trunk="separate")}
+    found, _ = evaluate({f"p-{name}": own.runs for name, own in lines.items()}, {"p": "last"})
+    assert found["p-sum"]["delta_m_task"]["mean"] == pytest.approx(15.0)
+    shared = {**lines, "mine": line("mine", left=1.0, right=1.0)}
+    found, _ = evaluate({f"p-{name}": own.runs for name, own in shared.items()}, {"p": "last"})
+    assert "delta_m_task" not in found["p-sum"]
 
 
 def test_training_losses_are_those_of_the_last_epoch_by_task() -> None:

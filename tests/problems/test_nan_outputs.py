@@ -91,6 +91,10 @@ PROBLEMS = {
         {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 4},
         _splits(images=_bytes(4, 64, 64, 3), labels=_bytes(4, 40, high=2)),
     ),
+    "celeba_pretrained": (
+        {"network": {"name": "celeba_resnet", "width": 2}, "epochs": 1, "batch_size": 4},
+        _splits(images=_bytes(4, 64, 64, 3), labels=_bytes(4, 40, high=2)) | {"trunk": RNG.random(11790, np.float32)},
+    ),
     "qm9": (
         {"network": _MLP, "epochs": 1, "batch_size": 4},
         {name: values.astype(np.float32) for name, values in

@@ -57,6 +57,12 @@ class Line:
         return set(self.run.own_metrics) == set(self.run.metrics)
 
     @property
+    def alone(self) -> bool:
+        """Whether every task has a network of its own: single-task runs in one, and a bound on what sharing costs."""
+        network = self.run.declaration.get("settings", {}).get("network", {})
+        return network.get("trunk") == "separate" or network.get("name") == "separate"
+
+    @property
     def main(self) -> str:
         """The problem's first kind of metric, mean of tasks: `all.accuracy`."""
         return f"all.{next(iter(by_word(self.run.metrics)))}"

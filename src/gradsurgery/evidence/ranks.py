@@ -7,7 +7,6 @@ Which methods and problems take part is decided by what was run, never by what c
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
@@ -170,15 +169,10 @@ def _ranked_lines(lines: Mapping[str, Line], metrics: Metrics) -> dict[str, Line
     found = {}
     for method, line in lines.items():
         run, record = line.run, metrics[line.run.experiment]
-        kind = run.role.kind in _KINDS and not is_static(line) and not _alone(run.declaration)
+        kind = run.role.kind in _KINDS and not is_static(line) and not line.alone
         if line.whole and run.trajectory is None and run.track == TRACK and not record.get("excluded") and kind:
             found["gcond-raw" if run.declaration.get("aggregator") == _RAW else method] = line
     return found
-
-
-def _alone(declaration: Mapping[str, Any]) -> bool:
-    """Whether every task has a network of its own: a bound on what sharing costs."""
-    return bool(declaration.get("settings", {}).get("network", {}).get("trunk") == "separate")
 
 
 def _shared_sets(sets: Sequence[frozenset[str]]) -> set[frozenset[str]]:

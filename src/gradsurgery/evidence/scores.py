@@ -157,10 +157,11 @@ def landscape_end(run: Run) -> dict[str, Any]:
 
 
 def _single_task_base(lines: Mapping[str, Line]) -> Seeds:
-    """Per seed, the metrics of our own single-task runs, each giving its own task's; only seeds that have them all."""
+    """Per seed, the metrics of our own single-task runs, each giving its own task's; only seeds that have them all.
+    Where there are none, those of a network for every task in one run."""
     merged: Seeds = {}
-    for line in lines.values():
-        for seed, row in ({} if line.whole else line.chosen).items():
+    for line in [e for e in lines.values() if not e.whole] or [e for e in lines.values() if e.alone]:
+        for seed, row in line.chosen.items():
             merged.setdefault(seed, {}).update(row)
     metrics = next(iter(lines.values())).run.metrics
     return {seed: row for seed, row in merged.items() if set(row) == set(metrics)}

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_sizes
 from gradsurgery.networks.segnet import SegNet
 
 _DEEP = (1, 1, 2, 2, 2)  # convolutions that a stage has besides its first
@@ -33,6 +34,7 @@ class DenseSegNet(Network):
         super().__init__()
         if not outputs or min(outputs) < 1:
             raise ValueError(f"`outputs` must name at least one channel for each task, found outputs = {outputs}.")
+        check_sizes({"width": (width, 1), "outputs": (max(outputs), 1)})
         self.shared = SegNet((1,), width)
         del self.shared.heads, self.shared.decoder[-1]
         self.own = nn.ModuleList(_Own(channels, width) for channels in outputs)

@@ -41,6 +41,7 @@ class Separate(Network):
         super().__init__()
         if of not in ("mtan", "celeba_cnn", "celeba_resnet"):
             raise ValueError(f"`of` must be 'mtan', 'celeba_cnn' or 'celeba_resnet', found of = {of!r}.")
+        check_sizes({"num_tasks": (num_tasks, 0)})
         if of == "mtan":
             check_sizes({"outputs": (len(outputs), 1)}, " for of = 'mtan'")
             self.networks = nn.ModuleList(MTAN((channels,), width) for channels in outputs)
