@@ -27,6 +27,7 @@ NETWORKS = {
     "dense_segnet": [({"outputs": (3, 1), "width": 2}, (3, 32, 32))],
     "fixed_heads": [({}, (1, 28, 28))],
     "lenet": [({}, (1, 36, 36)), ({"variant": "cagrad"}, (1, 36, 36))],
+    "masked_autoencoder": [({"size": 64, "width": 8, "heads": 2, "depth": 1}, (4, 64, 64))],
     "mlp": [],
     "msdnet": [
         (MSDNET | {"growth": 2, "width": 2}, (3, 32, 32)),

@@ -112,6 +112,7 @@ def _networks() -> dict[str, Run]:
         "celeba_cnn": Run("celeba"),
         "wide_resnet": Run("arml"),
         "msdnet_imagenet": Run("imagenet_exits"),
+        "masked_autoencoder": Run("imagenet_mae"),
         "sdn_vgg": Run("multi_exit", {"network": {"name": "sdn_vgg", "width": 2}}),
         "celeba_resnet": Run("celeba", {"network": {"name": "celeba_resnet", "width": 2}}),
         "cnn": Run("superclass"),
@@ -253,6 +254,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "network": {"name": "msdnet_imagenet", "base": 1, "step": 1, "growth": 4, "width": 4}, "exits": 3,
         "num_classes": 4, "size": 64, "epochs": 1, "batch_size": 8,
     },
+    "imagenet_mae": {
+        "network": {"name": "masked_autoencoder", "width": 8, "heads": 2, "depth": 1}, "size": 64, "epochs": 1,
+        "batch_size": 8, "classify": True, "num_classes": 4,
+    },
     "celeba": {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 8},
     "celeba_pretrained": {"network": {"name": "celeba_resnet", "width": 2}, "epochs": 1, "batch_size": 8},
     "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},
@@ -312,7 +317,8 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 32, 32, 3)).astype(np.uint8)
             arrays[f"{split}_labels"] = (rng.permutation(n) % 4).astype(np.uint8)
             if split != "train":
-                arrays[f"{split}_patches"] = rng.permuted(np.tile(np.arange(64), (n, 1)), axis=1).astype(np.uint8)
+                places = 4 if problem == "imagenet_mae" else 64
+                arrays[f"{split}_patches"] = rng.permuted(np.tile(np.arange(places), (n, 1)), axis=1).astype(np.uint8)
     return arrays
 
 

@@ -58,7 +58,7 @@ def test_raw_arrays_without_a_pin_are_read_and_those_with_one_are_held_to_it(tmp
 def test_a_twin_is_named_one_and_answers_no_record():
     problems = load(ROOT / "params.yaml", "smoke").problems
     twins = {name for name, block in problems.items() if block.settings.get("twin")}
-    assert twins == {"nyuv2_twin", "cityscapes_twin", "imagenet_exits_twin"}
+    assert twins == {"nyuv2_twin", "cityscapes_twin", "imagenet_exits_twin", "imagenet_mae_twin"}
     datasets = load(ROOT / "params.yaml").datasets
     for name in twins:
         assert "twin" in title(name)

@@ -87,6 +87,12 @@ PROBLEMS = {
          "size": 64, "batch_size": 4},
         _splits(images=_bytes(4, 72, 80, 3), labels=_bytes(4, high=100).astype(np.int16)),
     ),
+    "imagenet_mae": (
+        {"network": {"name": "masked_autoencoder", "width": 8, "heads": 2, "depth": 1}, "epochs": 1, "size": 64,
+         "batch_size": 4, "classify": True},
+        _splits(images=_bytes(4, 72, 80, 3), labels=_bytes(4, high=100).astype(np.int16),
+                patches=np.argsort(RNG.random((4, 4)), axis=1).astype(np.uint16)),
+    ),
     "celeba": (
         {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 4},
         _splits(images=_bytes(4, 64, 64, 3), labels=_bytes(4, 40, high=2)),
