@@ -89,8 +89,9 @@ def finished(run: Path, seed: int, fingerprint: str) -> Result | None:
             return None
         if found.pop("sha256") != _sha256(found):
             raise ValueError("its contents are not what was written")
-        if (found["history"]["experiment"], found["history"]["seed"]) != (run.name, seed):
-            raise ValueError(f"it is of {found['history']['experiment']}, seed {found['history']['seed']}")
+        made = found["history"]
+        if not run.match(made["experiment"]) or made["seed"] != seed:
+            raise ValueError(f"it is of {made['experiment']}, seed {made['seed']}")
     except ValueError as error:
         _drop(path, error)
         return None

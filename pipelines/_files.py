@@ -74,18 +74,26 @@ def read_json(path: Path, remedy: str) -> Any:
     """One JSON file. Raises ValueError, naming file and line, when it is missing or malformed."""
     from gradsurgery.evidence.strict import loads  # here: it brings torch, for which `--help` need not wait
 
-    try:
-        return loads(read_text(path, remedy))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}:{error.lineno}: must be JSON, found {error.msg}: {remedy}.") from None
-    except ValueError as error:
-        raise ValueError(named(path, error, remedy)) from None
+    text = read_text(path, remedy)
+    with about(path, remedy):
+        try:
+            return loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}:{error.lineno}: must be JSON, found {error.msg}") from None
 
 
 def read_yaml(path: Path, remedy: str) -> Any:
     """One YAML file, as `_yaml` reads it. Raises ValueError, naming the file, for anything else."""
+    text = read_text(path, remedy)
+    with about(path, remedy):
+        return parse(text, str(path))
+
+
+@contextlib.contextmanager
+def about(path: Path, remedy: str) -> Iterator[None]:
+    """What is wrong with the contents of a file becomes one sentence that names it and what to do about it."""
     try:
-        return parse(read_text(path, remedy), str(path))
+        yield
     except ValueError as error:
         raise ValueError(named(path, error, remedy)) from None
 

@@ -45,7 +45,7 @@ def show(tracker: "Tracker", run: Run, name: str, content: dict[str, Any]) -> No
     experiment, seed = run.experiment, run.seed
     if name == "begin":
         tags = {
-            "problem": experiment.problem, "method": experiment.name.removeprefix(f"{experiment.problem}-"),
+            "problem": experiment.problem, "method": experiment.method,
             "scale": run.scale, "track": experiment.track, "family": experiment.family, "stage": "train",
             "fingerprint": run.fingerprint,
         }  # fmt: skip

@@ -94,7 +94,7 @@ def _listed(root: Path) -> list[str]:
 def _seed(root: Path, here: Path, generated: set[str], scale: str, same_scale: bool, trust: bool) -> None:
     """Takes over the checkout's results where this folder has none of its own."""
     trained = {path.parent.name for path in (here / "runs").glob("*/seed-*.json")}
-    studied = {path.stem for path in (here / "runs/study").glob("*.jsonl")}
+    studied = {path.name for path in (here / "runs/study").glob("*")}
     for path in sorted(p for kind in ("history", "costs") for p in (here / "reports" / kind).rglob("*.json*")):
         own_scale = path.relative_to(here).parts[2] == scale
         if not own_scale and str(path.relative_to(here)) not in generated:

@@ -18,7 +18,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,9 @@ class Training:
 
     def __init__(
         self, params: Params, places: Sequence[str], protocol: Protocol | None, work: Work | None = None,
-        tracker: type[Tracker] = Tracker,
+        tracker: type[Tracker] | None = None,
     ) -> None:  # fmt: skip
-        self._params, self._places, self._work, self._tracker = params, places, work or train_one, tracker
+        self._params, self._places, self._work, self._tracker = params, places, work, tracker
         self._records = Records(Path(), params.scale)
         self._plan = Plan(params, self._records, places[0], protocol)
         self._schedule = Schedule(params, self._records, protocol)
@@ -114,25 +114,9 @@ class Training:
             return 0
         expected = {run: self._schedule.seconds(run.experiment, run.seed) for run in left}
         left.sort(key=lambda run: self._schedule.key(run.experiment, run.seed, expected[run]))
-        tracker, progress = self._tracker(Path.cwd()), Progress(expected, self._schedule.left(self._plan, later))
-
-        def heard(run: Run, name: str, content: Any) -> None:
-            if name == "epoch":
-                progress.epoch(run, content["row"], content["of"])
-            elif name == "done":
-                progress.done(run)
-                self._write(lines[run.experiment.name])
-            if name != "done":
-                show(tracker, run, name, content)
-
-        try:
-            share_out(left, self._places[: len(left)], self._work, heard)
-        except BaseException:  # nobody waits long for a tracker after an interrupt
-            tracker.close(patience=1.0)
-            raise
-        finally:
-            progress.close()
-        tracker.close()
+        progress = Progress(expected, self._schedule.left(self._plan, later))
+        make(left, self._places, progress, lambda run: self._write(lines[run.experiment.name]), self._work,
+             self._tracker)  # fmt: skip
         return len(left)
 
     def tidy(self, families: set[str]) -> None:
@@ -160,6 +144,32 @@ class Training:
             if (epoch := result["history"]["diverged"]) is not None and run not in self._diverged:
                 self._diverged.add(run)
                 print(f"{run.name} diverged in epoch {epoch} and ended there.", file=sys.stderr)
+
+
+def make(
+    runs: Sequence[Run], places: Sequence[str], progress: Progress, done: Callable[[Run], object],
+    work: Work | None = None, tracker: type[Tracker] | None = None,
+) -> None:  # fmt: skip
+    """Trains runs side by side in their order; calls `done`, in this process, with each that has left its result."""
+    told = (tracker or Tracker)(Path.cwd())
+
+    def heard(run: Run, name: str, content: Any) -> None:
+        if name == "epoch":
+            progress.epoch(run, content["row"], content["of"])
+        if name == "done":
+            progress.done(run)
+            done(run)
+        else:
+            show(told, run, name, content)
+
+    try:
+        share_out(runs, places[: len(runs)], work or train_one, heard)
+    except BaseException:  # nobody waits long for a tracker after an interrupt
+        told.close(patience=1.0)
+        raise
+    finally:
+        progress.close()
+    told.close()
 
 
 def train_one(run: Run, place: str, tell: Tell) -> None:

@@ -36,8 +36,7 @@ METRICS, CONTRASTS, MEASURED, VERDICT = (
     Path(f"reports/{name}.json") for name in ("metrics", "contrasts", "measured", "verdict")
 )
 PUBLISHED, LOCK = Path("data/published/pcgrad.yaml"), Path("dvc.lock")
-STUDY, WORK = Path("reports/study/multi_mnist.jsonl"), Path("runs/study/multi_mnist.jsonl")
-STUDY_COSTS, WORK_COSTS = (path.parent / "costs" / "multi_mnist.json" for path in (STUDY, WORK))
+STUDY, STUDY_COSTS = Path("reports/study/multi_mnist.jsonl"), Path("reports/study/costs/multi_mnist.json")
 CHECKPOINT, RESULT = Path("runs/multi_mnist-sum/seed-0.pt"), Path("runs/multi_mnist-sum/seed-0.json")
 IMAGES, LABELS = (Path(f"data/processed/multi_mnist/train_{kind}.npy") for kind in ("images", "labels"))
 STARTS, KEPT = Path("data/processed/cagrad_toy/starts.npy"), Path("data/processed/.multi_mnist.sha256.json")
@@ -56,7 +55,7 @@ OUTPUTS = {
     "prepare": [IMAGES, LABELS], "train": [HISTORY], "descend": [DESCENT], "study": [STUDY],
     "evaluate": [METRICS, CONTRASTS, MEASURED, VERDICT, Path("reports/results.csv")], "report": [], "why": [],
 }  # fmt: skip
-OURS = (CHECKPOINT, RESULT, WORK, WORK_COSTS, KEPT)  # a stage makes these again; it says so unless they are just gone
+OURS = (CHECKPOINT, RESULT, KEPT)  # a stage makes these again; it says so unless they are just gone
 
 
 class Small:
@@ -116,8 +115,7 @@ def small(checkout, tmp_path_factory):
         patch.setattr(_params, "load_or_exit", lambda **_: loaded)
         patch.setattr(train, "load_or_exit", lambda **_: loaded)
         patch.setattr(study, "load", lambda: loaded)
-        for stage in (train, study):
-            patch.setattr(stage, "Tracker", lambda root: Mock())
+        patch.setattr(train, "Tracker", lambda root: Mock())
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         made = Small(root)
         assert prepare.main(["multi_mnist", "cagrad_toy"]) == 0
@@ -329,7 +327,7 @@ CASES = {
     },
     "descend": {STARTS: [arrays_of]},
     "study": {
-        WORK: [shallow_lines], WORK_COSTS: [shallow], STUDY: [shallow_lines], STUDY_COSTS: [shallow],
+        STUDY: [shallow_lines], STUDY_COSTS: [shallow],
         LABELS: [arrays_of],
     },
     "evaluate": {HISTORY: [lines_of], DESCENT: [shallow_lines]},
@@ -361,7 +359,7 @@ def test_a_full_disk_is_one_sentence_and_nothing_is_left(stage, small, monkeypat
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    for ours in (CHECKPOINT, RESULT, WORK):
+    for ours in (CHECKPOINT, RESULT):
         ours.unlink()
     if stage == "train":  # else there is nothing to train
         COSTS.write_text(COSTS.read_text().replace("fingerprint", "other"))

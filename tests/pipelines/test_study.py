@@ -1,6 +1,7 @@
 """`make study` on made-up pictures: whole, killed and resumed, changed, diverged, and asked for what is not there."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tests.pipelines.conftest import settle
 
 ROOT = Path(__file__).parents[2]
 DONE = Path("reports/study/multi_mnist.jsonl")
-WORK = Path("runs/study/multi_mnist.jsonl")
+WORK = Path("runs/study/multi_mnist")
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def folder(tmp_path, monkeypatch, params, pins, arrays):
     for name, array in arrays.items():
         np.save(processed / f"{name}.npy", array)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipelines.study, "Tracker", lambda root: Mock())
+    monkeypatch.setattr(pipelines.train, "Tracker", lambda root: Mock())
     return tmp_path
 
 
@@ -44,16 +45,20 @@ def _edit(folder, change):
 
 def _counting(monkeypatch, stop=None):
     """Counts the trials that are trained; raises what Ctrl-C raises after `stop` of them."""
-    seen, run = [], pipelines.study.run
+    seen, work = [], pipelines.train.train_one
 
-    def counted(driver, trial, data):
+    def counted(run, place, tell):
         if stop is not None and len(seen) == stop:
             raise KeyboardInterrupt
-        seen.append(trial.key)
-        return run(driver, trial, data)
+        seen.append(run.name)
+        work(run, place, tell)
 
-    monkeypatch.setattr(pipelines.study, "run", counted)
+    monkeypatch.setattr(pipelines.train, "train_one", counted)
     return seen
+
+
+def _finished():
+    return list(WORK.glob("*/seed-*.json"))
 
 
 def test_a_whole_study_is_fair_complete_and_free_of_the_clock(folder, capsys):
@@ -75,11 +80,10 @@ def test_a_whole_study_is_fair_complete_and_free_of_the_clock(folder, capsys):
     assert "12 trials trained now, 0 of them failed" in capsys.readouterr().out
 
 
-def test_the_default_trial_trains_as_its_line_does(folder, monkeypatch):
+def test_the_default_trial_trains_as_its_line_does(folder):
     main(["--jobs", "1"])
     records = [json.loads(line) for line in DONE.read_text(encoding="utf-8").splitlines()]
     first = next(r for r in records if (r["kind"], r["method"], r["trial"]) == ("search", "pcgrad", 0))
-    monkeypatch.setattr(pipelines.train, "Tracker", lambda root: Mock())
     assert pipelines.train.main(["multi_mnist-pcgrad", "--jobs", "1"]) == 0
     path = Path("reports/history/smoke/pcgrad/multi_mnist-pcgrad.jsonl")
     line = json.loads(path.read_text(encoding="utf-8").splitlines()[0])
@@ -89,14 +93,14 @@ def test_the_default_trial_trains_as_its_line_does(folder, monkeypatch):
 def test_an_interrupted_study_goes_on_to_the_same_bytes(folder, monkeypatch, capsys):
     main(["--jobs", "1"])
     wanted = DONE.read_bytes()
-    for path in (DONE, WORK):
-        path.unlink()
+    DONE.unlink()
+    shutil.rmtree(WORK)
     with monkeypatch.context() as patch:
         _counting(patch, stop=4)
         assert main(["--jobs", "1"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert not DONE.exists(), "nothing half-done may reach the report"
-    assert len(WORK.read_text(encoding="utf-8").splitlines()) == 4
+    assert len(_finished()) == 4
     seen = _counting(monkeypatch)
     assert main(["--jobs", "1"]) == 0
     assert len(seen) == 12 - 4
@@ -111,7 +115,7 @@ def test_what_changed_is_trained_again_and_nothing_else(folder, monkeypatch):
     _edit(folder, lambda d: d["methods"]["pcgrad"]["aggregator"].update(order="fixed"))
     seen = _counting(monkeypatch)
     assert main(["--jobs", "1"]) == 0
-    assert {method for _, method, *_ in seen} == {"pcgrad"}
+    assert all(name.startswith("study/multi_mnist/pcgrad-") for name in seen)
     assert len(seen) == 4
 
 
@@ -141,7 +145,7 @@ def test_a_killed_study_on_two_cores_goes_on_to_the_same_bytes(folder):
     environment = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PATH": ""}
     started = subprocess.Popen([*command, "2"], env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     end = time.monotonic() + 240
-    while not WORK.exists() or len(WORK.read_text(encoding="utf-8").splitlines()) < 3:
+    while len(_finished()) < 3:
         assert time.monotonic() < end, "no trial was finished"
         assert started.poll() is None, "it ended before it could be killed"
         time.sleep(0.05)
@@ -150,7 +154,7 @@ def test_a_killed_study_on_two_cores_goes_on_to_the_same_bytes(folder):
     assert not DONE.exists()
     subprocess.run([*command, "2"], env=environment, check=True, capture_output=True)
     killed = DONE.read_bytes()
-    for path in (DONE, WORK):
-        path.unlink()
+    DONE.unlink()
+    shutil.rmtree(WORK)
     assert main(["--jobs", "1"]) == 0
     assert DONE.read_bytes() == killed

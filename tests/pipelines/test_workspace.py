@@ -90,8 +90,7 @@ def test_the_committed_scale_starts_from_the_checkout_and_follows_it(tree: Path)
     assert "size: 61" in (here / "dvc.lock").read_text()
     for name in ("history/laptop/f/p-b.jsonl", "study/p.jsonl", "study/costs/p.json"):
         assert (here / "reports" / name).read_text() == "moved on\n"
-    (here / "runs/study").mkdir()
-    (here / "runs/study/p.jsonl").write_text("")
+    (here / "runs/study/p").mkdir(parents=True)
     (tree / "reports/study/p.jsonl").write_text("once more\n")
     workspace(tree, "laptop")
     assert (here / "reports/study/p.jsonl").read_text() == "moved on\n"
