@@ -1,18 +1,20 @@
 """What `evaluate` and `report` read: histories, published records, costs and studies, each checked."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradsurgery.evidence.costs import parse as parse_costs
+from gradsurgery.evidence.costs import written_of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.history import parse as parse_history
 from gradsurgery.evidence.scores import DEFAULT_RULE
 from gradsurgery.evidence.study import Trial, check, parse
 from gradsurgery.ledger.reading import read
 from gradsurgery.ledger.records import Paper
-from pipelines._files import as_json, named, read_text, read_yaml
+from pipelines._files import about, as_json, named, read_json, read_text, read_yaml
 
 
 def read_histories(folder: Path) -> dict[str, list[Run]]:
@@ -20,17 +22,41 @@ def read_histories(folder: Path) -> dict[str, list[Run]]:
     does not belong with the others."""
     runs = {}
     for path in sorted(folder.rglob("*.jsonl"), key=lambda path: path.stem):
-        remedy = f"remove it and run `python -m pipelines.train {path.stem}`, or restore it (`git checkout {path}`)"
-        try:
-            runs[path.stem] = parse_history(read_text(path, remedy).splitlines(), str(path))
+        text = read_text(path, _again(path))
+        with about(path, _again(path)):
+            runs[path.stem] = parse_history(text.splitlines(), str(path))
             if (found := runs[path.stem][0].experiment) != path.stem:
                 raise ValueError(f"{path}:1: `experiment` must be {path.stem!r}, found {found!r}.")
-        except ValueError as error:
-            raise ValueError(named(path, error, remedy)) from None
     if not runs:
         raise ValueError(f"{folder} must hold at least one history (*.jsonl), found none: run `train` first.")
     check_together(runs, folder)
     return runs
+
+
+def _again(path: Path) -> str:
+    return f"remove it and run `python -m pipelines.train {path.stem}`, or restore it (`git checkout {path}`)"
+
+
+def read_runs(root: Path, scale: str) -> tuple[dict[str, list[Run]], dict[str, Any]]:
+    """Every history of one scale and what it cost, by experiment. Raises ValueError, naming the file, where one lacks
+    the other, or a line of a history is not as `train` wrote it."""
+    histories, kept = (root / "reports" / kind / scale for kind in ("history", "costs"))
+    groups, costs = read_histories(histories), dict[str, Any]()
+    paths = {path.stem: path for path in kept.rglob("*.json")}
+    for name in sorted({*groups, *paths}):
+        path = paths.get(name, kept / f"{name}.json")
+        if name not in groups:
+            raise ValueError(f"{path} must have a history beside it, found none: remove it.")
+        remedy = f"run `python -m pipelines.train {name}`, or restore it (`git checkout {path}`)"
+        with about(path, remedy):
+            costs[name] = parse_costs(read_text(path, remedy), name, [run.seed for run in groups[name]])
+        for run in groups[name]:
+            if run.written != written_of(costs[name], run.seed):
+                own = next(histories.rglob(f"{name}.jsonl"))
+                raise ValueError(
+                    f"{own}: seed {run.seed} must be as it was written, by the hashes in {path}: {_again(own)}."
+                )
+    return groups, costs
 
 
 def check_together(runs: Mapping[str, Sequence[Run]], folder: Path) -> None:
@@ -80,32 +106,31 @@ def read_papers(folder: Path) -> list[Paper]:
     return sorted(found, key=lambda paper: (paper.year, paper.key))
 
 
-def read_costs(folder: Path, groups: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
-    """What every experiment cost. Raises ValueError, naming the file, where one lacks or does not fit its history."""
-    found, paths = {}, {path.stem: path for path in folder.rglob("*.json")}
-    for name in sorted({*groups, *paths}):
-        path = paths.get(name, folder / f"{name}.json")
-        if name not in groups:
-            raise ValueError(f"{path} must have a history beside it, found none: remove it.")
-        remedy = f"run `python -m pipelines.train {name}`, or restore it (`git checkout {path}`)"
-        try:
-            found[name] = parse_costs(read_text(path, remedy), name, [run.seed for run in groups[name]])
-        except ValueError as error:
-            raise ValueError(named(path, error, remedy)) from None
-    return found
-
-
 def read_studies(folder: Path, rules: Mapping[str, str]) -> dict[str, list[Trial]]:
-    """What `make study` left, by problem; nothing where it never ran. Raises ValueError, naming the file, for a line
-    that is malformed or a study that did not keep its own terms under its problem's selection rule."""
+    """What `make study` left, by problem; nothing where it never ran. Raises ValueError, naming the file, for a study
+    that is not as it was written or did not keep its own terms under its problem's selection rule."""
     found = {}
     for path in sorted(folder.glob("*.jsonl")):
         remedy = f"restore it (`git checkout {path}`), or remove it and run `make study`"
-        try:
-            found[path.stem] = parse(read_text(path, remedy).splitlines(), str(path))
-            if not found[path.stem]:
-                raise ValueError("a study must hold at least one trial, found an empty file")
+        text, costs = read_text(path, remedy), read_json(study_costs(path), remedy)
+        with about(path, remedy):
+            check_study(path, text, costs)
+            found[path.stem] = parse(text.splitlines(), str(path))
             check(found[path.stem], rules.get(path.stem, DEFAULT_RULE))
-        except ValueError as error:
-            raise ValueError(named(path, error, remedy)) from None
     return found
+
+
+def check_study(path: Path, text: str, costs: Any) -> None:
+    """Refuses lines that are not as they were written."""
+    if not isinstance(costs, dict) or costs.get("sha256") != sha256_of(text):
+        raise ValueError(f"a study must be as it was written, by the hash in {study_costs(path)}")
+
+
+def study_costs(path: Path) -> Path:
+    """Where the seconds of a study's trials and the hash of its lines stand."""
+    return path.parent / "costs" / f"{path.stem}.json"
+
+
+def sha256_of(text: str) -> str:
+    """Of a study's lines."""
+    return hashlib.sha256(text.encode()).hexdigest()

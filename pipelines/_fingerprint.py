@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import gradsurgery
+from gradsurgery.evidence.history import settings_of
+from gradsurgery.evidence.strict import short
 from pipelines._files import as_json
 from pipelines._params import Experiment
 
@@ -25,11 +27,11 @@ Parts = dict[str, Any]
 def parts_of(experiment: Experiment, scale: str, data_sha256: str, evidence: Mapping[str, Any] | None) -> Parts:
     """One short hash for everything that can change a number of this line, on any seed."""
     found: Parts = {
-        "settings": _short(as_json([experiment.declaration, scale])),
+        "settings": settings_of(experiment.declaration, scale),
         "data": data_sha256[:16],
         "sources": _sources(sources(experiment)),
     }
-    return found | ({"evidence": _short(as_json(evidence))} if evidence is not None else {})
+    return found | ({"evidence": short(evidence)} if evidence is not None else {})
 
 
 def digest(parts: Parts) -> str:
@@ -117,7 +119,3 @@ def _imported(path: Path) -> list[Path]:
         LIBRARY.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.startswith("gradsurg")
     ]
     return [path for path in own if path.is_file()]
-
-
-def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradsurgery.evidence import history as history_file
 from gradsurgery.experiment import evidence_of
 from gradsurgery.ledger.protocol import Protocol
 from pipelines._arrays import hashes_of
 from pipelines._blocks import unknown
 from pipelines._device import device_for, fingerprint_on
-from pipelines._files import named, read_text
+from pipelines._files import about
 from pipelines._fingerprint import Parts, changes, digest, joined, parts_of
 from pipelines._params import Experiment, Params
 from pipelines._records import Record, Records
@@ -100,9 +99,18 @@ class Plan:
             self._hashes[problem] = self._hashed(problem)
 
     def evidence(self, experiment: Experiment) -> dict[str, Any] | None:
-        """The layer scores that an earlier line left, where the declaration names one."""
+        """The layer scores that an earlier line left, where the declaration names one. Raises ValueError where there
+        are none."""
         name = experiment.declaration.get("evidence")
-        return None if name is None else evidence_in(self._records.history(self._params.experiment(name)), name)
+        if name is None:
+            return None
+        source = self._params.experiment(name)
+        path, remedy = self._records.history(source), f"run `python -m pipelines.train {name}` first"
+        found = self._records.read(source)
+        if not found:
+            raise ValueError(f"`evidence` must have a history, found no {path}: {remedy}.")
+        with about(path, remedy):
+            return evidence_of([found[seed].line for seed in sorted(found)])
 
     def _registered(self, experiment: Experiment, seed: int) -> str | None:
         own = self._protocol
@@ -117,18 +125,6 @@ class Plan:
 
     def _hashed(self, problem: str) -> dict[str, str]:
         return hashes_of(Path("data/processed") / problem, self._params.problems[problem].sha256)
-
-
-def evidence_in(path: Path, name: str) -> dict[str, Any]:
-    """The layer scores in the history `path` of the line `name`. Raises ValueError where there are none."""
-    remedy = f"run `python -m pipelines.train {name}` first"
-    if not path.exists():
-        raise ValueError(f"`evidence` must have a history, found no {path}: {remedy}.")
-    runs = history_file.parse(read_text(path, remedy).splitlines(), str(path))
-    try:
-        return evidence_of([{"layers": run.layers, "diverged": run.diverged} for run in runs])
-    except ValueError as error:
-        raise ValueError(named(path, error, remedy)) from None
 
 
 def chosen(names: Sequence[str], params: Params) -> list[Experiment]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from gradsurgery.core.discovery import available, make, preparation
 from gradsurgery.evidence.contract import TRACK
-from gradsurgery.evidence.history_parts import TRACKS
+from gradsurgery.evidence.history import TRACKS
 from gradsurgery.evidence.selection import FAIR, RULES
 from pipelines._blocks import fields, known, mapping, merged, named, seed_list, whole, whole_blocks
 

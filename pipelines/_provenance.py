@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.evidence.costs import parse as parse_costs
-from gradsurgery.evidence.history import parse
+from gradsurgery.evidence.history import numbers_of, parse
 from gradsurgery.evidence.strict import loads
-from pipelines._files import named, read_text, read_yaml
-from pipelines._records import numbers_of
+from pipelines._files import about, read_text, read_yaml
 from pipelines.evaluate import read_scale
 
 Line = tuple[str, str]
@@ -29,10 +28,8 @@ def provenance(name: str, root: Path, scale: str | None = None) -> list[Line]:
         return [("experiment", name), ("history", f"none: no {name}.jsonl in reports/history/{scale}")]
     remedy = f"restore it (`git checkout {path}`)"
     content = read_text(root / path, remedy)
-    try:
+    with about(path, remedy):
         runs = parse(content.splitlines(), str(path))
-    except ValueError as error:
-        raise ValueError(named(path, error, remedy)) from None
     first, seeds = runs[0], [run.seed for run in runs]
     return [
         ("experiment", f"{name}, scale {first.scale}, track {first.track}, seeds {', '.join(map(str, seeds))}"),
@@ -121,10 +118,8 @@ def _costs(root: Path, name: str, scale: str) -> dict[str, Any]:
     """The costs of one line; empty where there are none."""
     remedy = f"run `python -m pipelines.train {name}`"
     for path in kept(root, "costs", f"{name}.json", scale):
-        try:
+        with about(path, remedy):
             return parse_costs(read_text(path, remedy), name)
-        except ValueError as error:
-            raise ValueError(named(path, error, remedy)) from None
     return {}
 
 

@@ -5,7 +5,6 @@ fingerprint is, and its history is still what was written under it; runs/ and it
 """
 
 import dataclasses
-import hashlib
 import json
 import sys
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.evidence.costs import parse as parse_costs
+from gradsurgery.evidence.history import numbers_of
 from gradsurgery.evidence.strict import loads
 from pipelines._checkpoints import Result
 from pipelines._files import as_json, read_text, replace
@@ -87,12 +87,6 @@ class Records:
 def kept(result: Result, fingerprint: str, parts: Parts) -> Record:
     """What a run has just left in runs/, as a record."""
     return Record(result["history"], result["cost"], result["environment"], fingerprint, parts)
-
-
-def numbers_of(line: Mapping[str, Any]) -> str:
-    """One hash of everything in a history but its labels, and its declaration, which the fingerprint covers."""
-    own = {name: value for name, value in line.items() if name not in ("track", "role", "family", "declaration")}
-    return hashlib.sha256(as_json(own).encode()).hexdigest()[:16]
 
 
 def keep(here: Path, root: Path, params: Params) -> str:

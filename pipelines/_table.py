@@ -8,7 +8,7 @@ from typing import Any
 from gradsurgery.core.declaration import problem_of, validate
 from gradsurgery.core.discovery import available, did_you_mean
 from gradsurgery.evidence.contract import TRACK, check_line
-from gradsurgery.evidence.history_parts import TRACKS
+from gradsurgery.evidence.history import TRACKS
 from gradsurgery.evidence.roles import Role, read_role
 from pipelines._blocks import check_name, fields, known, mapping, merged, whole_block
 from pipelines._problems import FRESH, SCALES, SLOTS, Problem, read_seeds

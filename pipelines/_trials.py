@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.budget import check_equal, trials
+from gradsurgery.core.discovery import require
 from gradsurgery.evidence import study
 from gradsurgery.evidence.strict import loads
 from pipelines._arrays import hashes_of
 from pipelines._checkpoints import finished
 from pipelines._costs import environment
-from pipelines._files import about, as_json, read_json, read_text, replace
+from pipelines._evidence import check_study, sha256_of, study_costs
+from pipelines._files import about, as_json, read_json, read_text, write
 from pipelines._fingerprint import digest, joined, parts_of
 from pipelines._params import Params
 from pipelines._run import Run
@@ -89,9 +91,12 @@ class Study:
         """Everything that is wanted, where the report finds it."""
         kept = {key: self.kept(self._wanted[key]) for key in sorted(self._wanted)}
         seconds = {_name(key): spent for key, (_, spent) in kept.items()}
-        costs = {"environment": environment("cpu"), "seconds": seconds}
-        replace(_costs(self.problem), json.dumps(costs, indent=1, sort_keys=True, allow_nan=False))
-        replace(DONE / f"{self.problem}.jsonl", "\n".join(as_json(record) for record, _ in kept.values()))
+        path, text = DONE / f"{self.problem}.jsonl", "\n".join(as_json(record) for record, _ in kept.values())
+        costs = {"environment": environment("cpu"), "seconds": seconds, "sha256": sha256_of(f"{text}\n")}
+        write({
+            study_costs(path): f"{json.dumps(costs, indent=1, sort_keys=True, allow_nan=False)}\n".encode(),
+            path: f"{text}\n".encode(),
+        })  # fmt: skip
 
     def _found(self, trial: Trial) -> tuple[Record, float] | None:
         record, _ = known = self._published.get(trial.key, ({}, 0.0))
@@ -132,20 +137,16 @@ def _published(problem: str) -> dict[Key, tuple[Record, float]]:
     if not path.exists():
         return {}
     remedy = f"restore it (`git checkout {path}`) or remove it"
-    lines = read_text(path, remedy).splitlines()
+    text, costs = read_text(path, remedy), read_json(study_costs(path), remedy)
     with about(path, remedy):
-        study.parse(lines, str(path))
-        found = {(r["kind"], r["method"], r["trial"], r["seed"]): r for r in map(loads, lines)}
-    seconds = read_json(_costs(problem), remedy) if _costs(problem).exists() else {"seconds": {}}
-    with about(_costs(problem), remedy):
-        spent = seconds["seconds"] if isinstance(seconds, dict) else None
-        if not isinstance(spent, dict) or not all(type(s) in (int, float) and s >= 0 for s in spent.values()):
-            raise ValueError(f"`seconds` must be numbers from 0 on by trial, found {spent!r:.40}")
-    return {key: (record, spent[_name(key)]) for key, record in found.items() if _name(key) in spent}
-
-
-def _costs(problem: str) -> Path:
-    return DONE / "costs" / f"{problem}.json"
+        check_study(path, text, costs)
+        records = [loads(line) for line in text.splitlines()]
+        keys = [(r["kind"], r["method"], r["trial"], r["seed"]) for r in records]
+    with about(study_costs(path), remedy):
+        require("seconds", costs.get("seconds"), dict[str, float])
+    return {
+        k: (r, costs["seconds"][_name(k)]) for k, r in zip(keys, records, strict=True) if _name(k) in costs["seconds"]
+    }
 
 
 def _name(key: Key) -> str:

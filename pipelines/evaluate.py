@@ -24,7 +24,7 @@ from gradsurgery.ledger.protocol import Protocol
 from gradsurgery.ledger.records import Paper
 from gradsurgery.ledger.scales import highest
 from gradsurgery.ledger.verdicts import find, verdicts
-from pipelines._evidence import read_costs, read_histories, read_papers, read_studies
+from pipelines._evidence import read_papers, read_runs, read_studies
 from pipelines._files import UnwritableError, read_json, read_yaml, write
 from pipelines._problems import LONG, SCALES, read_selections
 from pipelines._protocol import registered
@@ -89,8 +89,7 @@ def _read_inputs(
     root: Path, scale: str, params: Mapping[str, Any], papers: Sequence[Paper], protocol: Protocol
 ) -> Inputs:  # fmt: skip
     selections = read_selections(params.get("problems") or {}, scale)
-    groups = read_histories(root / "reports/history" / scale)
-    costs = read_costs(root / "reports/costs" / scale, groups)
+    groups, costs = read_runs(root, scale)
     return Inputs(scale, params, groups, selections, costs, papers, {}, protocol)
 
 

@@ -14,7 +14,7 @@ import pytest
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.examples import pack
 from gradsurgery.evidence import scores
-from gradsurgery.evidence.history import Role, Run
+from gradsurgery.evidence.history import Role, Run, numbers_of, settings_of
 from gradsurgery.ledger.reading import read
 from pipelines._files import read_yaml
 
@@ -283,7 +283,9 @@ def keep(root: Path, group: list[Record]) -> None:
             "peak_memory_mb": 512.0}  # fmt: skip
     environment = {"python": "3.11.0", "torch": "2.13.0", "platform": "Linux", "processor": "made up", "cores": 2,
                    "threads": 1, "device": "cpu"}  # fmt: skip
-    record = {"experiment": name, "environment": environment, "seeds": {str(run["seed"]): cost for run in group}}
+    seeds = {str(run["seed"]): {**cost, "fingerprint": "f", "numbers": numbers_of(run)} for run in group}
+    parts = {"settings": settings_of(group[0]["declaration"], group[0]["scale"])}
+    record = {"experiment": name, "environment": environment, "seeds": seeds, "fingerprints": {"f": parts}}
     (root / f"reports/costs/{folder}/{name}.json").write_text(json.dumps(record))
 
 

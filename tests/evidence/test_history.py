@@ -19,32 +19,16 @@ def test_good_lines_become_runs(made_up: Callable[..., dict]) -> None:
         ({"seed": 0}, r"h.jsonl:2: `seed` must appear once, found 0 again"),
         ({"experiment": "p-other"}, r"h.jsonl:2: `experiment` must be 'p-pcgrad', found 'p-other'"),
         ({"epochs": []}, r"h.jsonl:2: `epochs` must hold at least one epoch"),
-        (
-            {"epochs": [{"epoch": 1}]},
-            r"h.jsonl:2: `epochs` must hold a finite val.left.accuracy in epoch 1, found None",
-        ),
-        ({"tasks": "left"}, r"h.jsonl:2: `tasks` must be list, found str"),
-        ({"scale": None}, r"h.jsonl:2: `scale` must be str, found NoneType"),
+        ({"tasks": "left"}, r"h.jsonl:2: `tasks` must be a list of a text, found 'left'"),
+        ({"scale": None}, r"h.jsonl:2: `scale` must be a text, found None"),
         ({"scale": "laptop"}, r"h.jsonl:2: `scale` must be 'smoke', found 'laptop': the seeds of one history"),
         ({"track": "reference"}, r"h.jsonl:2: `track` must be 'controlled', found 'reference'"),
+        ({"track": "mine"}, r"h.jsonl:2: `track` must be one of controlled, as-published, reference, found 'mine'"),
         ({"role": {"kind": "stduy"}}, r"h.jsonl:2: `role.kind` must be one of study, .*, found 'stduy'"),
         ({"role": {"kind": "null"}}, r"h.jsonl:2: `role.of` must name a line for kind null, found None"),
         ({"role": {"kind": "baseline"}}, r"h.jsonl:2: `role` must be Role\(kind='study'"),
-        ({"family": "controls"}, r"h.jsonl:2: `family` must be 'pcgrad', found 'controls'"),
-        ({"data_sha256": "1" * 64}, r"h.jsonl:2: `data_sha256` must be"),
         ({"declaration": {}}, r"h.jsonl:2: `declaration` must be"),
         ({"problem": "q"}, r"h.jsonl:2: `experiment` must be q-<method>, found 'p-pcgrad'"),
-        ({"seed": -1}, r"h.jsonl:2: `seed` must be from 0 on, found -1"),
-        ({"tasks": ["left", "left"]}, r"h.jsonl:2: `tasks` must be different names"),
-        ({"test_rows": {"left": 3}}, r"h.jsonl:2: `test_rows` must be given for each task, found left"),
-        (
-            {"diagnostics": [{"step": 5}, {"step": 5}]},
-            r"h.jsonl:2: `step` of `diagnostics` must be a whole number above",
-        ),
-        (
-            {"diagnostics": [{"step": 5, "mean_cosine": "x"}]},
-            r"h.jsonl:2: `mean_cosine` of step 5 must be a finite number",
-        ),
     ],
 )
 def test_malformed_field_is_named(made_up: Callable[..., dict], change: dict, message: str) -> None:
@@ -82,7 +66,7 @@ def test_later_fields_may_be_missing_and_are_checked_when_given(made_up: Callabl
     assert (whole.layers, whole.test_size) == (LAYERS, 10)
     parts = parse([json.dumps(record | {"test_rows": {"left": 4, "right": 6}})], "h.jsonl")[0]
     assert parts.test_size == 10
-    with pytest.raises(ValueError, match=r"h.jsonl:1: `layers` must be dict or null, found list"):
+    with pytest.raises(ValueError, match=r"h.jsonl:1: `layers` must be a block of named values or null, found \[\]"):
         parse([json.dumps(record | {"layers": []})], "h.jsonl")
 
 
@@ -105,21 +89,6 @@ def test_layers_that_were_observed_are_read(made_up: Callable[..., dict]) -> Non
     assert parse([json.dumps(record | {"observed": OBSERVED})], "h.jsonl")[0].observed == OBSERVED
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"names": None}, r"h.jsonl:1: `observed` must hold a list of names, found None"),
-        ({"sizes": [3]}, r"h.jsonl:1: `observed` must hold 2 numbers in sizes"),
-        ({"rows": [{"step": 5, "curvature": [1.0]}]}, r"`observed` must hold 2 numbers in curvature of step 5"),
-        ({"rows": [{"step": 5, "curvature": 1.0}]}, r"`observed` must hold 2 numbers in curvature of step 5"),
-    ],
-)
-def test_layers_with_the_wrong_numbers_are_refused(made_up: Callable[..., dict], change: dict, message: str) -> None:
-    record = made_up("p", "pcgrad", 0, 0.0) | {"observed": OBSERVED | change}
-    with pytest.raises(ValueError, match=message):
-        parse([json.dumps(record)], "h.jsonl")
-
-
 def _diverged(made_up: Callable[..., dict], **more: object) -> dict:
     """A run of which the third epoch of four was the last, with a null for every number in it."""
     record = made_up("p", "pcgrad", 0, 0.0)
@@ -135,26 +104,10 @@ def test_a_run_that_diverged_may_be_short_and_end_in_nulls(made_up: Callable[...
     assert parse([json.dumps(made_up("p", "pcgrad", 0, 0.0))], "h.jsonl")[0].diverged is None
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"diverged": None}, r"h.jsonl:1: `epochs` must hold a finite val.left.accuracy in epoch 3, found None"),
-        ({"diverged": 2}, r"h.jsonl:1: `diverged` must be the last of `epochs` \(3\) or null, found 2"),
-        ({"diverged": "3"}, r"h.jsonl:1: `diverged` must be int or null, found str"),
-    ],
-)
-def test_nulls_elsewhere_are_refused(made_up: Callable[..., dict], change: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        parse([json.dumps(_diverged(made_up, **change))], "h.jsonl")
-
-
-def test_seeds_and_epochs_come_in_order(made_up: Callable[..., dict]) -> None:
+def test_seeds_come_in_order_and_json_is_strict(made_up: Callable[..., dict]) -> None:
     first, second = (made_up("p", "pcgrad", seed, 0.0) for seed in (0, 1))
     with pytest.raises(ValueError, match=r"h.jsonl:2: `seed` must rise from line to line, found 0 after 1"):
         parse([json.dumps(second), json.dumps(first)], "h.jsonl")
-    first["epochs"][1], first["epochs"][2] = first["epochs"][2], first["epochs"][1]
-    with pytest.raises(ValueError, match=r"h.jsonl:1: `epoch` of `epochs` must be 2, found 3"):
-        parse([json.dumps(first)], "h.jsonl")
     second["epochs"][0]["train.left.loss"] = float("nan")
     with pytest.raises(ValueError, match=r"h.jsonl:1: numbers must be finite, found NaN"):
         parse([json.dumps(second)], "h.jsonl")
@@ -163,15 +116,15 @@ def test_seeds_and_epochs_come_in_order(made_up: Callable[..., dict]) -> None:
         parse([f'{{"seed": 0, {line[1:]}'], "h.jsonl")
 
 
-TRAJECTORY = {"steps": [0, 5], "theta": [[[0, 1]], [[0, 1]]], "losses": [[[1, 2]], [[1, None]]], "first_solved": [None]}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"steps": [0]}, {"theta": [[[0, 1]]]}, {"losses": [[[1]], [[1]]]}, {"first_solved": []}, {"steps": ["a", 5]}],
-)
-def test_a_trajectory_has_one_shape(made_up: Callable[..., dict], change: dict) -> None:
-    record = made_up("p", "pcgrad", 0, 0.0) | {"trajectory": TRAJECTORY}
-    assert parse([json.dumps(record)], "h.jsonl")[0].trajectory == TRAJECTORY
-    with pytest.raises(ValueError, match=r"h.jsonl:1: `trajectory"):
-        parse([json.dumps(record | {"trajectory": TRAJECTORY | change})], "h.jsonl")
+def test_a_run_knows_what_of_its_line_was_written(made_up: Callable[..., dict]) -> None:
+    """Labels may be written anew; every other change of a line changes a hash."""
+    record = made_up("p", "pcgrad", 0, 0.0)
+    [whole] = parse([json.dumps(record)], "h.jsonl")
+    [other] = parse([json.dumps(record | {"family": "controls", "role": {"kind": "baseline"}})], "h.jsonl")
+    assert whole.written == other.written
+    record["epochs"][1]["val.left.accuracy"] += 1e-12
+    [moved] = parse([json.dumps(record)], "h.jsonl")
+    assert moved.written[0] != whole.written[0]
+    record["declaration"]["settings"]["batch_size"] += 1
+    [changed] = parse([json.dumps(record)], "h.jsonl")
+    assert (changed.written[0], changed.written[1] == whole.written[1]) == (moved.written[0], False)

@@ -28,7 +28,7 @@ from gradsurgery.report import observatory, observed_figures, observed_tables
 from gradsurgery.report.output import Output
 from gradsurgery.report.style import svg
 from pipelines import evaluate, report
-from tests.histories import sources_of
+from tests.histories import keep, sources_of
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = [100, 2500, 400]
@@ -236,7 +236,7 @@ def test_the_pages_show_the_layers(checkout: Path) -> None:
         records = [json.loads(line) for line in path.read_text().splitlines()]
         for record in records:
             watch(record, -0.1)
-        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        keep(checkout, records)
     shutil.copytree(REPOSITORY / "data/published", checkout / "data/published")
     (checkout / "README.md").write_text((REPOSITORY / "README.md").read_text())
     assert evaluate.main(["--root", str(checkout)]) == 0

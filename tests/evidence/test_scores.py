@@ -10,8 +10,9 @@ import pytest
 
 from gradsurgery.evidence.history import Run, parse
 from gradsurgery.evidence.selection import select
+from pipelines._evidence import read_histories
 from pipelines._files import write
-from pipelines.evaluate import main, read_histories
+from pipelines.evaluate import main
 from tests.histories import scores_of, with_examples
 
 
@@ -127,6 +128,19 @@ def test_a_history_under_another_name_is_refused(checkout: Path, capsys: pytest.
     better.rename(next(checkout.glob("reports/history/*/*/multi_fashion_mnist-pcgrad.jsonl")))
     assert main(["--root", str(checkout)]) == 2
     assert "`experiment` must be 'multi_fashion_mnist-pcgrad'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"batch_size":8', '"batch_size":9'), ('"step":10,', '"step":11,'), ('"skipped_steps":0', '"skipped_steps":1')],
+)
+def test_a_line_that_is_not_as_it_was_written_is_refused(
+    old: str, new: str, checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = next(checkout.glob("reports/history/*/*/multi_fashion_mnist-pcgrad.jsonl"))
+    path.write_text(path.read_text().replace(old, new))
+    assert main(["--root", str(checkout)]) == 2
+    assert f"{path}: seed 0 must be as it was written, by the hashes in" in capsys.readouterr().err
 
 
 def test_malformed_history_leaves_nothing_behind(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

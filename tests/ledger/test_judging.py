@@ -18,7 +18,7 @@ from gradsurgery.ledger.protocol import Design, Protocol
 from gradsurgery.ledger.records import Answer, Paper, Record
 from gradsurgery.ledger.verdicts import find
 from gradsurgery.report.sentences import image_sentence, landscape_sentence
-from pipelines.evaluate import read_histories
+from pipelines._evidence import read_histories
 from tests.histories import scores_of, with_examples
 
 CLAIM = Record(

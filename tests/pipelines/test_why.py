@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines._records import numbers_of
+from gradsurgery.evidence.history import numbers_of
 from pipelines.why import main
 
 ROOT = Path(__file__).parents[2]

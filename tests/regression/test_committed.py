@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gradsurgery.core.declaration import problem_of
+from pipelines._evidence import read_histories
 from pipelines._params import load
 from pipelines._records import Records
 from pipelines._regression import compare
-from pipelines.evaluate import evaluate_all, read_histories, read_scale
+from pipelines.evaluate import evaluate_all, read_scale
 
 ROOT = Path(__file__).parents[2]
 REPORTS = ROOT / "reports"

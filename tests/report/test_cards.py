@@ -6,7 +6,7 @@ import pytest
 
 from gradsurgery.report.cards import data
 from gradsurgery.report.sources import Sources
-from pipelines.evaluate import read_histories
+from pipelines._evidence import read_histories
 
 
 def test_a_set_says_who_uses_it(checkout: Path) -> None:

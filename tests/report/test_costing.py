@@ -8,14 +8,13 @@ import pytest
 from gradsurgery.report.costing import costs, totals
 from gradsurgery.report.output import Output
 from gradsurgery.report.sources import Sources
-from pipelines._evidence import read_costs
-from pipelines.evaluate import read_histories
+from pipelines._evidence import read_runs
 
 
 @pytest.fixture
 def sources(checkout: Path) -> Sources:
-    groups = read_histories(checkout / "reports/history")
-    return Sources(groups, {}, read_costs(checkout / "reports/costs", groups), [], {}, {})
+    groups, costs = read_runs(checkout, "smoke")
+    return Sources(groups, {}, costs, [], {}, {})
 
 
 def test_totals_are_sums_over_seeds(sources: Sources, checkout: Path) -> None:

@@ -14,8 +14,8 @@ from gradsurgery.report.site import assemble, sections
 from gradsurgery.report.sources import Sources
 from pipelines import evaluate as stage
 from pipelines import report
-from pipelines.evaluate import read_histories
-from tests.histories import evidence_of, scores_of
+from pipelines._evidence import read_histories
+from tests.histories import evidence_of, keep, scores_of
 
 REPOSITORY = Path(__file__).parents[2]
 PROBLEM = "multi_fashion_mnist"
@@ -35,7 +35,7 @@ def diverge(root: Path, experiment: str, seeds: tuple[int, ...] | None = None) -
                 for what in ("theta", "losses"):
                     line["trajectory"][what][-1] = [[None, None] for _ in line["trajectory"][what][-1]]
             line |= {"epochs": rows, "diverged": rows[-1]["epoch"]}
-    path.write_text("\n".join(map(json.dumps, lines)) + "\n")
+    keep(root, lines)
 
 
 def numbers(document: object) -> list[float]:

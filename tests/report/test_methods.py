@@ -4,7 +4,7 @@ from pathlib import Path
 
 from gradsurgery.report.methods import SLOTS, kinds
 from gradsurgery.report.sources import Sources
-from pipelines.evaluate import read_histories
+from pipelines._evidence import read_histories
 
 
 def test_parts_are_described_by_their_own_files(checkout: Path) -> None:

@@ -14,7 +14,7 @@ from gradsurgery.evidence.study import Trial, best, check, level, parse, searche
 from gradsurgery.report.papers.study import how, order_sentence, section, sentence
 from gradsurgery.report.section import Evidence
 from gradsurgery.report.style import svg
-from pipelines._evidence import read_studies
+from pipelines._evidence import read_studies, sha256_of, study_costs
 from tests.histories import evidence_of, with_examples
 
 Record = dict[str, Any]
@@ -234,22 +234,37 @@ def test_without_a_study_there_is_no_section() -> None:
     assert section(Evidence({}, {}, {})) is None
 
 
+def _publish(path: Path, records: list[Record]) -> None:
+    text = "".join(json.dumps(r) + "\n" for r in records)
+    path.write_text(text)
+    study_costs(path).parent.mkdir(exist_ok=True)
+    study_costs(path).write_text(json.dumps({"seconds": {}, "sha256": sha256_of(text)}))
+
+
 def test_an_unfair_study_is_named_by_its_file(tmp_path: Path) -> None:
-    whole = [json.dumps(r) + "\n" for r in study()]
-    (tmp_path / "census.jsonl").write_text("".join(whole))
-    assert len(read_studies(tmp_path, {})["census"]) == len(whole)
-    unfair = [r for r in study() if (r["kind"], r["method"], r["trial"]) != ("search", "sum", 2)]
-    (tmp_path / "census.jsonl").write_text("".join(json.dumps(r) + "\n" for r in unfair))
+    path = tmp_path / "census.jsonl"
+    _publish(path, study())
+    assert len(read_studies(tmp_path, {})["census"]) == len(study())
+    _publish(path, [r for r in study() if (r["kind"], r["method"], r["trial"]) != ("search", "sum", 2)])
     with pytest.raises(ValueError, match=r"census\.jsonl: `trials` must be as many.*: restore it"):
         read_studies(tmp_path, {"census": "best-val"})
+
+
+def test_a_study_that_is_not_as_it_was_written_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "census.jsonl"
+    _publish(path, study())
+    path.write_text(path.read_text().replace('"test_rows": 4000', '"test_rows": 4001', 1))
+    with pytest.raises(ValueError, match=r"census\.jsonl: a study must be as it was written, .*: restore"):
+        read_studies(tmp_path, {})
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("{", "made up:1: a line must be one JSON object"),
-        ("{}", "made up:1: `kind` must be one of search, winner, found None"),
-        (json.dumps({"kind": "oracle"}), "`kind` must be one of search, winner, found 'oracle'"),
+        ("{}", "made up:1: a trial must be of a `kind` of search, winner, found '{}'"),
+        (json.dumps(study()[0] | {"trial": "0"}), "made up:1: `trial` must be a whole number, found '0'"),
+        (json.dumps(study()[0] | {"failed": None}), "made up:1: `failed` must be true or false, found None"),
     ],
 )
 def test_a_malformed_line_is_named(line: str, expected: str) -> None:

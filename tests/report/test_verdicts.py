@@ -13,8 +13,7 @@ from gradsurgery.ledger.verdicts import find
 from gradsurgery.ledger.verdicts import verdicts as verdicts_of
 from gradsurgery.ledger.words import WORDS
 from gradsurgery.report import verdicts
-from pipelines._evidence import read_papers
-from pipelines.evaluate import read_histories
+from pipelines._evidence import read_histories, read_papers
 from tests.histories import scores_of
 
 FOLDER = Path(__file__).parents[2] / "data/published"

@@ -17,6 +17,13 @@ def seconds_per_seed(cost: Mapping[str, Any]) -> float:
     return sum(seconds) / len(seconds)
 
 
+def written_of(costs: Mapping[str, Any], seed: int) -> tuple[str, ...]:
+    """The hashes of one run's line as it was written: of its numbers, and of its settings. () where there are none."""
+    own = costs["seeds"].get(str(seed), {})
+    parts = costs.get("fingerprints", {}).get(own.get("fingerprint"), {})
+    return (own["numbers"], parts["settings"]) if "numbers" in own and "settings" in parts else ()
+
+
 def parse(text: str, experiment: str, seeds: Iterable[int] | None = None) -> dict[str, Any]:
     """The costs of one experiment.
 

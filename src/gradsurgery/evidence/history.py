@@ -1,41 +1,24 @@
-"""Histories as the report sees them: one `Run` per line, checked on the way in (the format: docs/architecture.md)."""
+"""Histories as the report sees them: one `Run` per line (the format: docs/architecture.md).
+
+What is read is what `train` wrote: whoever reads a history from Git holds its lines to their hashes beside the costs
+(`pipelines/_evidence.py`). So here only kinds are checked, and what seeds of one history must have in common.
+"""
 
 import dataclasses
+import functools
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
-from gradsurgery.evidence.history_parts import (
-    check_activity,
-    check_declared,
-    check_examples,
-    check_layers,
-    check_observed,
-    check_rows,
-    check_trajectory,
-)
+from gradsurgery.core.discovery import require
 from gradsurgery.evidence.roles import Role, read_role
-from gradsurgery.evidence.strict import loads
+from gradsurgery.evidence.strict import loads, short
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "experiment": (str,), "problem": (str,), "seed": (int,), "scale": (str,), "track": (str,), "family": (str,),
-    "role": (dict,), "declaration": (dict,), "tasks": (list,), "metrics": (dict,), "data_sha256": (str, dict),
-    "epochs": (list,), "diagnostics": (list,), "skipped_steps": (int,), "trajectory": (dict, type(None)),
-}  # fmt: skip
-
+TRACKS = ("controlled", "as-published", "reference")
 _SHARED = (
     "experiment", "problem", "scale", "track", "family", "role", "declaration", "tasks", "metrics", "data_sha256",
     "test_rows",
 )  # fmt: skip
-
-# Fields that only later histories hold, with what stands for them where they are missing.
-_LATER: dict[str, tuple[tuple[type, ...], Any]] = {
-    "layers": ((dict, type(None)), None), "test_rows": ((int, dict, type(None)), None),
-    "observed": ((dict, type(None)), None), "examples": ((list, type(None)), None),
-    "activity": ((dict, type(None)), None), "diverged": ((int, type(None)), None),
-    "protocol": ((str, type(None)), None),
-}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +37,7 @@ class Run:
         activity: how much its parts did, on average over its training: `evidence.activity.acted`.
         diverged: the epoch in which the run diverged, its last, which may hold None; None for a run that did not.
         protocol: sha256 of the protocol that registered the run before it began; None for an exploratory one.
+        written: hashes of its numbers and of its settings, as its costs hold them; () for one that was not read.
     """
 
     experiment: str
@@ -78,6 +62,7 @@ class Run:
     activity: Mapping[str, float] | None = None
     diverged: int | None = None
     protocol: str | None = None
+    written: tuple[str, ...] = ()
 
     @property
     def method(self) -> str:
@@ -141,37 +126,34 @@ def _run(line: str) -> Run:
         raise ValueError(f"a line must be one JSON object, found {error.msg} at column {error.colno}.") from None
     if not isinstance(record, dict):
         raise ValueError(f"a line must be one JSON object, found {type(record).__name__}.")
-    for field, types in _TYPES.items():
-        if field not in record:
-            raise ValueError(f"`{field}` must be given, found nothing.")
-        if not isinstance(record[field], types) or (types == (int,) and isinstance(record[field], bool)):
-            raise ValueError(f"`{field}` must be {types[0].__name__}, found {type(record[field]).__name__}.")
-    for field, (types, default) in _LATER.items():
-        if not isinstance(record.setdefault(field, default), types):
-            raise ValueError(f"`{field}` must be {types[0].__name__} or null, found {type(record[field]).__name__}.")
-    check_declared(record)
-    check_rows("epochs", record["epochs"], "epoch")
-    check_rows("diagnostics", record["diagnostics"], "step")
-    _check_end(record["epochs"], record["diverged"])
-    for entry in record["epochs"]:
-        if entry.get("epoch") == record["diverged"]:
-            continue
-        for name in record["metrics"]:
-            for key in (f"val.{name}", f"test.{name}"):
-                value = entry.get(key)
-                if not isinstance(value, int | float) or not math.isfinite(value):
-                    raise ValueError(f"`epochs` must hold a finite {key} in epoch {entry.get('epoch')}, found {value}.")
-    for field, check in (("trajectory", check_trajectory), ("layers", check_layers), ("observed", check_observed)):
-        if record[field] is not None:
-            check(record[field])
-    check_activity(record["activity"] or {})
-    if record["examples"] is not None:
-        check_examples(record["examples"], record["epochs"])
-    known = {field: record[field] for field in (*_TYPES, *_LATER)}
-    return Run(**{**known, "role": read_role("role", record["role"])})
+    written = numbers_of(record), settings_of(record.get("declaration"), record.get("scale"))
+    record |= {"role": read_role("role", record.get("role")), "written": written}
+    own, hints = {}, _hints(Run)
+    for field in dataclasses.fields(Run):
+        if field.name in record:  # one that came later stands for its default in an older history
+            own[field.name] = record[field.name]
+            require(field.name, record[field.name], hints[field.name])
+        elif field.default is dataclasses.MISSING:
+            raise ValueError(f"`{field.name}` must be given, found nothing.")
+    run = Run(**own)
+    if not run.experiment.startswith(f"{run.problem}-"):
+        raise ValueError(f"`experiment` must be {run.problem}-<method>, found {run.experiment!r}.")
+    if run.track not in TRACKS:
+        raise ValueError(f"`track` must be one of {', '.join(TRACKS)}, found {run.track!r}.")
+    if not run.epochs:
+        raise ValueError("`epochs` must hold at least one epoch, found none.")
+    return run
 
 
-def _check_end(epochs: list[Any], diverged: int | None) -> None:
-    last = epochs[-1].get("epoch")
-    if diverged is not None and diverged != last:
-        raise ValueError(f"`diverged` must be the last of `epochs` ({last}) or null, found {diverged}.")
+def numbers_of(record: Mapping[str, Any]) -> str:
+    """One hash of everything in a line but its labels, and its declaration, which `settings_of` covers."""
+    own = {name: value for name, value in record.items() if name not in ("track", "role", "family", "declaration")}
+    return short(own)
+
+
+def settings_of(declaration: Any, scale: Any) -> str:
+    """One hash of what is declared."""
+    return short([declaration, scale])
+
+
+_hints = functools.cache(get_type_hints)

@@ -1,5 +1,6 @@
 """JSON as this project writes it. Python's own reader also takes NaN, a key twice and a whole number of any length."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,12 @@ def loads(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse, object_pairs_hook=_once)
     except RecursionError:
         raise ValueError("JSON must be nested no deeper than can be read, found it is.") from None
+
+
+def short(document: Any) -> str:
+    """A hash of a document, as costs hold it beside a run. Raises ValueError for a number that is not finite."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _refuse(name: str) -> Any:

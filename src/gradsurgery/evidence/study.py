@@ -8,11 +8,12 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 
 from gradsurgery.budget import SHARED, check_equal
+from gradsurgery.core.discovery import require
 from gradsurgery.core.metrics import score
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.history import parse as parse_runs
@@ -38,69 +39,34 @@ class Trial:
     run: Run | None
 
 
-_FIELDS = {
-    "kind": str, "method": str, "trial": int, "seed": int, "scale": str, "data_sha256": str, "declaration": dict,
-    "experiment": str, "problem": str, "tasks": list, "metrics": dict, "failed": bool,
-}  # fmt: skip
-_SHARED = ("problem", "scale", "data_sha256", "tasks", "metrics", "test_rows")
-_SLOTS = ("transform", "balancer", "rule", "aggregator")
+_HINTS = get_type_hints(Trial)
+_FIELDS = {"kind": "kind", "method": "method", "trial": "number", "seed": "seed", "scale": "scale",
+           "data_sha256": "data_sha256", "declaration": "declaration"}  # fmt: skip
 
 
 def parse(lines: Iterable[str], where: str) -> list[Trial]:
-    """The trials of one study, in the order of its lines. Raises ValueError, naming the line, for one that is none."""
+    """The trials of one study, in the order of its lines. Raises ValueError, naming the line, for one that is none.
+
+    That they are as they were written is for who reads them from Git to see, as of histories.
+    """
     found: list[Trial] = []
-    firsts: dict[str, dict[str, Any]] = {}  # what all lines have in common, those of a method, those of a trial
     for number, line in enumerate(lines, start=1):
         try:
-            record = _record(line)
-            method, trial = record["method"], record["trial"]
-            for group, own in (
-                ("", {field: record.get(field) for field in _SHARED}), (method, _parts(record)),
-                (f"{method} {trial}", {"declaration": record["declaration"]}),
-            ):  # fmt: skip
-                first = firsts.setdefault(group, own)
-                for field in [*own, *first]:
-                    if own.get(field) != first.get(field):
-                        raise ValueError(f"`{field}` must be as in the first line{f' of {group}' if group else ''}.")
-            run = None if record["failed"] else parse_runs([line], where)[0]
-            kind, _, _, seed, scale, sha256, declaration = (record[field] for field in list(_FIELDS)[:7])
-            if any((t.kind, t.method, t.number, t.seed) == (kind, method, trial, seed) for t in found):
-                raise ValueError(f"a trial must stand once, found {kind} {method} {trial} {seed} again.")
-            found.append(Trial(kind, method, trial, seed, scale, sha256, declaration, run))
+            record = loads(line)
+            if not isinstance(record, dict) or record.get("kind") not in KINDS:
+                raise ValueError(f"a trial must be of a `kind` of {', '.join(KINDS)}, found {line!r:.40}.")
+            for field, name in _FIELDS.items():
+                require(field, record.get(field), _HINTS[name])
+            require("failed", record.get("failed"), bool)
+            if record["failed"]:
+                run = None
+            else:
+                [run] = parse_runs([line], where)
+            found.append(Trial(**{name: record[field] for field, name in _FIELDS.items()}, run=run))
         except json.JSONDecodeError as error:
             raise ValueError(f"{where}:{number}: a line must be one JSON object, found {error.msg}.") from None
         except ValueError as error:
             raise ValueError(f"{where}:{number}: {str(error).removeprefix(f'{where}:1: ')}") from None
-    return found
-
-
-def _record(line: str) -> dict[str, Any]:
-    """One line, its own fields of the right kind; those of a history are `parse_runs`'s."""
-    record: Any = loads(line)
-    if not isinstance(record, dict):
-        raise ValueError(f"a line must be one JSON object, found {type(record).__name__}.")
-    if type(record.get("kind")) is not str or record["kind"] not in KINDS:
-        raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, found {record.get('kind')!r}.")
-    for field, kind in _FIELDS.items():
-        if type(record.get(field)) is not kind:
-            raise ValueError(f"`{field}` of a trial must be {kind.__name__}, found {record.get(field)!r:.40}.")
-    if min(record["trial"], record["seed"]) < 0:
-        raise ValueError(f"`trial` and `seed` must be from 0 on, found {record['trial']} and {record['seed']}.")
-    if record["experiment"] != f"{record['problem']}-{record['method']}":
-        raise ValueError(f"`method` must be that of {record['experiment']}, found {record['method']!r}.")
-    return record
-
-
-def _parts(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the trials of one method have in common: all but the numbers that were drawn."""
-    found = {}
-    for name, value in record["declaration"].items():
-        if name in _SLOTS:
-            if not isinstance(value, dict) or not isinstance(value.get("name"), str):
-                raise ValueError(f"`declaration.{name}` must be a block with a `name`, found {value!r:.80}.")
-            found[f"declaration.{name}"] = value["name"]
-        else:
-            found[f"declaration.{name}"] = "a block" if isinstance(value, dict) else value
     return found
 
 
