@@ -1,23 +1,17 @@
 """Arrays in a folder, one `.npy` file each: read or refused by name, hashed by their values, replaced as a whole.
 
-What a run records of its data is computed from the files it reads. Several hundred trainers read the same hundreds of
-megabytes, so that a hash is kept beside the folder for as long as its file is the same by size, both times and inode.
+What a run records of its data is computed from the files it reads, once a command and problem.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pipelines._files import UnwritableError, as_json, read_json, replace
-
-_TICK_S = 2.0  # a file younger than this may yet change within one tick of the file system's clock
+from pipelines._files import UnwritableError
 
 
 def read(path: Path, remedy: str, mapped: bool = False) -> np.ndarray:
@@ -60,21 +54,19 @@ def hashes_of(folder: Path, pinned: Mapping[str, str]) -> dict[str, str]:
     for name in sorted(pinned):
         if name not in files:
             raise ValueError(f"{folder / name}.npy must exist, found nothing: {remedy}.")
-    kept = _Kept(folder)
     found: dict[str, str] = {}
     for name, path in files.items():
         if pinned and name not in pinned:
             raise ValueError(f"{path} must be one of the problem's arrays ({', '.join(sorted(pinned))}): remove it.")
-        known = kept.get(path)
-        if known is None or (pinned and known != pinned[name]):
-            known = kept.put(path, _hashed(path, remedy))
-        found[name] = known
+        array = read(path, remedy)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{path} must hold finite numbers, found one that is not: {remedy}.")
+        found[name] = sha256_of(array)
         if pinned and found[name] != pinned[name]:
             raise ValueError(
                 f"{path} must hold the values that data/pins.yaml pins for it, {pinned[name][:12]}.., "
                 f"found {found[name][:12]}..: {remedy}."
             )
-    kept.save()
     return found
 
 
@@ -151,47 +143,3 @@ def _replace(target: Path, write: Callable[[Path], None]) -> None:
 
 def _remedy(folder: Path) -> str:
     return f"remove {folder} and run `python -m pipelines.prepare {folder.name}`"
-
-
-def _hashed(path: Path, remedy: str) -> str:
-    array = read(path, remedy)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise ValueError(f"{path} must hold finite numbers, found one that is not: {remedy}.")
-    return sha256_of(array)
-
-
-class _Kept:
-    """Hashes of one folder's files, in a hidden file beside the folder. Losing it costs time and nothing else."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder.with_name(f".{folder.name}.sha256.json")
-        self._known: dict[str, Any] = {}
-        self._changed = False
-        if self._path.exists():
-            with contextlib.suppress(ValueError):
-                found = read_json(self._path, "")
-                self._known = found if isinstance(found, dict) else {}
-
-    def get(self, path: Path) -> str | None:
-        entry = self._known.get(path.name)
-        return entry[-1] if isinstance(entry, list) and entry[:-1] == _state(path) and _is_sha256(entry[-1]) else None
-
-    def put(self, path: Path, sha256: str) -> str:
-        state = _state(path)
-        if time.time() - max(state[1:3]) / 1e9 > _TICK_S:
-            self._known[path.name], self._changed = [*state, sha256], True
-        return sha256
-
-    def save(self) -> None:
-        if self._changed:
-            with contextlib.suppress(OSError):
-                replace(self._path, as_json(self._known))
-
-
-def _state(path: Path) -> list[int]:
-    found = os.stat(path)
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-
-
-def _is_sha256(value: object) -> bool:
-    return isinstance(value, str) and len(value) == 64

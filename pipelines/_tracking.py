@@ -12,6 +12,7 @@ Who sends: one thread of the process that shares out the runs, which otherwise o
 
 import argparse
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -21,7 +22,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,100 +38,79 @@ SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 PATIENCE = 30.0  # seconds a finished process waits for its last events to be sent
-Event = dict[str, Any]
 
 
 class Tracker:
-    """What training talks to. Every method but `close` returns at once, and none raises."""
+    """What training talks to. Every method but `close` returns at once, and none raises: a thread makes the calls, and
+    the first that fails is the last that is tried."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
-        self._events: queue.Queue[Event | None] = queue.Queue()
+        self._client: Any = None
+        self._ids: dict[tuple[str, int], str] = {}
+        self._calls: queue.Queue[Callable[[], object] | None] = queue.Queue()
         self._thread = threading.Thread(target=self._work, daemon=True, name="tracker")
         self._thread.start()
 
     def begin(self, experiment: str, seed: int, tags: Mapping[str, str], parameters: Mapping[str, Any]) -> None:
         """Opens the flat run of one seed, or goes on with the one that an interrupted process left open."""
-        self._put("begin", experiment, seed, {"tags": dict(tags), "parameters": dict(parameters)})
+        self._put(self._begin, experiment, seed, dict(tags), flatten(parameters))
 
     def log(self, experiment: str, seed: int, rows: Iterable[tuple[int, Mapping[str, float]]]) -> None:
         """Metrics by step; all rows go in one batch."""
-        self._put("log", experiment, seed, {"rows": [[step, dict(row)] for step, row in rows]})
+        self._put(self._log, experiment, seed, [(name, v, step) for step, row in rows for name, v in row.items()])
 
     def end(self, experiment: str, seed: int, artifacts: Mapping[str, Any]) -> None:
         """Closes the run with its artifacts, each a JSON document under its file name."""
-        self._put("end", experiment, seed, {"artifacts": dict(artifacts)})
+        self._put(self._end, experiment, seed, dict(artifacts))
 
     def close(self, patience: float = PATIENCE) -> None:
         """Waits until everything is sent, but no longer than `patience` seconds."""
-        self._events.put(None)
+        self._calls.put(None)
         self._thread.join(patience)
         if self._thread.is_alive():
             warn(f"it took more than {patience:g} s")
 
-    def _put(self, event: str, experiment: str, seed: int, content: Event) -> None:
+    def _put(self, call: Callable[..., None], experiment: str, seed: int, *content: Any) -> None:
         now = int(time.time() * 1000)  # here, as what is sent late must not look as if it had been short
-        self._events.put({"event": event, "at": now, "experiment": experiment, "seed": seed, **content})
+        self._calls.put(functools.partial(call, now, (experiment, seed), *content))
 
     def _work(self) -> None:
-        sender = Sender(self._root)
-        while (event := self._events.get()) is not None:
-            sender.send(event)
-
-
-class Sender:
-    """Turns events into MLflow calls; the first that fails is the last that is tried."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._client: Any = None
-        self._commit = ""
-        self._ids: dict[tuple[str, int], str] = {}
-        self._broken = False
-
-    def send(self, event: Event) -> None:
-        if self._broken:
-            return
         try:
-            if self._client is None:
-                self._client, self._commit = store(self._root), commit(self._root)
-            {"begin": self._begin, "log": self._log, "end": self._end}[event["event"]](event)
+            while (call := self._calls.get()) is not None:
+                self._client = self._client or store(self._root)
+                call()
         except Exception as error:  # whatever a tracker does wrong, training goes on
-            self._broken = True
             warn(f"{type(error).__name__}: {error}")
 
-    def _begin(self, event: Event) -> None:
+    def _begin(self, now: int, key: tuple[str, int], tags: dict[str, str], parameters: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        experiment, seed, tags = event["experiment"], event["seed"], event["tags"]
+        experiment, seed = key
         own = self._client.get_experiment_by_name(EXPERIMENT).experiment_id
         where = (
             f"tags.experiment = '{experiment}' and tags.seed = '{seed}' and tags.fingerprint = '{tags['fingerprint']}'"
         )
         left_open = self._client.search_runs([own], f"{where} and attributes.status = 'RUNNING'", max_results=1)
         if left_open:
-            self._ids[experiment, seed] = left_open[0].info.run_id
+            self._ids[key] = left_open[0].info.run_id
             return
-        tags = {**tags, "experiment": experiment, "seed": str(seed), "git_commit": self._commit}
-        name = f"{experiment} seed {seed}"
-        run_id = self._client.create_run(own, start_time=event["at"], run_name=name, tags=tags).info.run_id
-        self._ids[experiment, seed] = run_id
-        parameters = flatten(event["parameters"])
-        self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in parameters.items()])
+        tags |= {"experiment": experiment, "seed": str(seed), "git_commit": commit(self._root)}
+        run = self._client.create_run(own, start_time=now, run_name=f"{experiment} seed {seed}", tags=tags)
+        self._ids[key] = run.info.run_id
+        self._client.log_batch(self._ids[key], params=[Param(name, str(value)) for name, value in parameters.items()])
 
-    def _log(self, event: Event) -> None:
+    def _log(self, now: int, key: tuple[str, int], values: Sequence[tuple[str, float, int]]) -> None:
         from mlflow.entities import Metric
 
-        at = event["at"]
-        metrics = [Metric(name, float(value), at, step) for step, row in event["rows"] for name, value in row.items()]
+        metrics = [Metric(name, float(value), now, step) for name, value, step in values]
         for start in range(0, len(metrics), 1000):  # MLflow's limit for one batch
-            self._client.log_batch(self._ids[event["experiment"], event["seed"]], metrics=metrics[start : start + 1000])
+            self._client.log_batch(self._ids[key], metrics=metrics[start : start + 1000])
 
-    def _end(self, event: Event) -> None:
-        run_id = self._ids[event["experiment"], event["seed"]]
-        for name, document in event["artifacts"].items():
-            self._client.log_text(run_id, json.dumps(document, indent=1, sort_keys=True) + "\n", name)
-        self._client.set_terminated(run_id, end_time=event["at"])
+    def _end(self, now: int, key: tuple[str, int], artifacts: Mapping[str, Any]) -> None:
+        for name, document in artifacts.items():
+            self._client.log_text(self._ids[key], json.dumps(document, indent=1, sort_keys=True) + "\n", name)
+        self._client.set_terminated(self._ids[key], end_time=now)
 
 
 def store(root: Path) -> Any:
@@ -174,6 +154,7 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+@functools.cache
 def commit(root: Path) -> str:
     """The commit checked out, with a mark when the tree differs from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

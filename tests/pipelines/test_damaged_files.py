@@ -39,7 +39,7 @@ PUBLISHED, LOCK = Path("data/published/pcgrad.yaml"), Path("dvc.lock")
 STUDY, STUDY_COSTS = Path("reports/study/multi_mnist.jsonl"), Path("reports/study/costs/multi_mnist.json")
 CHECKPOINT, RESULT = Path("runs/multi_mnist-sum/seed-0.pt"), Path("runs/multi_mnist-sum/seed-0.json")
 IMAGES, LABELS = (Path(f"data/processed/multi_mnist/train_{kind}.npy") for kind in ("images", "labels"))
-STARTS, KEPT = Path("data/processed/cagrad_toy/starts.npy"), Path("data/processed/.multi_mnist.sha256.json")
+STARTS = Path("data/processed/cagrad_toy/starts.npy")
 RAW = Path("data/raw/digits/train_images.npy")
 STAGES = {
     "prepare": (prepare.main, ["multi_mnist"]),
@@ -55,7 +55,7 @@ OUTPUTS = {
     "prepare": [IMAGES, LABELS], "train": [HISTORY], "descend": [DESCENT], "study": [STUDY],
     "evaluate": [METRICS, CONTRASTS, MEASURED, VERDICT, Path("reports/results.csv")], "report": [], "why": [],
 }  # fmt: skip
-OURS = (CHECKPOINT, RESULT, KEPT)  # a stage makes these again; it says so unless they are just gone
+OURS = (CHECKPOINT, RESULT)  # a stage makes these again; it says so unless they are just gone
 
 
 class Small:
@@ -287,7 +287,7 @@ def judge(small: Small, stage: str, path: Path, what: str, content: bytes | None
         small.counts[stage, "refused"] += 1
         return None
     # nothing is to be said where a file is just gone, is another run's, or lost nothing that is read
-    whole = path == KEPT or what == "other's" or "study: 0 trials trained now" in out
+    whole = what == "other's" or "study: 0 trials trained now" in out
     if code == 0 and same and (said or whole or content is None or path not in OURS):
         small.counts[stage, "made again and said" if said else "right"] += 1
         return None
@@ -322,7 +322,7 @@ shallow, shallow_lines = functools.partial(json_of, depth=1), functools.partial(
 CASES = {
     "prepare": {RAW: [arrays_of]},
     "train": {
-        IMAGES: [arrays_of], LABELS: [arrays_of], KEPT: [json_of], CHECKPOINT: [], RESULT: [shallow],
+        IMAGES: [arrays_of], LABELS: [arrays_of], CHECKPOINT: [], RESULT: [shallow],
         HISTORY: [shallow_lines], COSTS: [shallow],
     },
     "descend": {STARTS: [arrays_of]},
