@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gradsurgery.core.discovery import endless
+from gradsurgery.core.discovery import require
 from gradsurgery.evidence.measures import KNOWN
 from pipelines._blocks import fields, known, mapping
 
@@ -18,7 +18,8 @@ def check_regression(block: Any) -> None:
             where = f"regression.exceptions.{owner}.{word}"
             entry = fields(where, entry, {"band", "reason"})
             _check_band(f"{where}.band", entry["band"])
-            if not isinstance(entry["reason"], str) or not entry["reason"].strip():
+            require(f"{where}.reason", entry["reason"], str)
+            if not entry["reason"].strip():
                 raise ValueError(f"`{where}.reason` must be a text, found {entry['reason']!r}.")
 
 
@@ -40,5 +41,6 @@ def check_metrics(block: Mapping[str, Any], metrics: Mapping[str, Iterable[str]]
 
 
 def _check_band(where: str, band: Any) -> None:
-    if isinstance(band, bool) or not isinstance(band, int | float) or endless(band) or band < 0:
+    require(where, band, float)
+    if band < 0:
         raise ValueError(f"`{where}` must be a non-negative number, found {band!r}.")

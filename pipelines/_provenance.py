@@ -86,32 +86,25 @@ def _run(root: Path, name: str, lines: Sequence[str], scale: str) -> list[Line]:
 
 
 def _lock(root: Path, family: str) -> list[Line]:
-    """The stage that wrote the history, and what its lock says."""
-    lock = Path("dvc.lock")
-    stage = _stages(root, lock).get(f"train@{family}") if (root / lock).exists() else None
+    """The stage that wrote the history, and what its lock says. Raises ValueError, naming it, for one that is not what
+    DVC writes."""
+    lock, remedy = Path("dvc.lock"), "restore it (`git checkout dvc.lock`)"
+    try:
+        stages = read_yaml(root / lock, remedy)["stages"] if (root / lock).exists() else {}
+        stage = stages.get(f"train@{family}")
+        inputs = {dep["path"]: dep["md5"] for dep in stage.get("deps", [])} if stage else {}
+        command = stage["cmd"] if stage else ""
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{lock} must hold what DVC wrote, found {type(error).__name__} ({error}): {remedy}."
+        ) from None
     if stage is None:
         return [("dvc.lock", f"no lock holds a stage train@{family}")]
-    inputs = {dep["path"]: dep["md5"] for dep in stage.get("deps", [])}
     data = next((f"{dep}: md5 {value}" for dep, value in inputs.items() if "data/processed" in dep), "none")
     return [
-        ("stage", f"train@{family} of dvc.yaml: {stage['cmd']}"),
+        ("stage", f"train@{family} of dvc.yaml: {command}"),
         ("depends on", f"{len(inputs)} locked inputs; data {data}"),
     ]
-
-
-def _stages(root: Path, lock: Path) -> dict[str, Any]:
-    """The stages of one lock. Raises ValueError, naming it, where it is not what DVC writes."""
-    remedy = f"restore it (`git checkout {lock}`)"
-    found = read_yaml(root / lock, remedy)
-    stages = found.get("stages") if isinstance(found, dict) else None
-    if not isinstance(stages, dict):
-        raise ValueError(f"{lock} must hold `stages`, found {found!r:.40}: {remedy}.")
-    for name, stage in stages.items():
-        parts = [stage.get("outs"), stage.get("deps", [])] if isinstance(stage, dict) and "cmd" in stage else [None]
-        for part in parts:
-            if not isinstance(part, list) or not all(isinstance(p, dict) and {"path", "md5"} <= set(p) for p in part):
-                raise ValueError(f"{lock}: `stages.{name}` must hold what DVC wrote, found {stage!r:.40}: {remedy}.")
-    return stages
 
 
 def _costs(root: Path, name: str, scale: str) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradsurgery.core.discovery import did_you_mean
+from gradsurgery.core.discovery import did_you_mean, require
 from gradsurgery.ledger.records import Record
 from pipelines._evidence import read_papers
-from pipelines._files import read_json
+from pipelines._files import about, read_json
 from pipelines._provenance import Line, kept, provenance
 
 
@@ -65,16 +65,13 @@ def read_checkout(root: Path) -> Checkout:
 
 def _entries(path: Path, fields: Sequence[str], remedy: str) -> dict[str, dict[str, Any]]:
     """A file of named blocks, each with these texts. Raises ValueError, naming the file, for anything else."""
-    found = read_json(path, remedy)
-    for name, entry in found.items() if isinstance(found, dict) else [("", found)]:
-        if not isinstance(entry, dict):
-            raise ValueError(f"{path}: `{name}` must be a block of named values, found {entry!r:.40}: {remedy}.")
-        for field in fields:
-            if not isinstance(entry.get(field), str | None):
-                raise ValueError(f"{path}: `{name}.{field}` must be a text, found {entry.get(field)!r:.40}: {remedy}.")
-        if not isinstance(entry.get("minus_sum", {}), dict):
-            raise ValueError(f"{path}: `{name}.minus_sum` must be a block, found {entry['minus_sum']!r:.40}: {remedy}.")
-    assert isinstance(found, dict)
+    found: dict[str, dict[str, Any]] = read_json(path, remedy)
+    with about(path, remedy):
+        require("the file", found, dict[str, dict])
+        for name, entry in found.items():
+            for field in fields:
+                require(f"{name}.{field}", entry.get(field), str | None)
+            require(f"{name}.minus_sum", entry.get("minus_sum", {}), dict)
     return found
 
 

@@ -24,12 +24,11 @@ NAMES = {
 COMPUTING = {
     "report/blocks/layers.py": {"layer_shares", "scored", "summarise", "threshold"},
     "report/controlled.py": {"score"},
-    "report/figures.py": {"summarise"},
     "report/observatory.py": {"observing"},
     "report/observed_figures.py": {
         "Layered", "excess", "has_null", "names", "over_training", "random_sd", "values",
     },
-    "report/observed_marks.py": {"summarise"},
+    "report/marks.py": {"summarise"},
     "report/papers/study.py": {"searched"},
 }  # fmt: skip
 

@@ -176,7 +176,7 @@ def test_a_front_is_read_from_the_runs(runs: Callable[..., dict[str, list[Run]]]
     table = fronts.table(record, gaps)
     assert len(table) == 2
     assert table["n"].tolist() == [3, 3]
-    assert b"<svg" in svg(fronts.figure(record, gaps))
+    assert b"<svg" in svg(fronts.figure(record, gaps, []))
 
 
 def test_what_makes_no_front(runs: Callable[..., dict[str, list[Run]]]) -> None:

@@ -129,7 +129,7 @@ def test_other_terms_for_one_method_are_refused() -> None:
             r["declaration"]["settings"]["epochs"] = 2
     with pytest.raises(ValueError, match="`epochs` of trial 0 must be the same for pcgrad and sum, found 2 and 1"):
         check(read(longer), "best-val")
-    with pytest.raises(ValueError, match="`data_sha256` must be as in the first line"):
+    with pytest.raises(ValueError, match="`data_sha256` must be the same for static and sum"):
         check(read(changed(study(), "search", "sum", 1, data_sha256="1" * 64)), "best-val")
 
 

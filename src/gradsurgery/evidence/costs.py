@@ -1,10 +1,10 @@
 """`reports/costs/<experiment>.json` as the report sees it, checked on the way in (the format: docs/architecture.md)."""
 
 import json
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gradsurgery.core.discovery import require
 from gradsurgery.evidence.strict import loads
 
 MACHINE = {"python": str, "torch": str, "platform": str, "processor": str, "device": str, "cores": int, "threads": int}
@@ -39,31 +39,20 @@ def parse(text: str, experiment: str, seeds: Iterable[int] | None = None) -> dic
         found = loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"costs must be JSON, found {error.msg} in line {error.lineno}.") from None
-    if not isinstance(found, dict) or not isinstance(found.get("seeds"), dict) or not found["seeds"]:
-        raise ValueError("`seeds` must be a block of at least one seed, found none.")
+    require("costs", found, dict)
+    require("seeds", found.get("seeds"), dict[str, dict])
+    require("environment", found.get("environment"), dict[str, str | int])
+    if not found["seeds"]:
+        raise ValueError("`seeds` must hold at least one seed, found none.")
     if found.get("experiment") != experiment:
         raise ValueError(f"`experiment` must be {experiment!r}, found {found.get('experiment')!r}.")
-    if not isinstance(found.get("environment"), dict):
-        raise ValueError(f"`environment` must be a block of named values, found {found.get('environment')!r}.")
-    for name, value in found["environment"].items():
-        if isinstance(value, dict | list) or (name in MACHINE and not isinstance(value, MACHINE[name])):
-            raise ValueError(f"`environment.{name}` must be a text or a count, found {value!r:.40}.")
-        if name in MACHINE and not isinstance(value, str) and value < 1:
-            raise ValueError(f"`environment.{name}` must be from 1 on, found {value!r}.")
-    if missing := sorted(MACHINE.keys() - found["environment"].keys()):
-        raise ValueError(f"`environment.{missing[0]}` must be given, found nothing.")
+    for name, kind in MACHINE.items():
+        require(f"environment.{name}", found["environment"].get(name), kind)
     for seed, cost in found["seeds"].items():
-        check(cost, f"seeds.{seed}")
+        for name in FIELDS:
+            require(f"seeds.{seed}.{name}", cost.get(name), float)
+            if cost[name] < 0:
+                raise ValueError(f"`seeds.{seed}.{name}` must be a number from 0 on, found {cost[name]!r}.")
     if seeds is not None and (odd := sorted({str(s) for s in seeds} ^ set(found["seeds"]))):
         raise ValueError(f"`seeds` must be those of its history, found seed {odd[0]} in one only.")
     return found
-
-
-def check(cost: Any, where: str) -> None:
-    """Refuses what is not the cost of one seed: five numbers from 0 on."""
-    if not isinstance(cost, dict):
-        raise ValueError(f"`{where}` must be a block of named values, found {cost!r}.")
-    for name in FIELDS:
-        value = cost.get(name)
-        if type(value) is bool or not isinstance(value, int | float) or not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"`{where}.{name}` must be a number from 0 on, found {value!r}.")

@@ -10,13 +10,12 @@ from gradsurgery.core.metrics import score
 from gradsurgery.evidence.contract import REFERENCE
 from gradsurgery.evidence.contrasts import Contrasts
 from gradsurgery.evidence.diverged import record
-from gradsurgery.evidence.groups import Groups, Metrics, of, records
+from gradsurgery.evidence.groups import Groups, Metrics, joint, of, records, weighted
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.statistics import significant
 from gradsurgery.report import diverged, figures, tables
 from gradsurgery.report.output import Output
 from gradsurgery.report.sentences import image_sentence
-from gradsurgery.report.style import family
 from gradsurgery.report.titles import setting, title
 
 
@@ -56,10 +55,11 @@ def comparison(
         caption = (
             f"{title(problem)}: test metrics of the two tasks with 95 % intervals; dotted lines are single-task runs."
         )
-        if any(family(m) == "static" for m in entries):
+        static = weighted(runs)
+        if static:
             caption += " The grey line joins static weights."
-        more.append(out.figure(f"{problem}-trade-off", figures.trade_off(entries), caption))
-    if any(family(m) not in ("single_task", "floor") for m in runs):
+        more.append(out.figure(f"{problem}-trade-off", figures.trade_off(entries, runs, static), caption))
+    if joint(runs):
         caption = (
             f"{title(problem)}: validation metric while training, mean of tasks and seeds; bands are 95 % intervals."
         )
@@ -73,6 +73,6 @@ def _plot(runs: Mapping[str, Sequence[Run]], problem: str, out: Output) -> None:
             epoch["epoch"]: significant(float(np.mean([score(r.epochs[i], "val", r.metrics) for r in group])))
             for i, epoch in enumerate(group[0].epochs)
         })
-        for method, group in runs.items() if family(method) not in ("single_task", "floor")
+        for method, group in joint(runs).items()
     }  # fmt: skip
     out.plot(f"{problem}-learning", pd.DataFrame(curves).rename_axis("epoch").reset_index())

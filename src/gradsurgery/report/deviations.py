@@ -12,17 +12,17 @@ import pandas as pd
 from gradsurgery.evidence.groups import Groups, Metrics, of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.scores import DEFAULT_RULE
-from gradsurgery.report.style import family, label
+from gradsurgery.report.style import label
 from gradsurgery.report.titles import title
 
 SEEDS = 10  # asked for on cheap problems, which all problems at laptop scale are
 
-# Baselines of the protocol: how it calls them, and how their experiments' names begin.
+# Baselines of the protocol: how it calls them, and the part that makes a baseline one.
 BASELINES = {
-    "single-task runs": ("single_task",), "mean": ("mean",), "static weights": ("static",),
-    "random weights": ("random_weights",), "uncertainty": ("uncertainty",), "DWA": ("dwa",), "log loss": ("log_loss",),
-    "MGDA": ("mgda",), "UPGrad or Nash-MTL": ("torchjd",), "sum + regularisation": ("sum-regularised",),
-    "sum at equal compute": ("sum-equal", "sum-long"), "placebos": ("placebo",),
+    "single-task runs": ("balancer", "single_task"), "mean": ("aggregator", "mean"),
+    "static weights": ("balancer", "static"), "random weights": ("balancer", "random_weights"),
+    "uncertainty": ("balancer", "uncertainty"), "DWA": ("balancer", "dwa"), "log loss": ("balancer", "log_loss"),
+    "MGDA": ("aggregator", "mgda"), "UPGrad or Nash-MTL": ("aggregator", "torchjd"),
 }  # fmt: skip
 
 
@@ -53,7 +53,16 @@ def _seeds(runs: Mapping[str, Sequence[Run]]) -> str:
 
 
 def _missing(runs: Mapping[str, Sequence[Run]]) -> str:
-    absent = [name for name, starts in BASELINES.items() if not any(m.startswith(starts) for m in runs)]
+    lines = [group[0] for group in runs.values()]
+    plain = [run for run in lines if run.role.kind == "baseline" and run.method != "sum"]
+    there = {
+        name: any(run.declaration.get(slot, {}).get("name") == part for run in plain)
+        for name, (slot, part) in BASELINES.items()
+    }
+    there["sum + regularisation"] = False  # no line of params.yaml is one
+    there["sum at equal compute"] = any(run.role.base == "sum" for run in lines)
+    there["placebos"] = any(run.role.kind == "placebo" for run in lines)
+    absent = [name for name, found in there.items() if not found]
     return f"without {', '.join(absent)}" if absent else ""
 
 
@@ -64,14 +73,19 @@ def _settings(runs: Mapping[str, Sequence[Run]]) -> str:
         settings = {k: v for k, v in group[0].declaration.get("settings", {}).items() if k != "network"}
         said.setdefault(json.dumps(settings, sort_keys=True), []).append(method)
     usual = max(said.values(), key=len)
-    own = {family(m) for m in usual}
+    rules = {_rule(runs[m]) for m in usual}
     parts = []
     for text, methods in said.items():
         if methods is not usual:
             changed = _changed(json.loads(text), runs[usual[0]][0].declaration.get("settings", {}))
             names = ", ".join(label(m) for m in methods)
-            parts.append(f"{names}: {changed}{'' if own & {family(m) for m in methods} else ' (its own setting)'}")
+            own = "" if rules & {_rule(runs[m]) for m in methods} else " (its own setting)"
+            parts.append(f"{names}: {changed}{own}")
     return "; ".join(parts)
+
+
+def _rule(group: Sequence[Run]) -> str:
+    return str(group[0].declaration.get("rule", {}).get("name"))
 
 
 def _changed(mine: Mapping[str, object], usual: Mapping[str, object]) -> str:

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -11,6 +10,7 @@ from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.dose import Dose
 from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.statistics import Summary
+from gradsurgery.report.marks import legend
 from gradsurgery.report.style import canvas, colour, label, look
 
 _AXES = {"cosine": "cosine of the heads", "permuted": "classes in another order, of 10"}
@@ -54,10 +54,7 @@ def figure(points: Sequence[Point]) -> Figure:
             axes.set_title(f"{panel[1]} tasks, last loss weighs {panel[2]:g}")
         for axes in grid[: len(panels) : 2]:
             axes.set_ylabel(f"minus the sum at the same dose{how.of_step}")
-        handles: dict[str, Artist] = {}
-        for axes in grid[: len(panels)]:
-            handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        drawn.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=4, frameon=False)
+        legend(drawn, grid[: len(panels)], loc="outside lower center", ncols=4)
     return drawn
 
 

@@ -1,6 +1,6 @@
 """Figures of the problems with data: learning curves, trade-offs, differences to the sum, and conflict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,10 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from gradsurgery.evidence.groups import joint, studied
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import by_word, measure, worded
-from gradsurgery.evidence.statistics import summarise
-from gradsurgery.report.style import canvas, colour, family, label, line, look, studied
+from gradsurgery.report.marks import course, effect, middles
+from gradsurgery.report.style import canvas, colour, label, line, look, stem
+from gradsurgery.report.tables import summary_of
 
 Groups = Mapping[str, Sequence[Run]]
 Records = Mapping[str, Mapping[str, Any]]
@@ -24,14 +26,14 @@ def learning_curves(groups: Groups) -> Figure:
         groups: the runs of one problem by method; single-task runs are left out, having one task only, and floors,
             which are fitted at once.
     """
-    methods = [m for m in groups if family(m) not in ("single_task", "floor")]
+    methods, front = list(joint(groups)), studied(groups)
     words = by_word(groups[methods[0]][0].metrics)
     with look():
         figure = canvas(7.6, 4.2) if len(words) == 1 else canvas(3.9 * len(words) + 1.6, 4.2)
         panels = figure.subplots(1, len(words), squeeze=False)[0]
         for axes, (word, names) in zip(panels, words.items(), strict=True):
-            for method in sorted(methods, key=studied):
-                _learning(axes, groups[method], method, methods, names)
+            for method in sorted(methods, key=front.__contains__):
+                _learning(axes, groups[method], method, methods, names, method in front)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel("epoch")
             axes.set_ylabel(f"validation {_axis(word, len(names))}")
@@ -39,35 +41,34 @@ def learning_curves(groups: Groups) -> Figure:
     return figure
 
 
-def _learning(axes: Axes, runs: Sequence[Run], method: str, methods: list[str], names: list[str]) -> None:
-    factor, front = measure(names[0]).factor, studied(method)
+def _learning(
+    axes: Axes, runs: Sequence[Run], method: str, methods: list[str], names: list[str], front: bool
+) -> None:  # fmt: skip
+    factor = measure(names[0]).factor
     length = min(len(run.epochs) for run in runs)
     curves = factor * np.array([
         [np.mean([epoch[f"val.{name}"] for name in names]) for epoch in run.epochs[:length]] for run in runs
     ])  # fmt: skip
-    epochs = np.arange(1, length + 1)
-    axes.plot(
-        epochs, curves.mean(axis=0), line(method, methods), color=colour(method), label=label(method),
-        linewidth=1.8 if front else 0.9, alpha=1.0 if front else 0.7, zorder=3 if front else 2,
-        marker="o" if length == 1 else None,
+    course(
+        axes, np.arange(1, length + 1), curves, line(method, methods), tint=colour(method),
+        band=0.08 if front else None, label=label(method), linewidth=1.8 if front else 0.9,
+        alpha=1.0 if front else 0.7, zorder=3 if front else 2,
     )  # fmt: skip
-    if front and len(curves) > 1:
-        bands = [summarise(column.tolist()) for column in curves.T]
-        low, high = np.array([[b.low, b.high] for b in bands], dtype=float).T
-        axes.fill_between(epochs, low, high, color=colour(method), alpha=0.08, linewidth=0)
 
 
 def _axis(word: str, tasks: int) -> str:
     how = measure(word)
-    return f"{how.name}{', mean of tasks' if tasks > 1 else ''}{f' ({how.unit})' if how.unit else ''}"
+    return f"{how.name}{', mean of tasks' if tasks > 1 else ''}{how.of_unit}"
 
 
-def trade_off(records: Records) -> Figure:
+def trade_off(records: Records, runs: Groups, static: Sequence[str]) -> Figure:
     """Test metric of one task against the other's with 95 % intervals; the line joins the static weights.
 
     Args:
         records: metrics.json of one problem with two metrics, by method. The right panel is the left one around the
             methods' middle.
+        runs: the same lines' runs.
+        static: those that are static weights.
     """
     tasks = list(next(r for r in records.values() if len(r["rules"]["last"]) == 2)["rules"]["last"])
     factors = [measure(task).factor for task in tasks]
@@ -76,10 +77,10 @@ def trade_off(records: Records) -> Figure:
         figure = canvas(9.4, 4.4)
         panels = figure.subplots(1, 2)
         for axes in panels:
-            _trade_off(axes, both, records, tasks)
+            _trade_off(axes, both, records, tasks, static, studied(runs))
         centre = np.array([
             [f * r[t]["mean"] for f, t in zip(factors, tasks, strict=True)]
-            for m, r in both.items() if family(m) != "static"
+            for m, r in both.items() if m not in static
         ])  # fmt: skip
         middle, reach = np.median(centre, axis=0), 2.5 * np.median(abs(centre - np.median(centre, axis=0)), axis=0)
         reach = np.maximum(reach, 0.01 * np.array(factors))
@@ -92,28 +93,29 @@ def trade_off(records: Records) -> Figure:
     return figure
 
 
-def _trade_off(axes: Axes, both: Records, records: Records, tasks: list[str]) -> None:
+def _trade_off(
+    axes: Axes, both: Records, records: Records, tasks: list[str], static: Sequence[str], front: Collection[str]
+) -> None:  # fmt: skip
     factors = {task: measure(task).factor for task in tasks}
-    static = sorted(m for m in both if family(m) == "static")
     if static:
-        front = np.array([[factors[t] * both[m][t]["mean"] for t in tasks] for m in static])
-        axes.plot(*front.T, "-", color=colour("static"), linewidth=1.2, label="static weights")
-        axes.plot(*front.T, "s", color=colour("static"), markersize=3.5)
+        curve = np.array([[factors[t] * both[m][t]["mean"] for t in tasks] for m in sorted(static)])
+        axes.plot(*curve.T, "-", color=colour("static"), linewidth=1.2, label="static weights")
+        axes.plot(*curve.T, "s", color=colour("static"), markersize=3.5)
     markers: dict[str, int] = {}
     for method, record in both.items():
-        if family(method) == "static":
+        if method in static:
             continue
-        index = markers[family(method)] = markers.get(family(method), -1) + 1
+        index = markers[stem(method)] = markers.get(stem(method), -1) + 1
         means = [factors[t] * record[t]["mean"] for t in tasks]
         errors = [
             factors[t] * (record[t]["mean"] - record[t]["ci95"][0]) if record[t]["ci95"] else 0.0 for t in tasks
         ]  # fmt: skip
         axes.errorbar(
             means[0], means[1], xerr=errors[0], yerr=errors[1], fmt="oD^v"[index % 4],
-            color=colour(method), markersize=5 if studied(method) else 4, linewidth=0.7, label=label(method),
+            color=colour(method), markersize=5 if method in front else 4, linewidth=0.7, label=label(method),
         )  # fmt: skip
     for method, record in records.items():
-        if family(method) == "single_task":
+        if method not in both:  # trained on one task alone
             vertical = tasks[0] in record
             value = factors[tasks[0 if vertical else 1]] * record[tasks[0 if vertical else 1]]["mean"]
             (axes.axvline if vertical else axes.axhline)(value, color=colour(method), linestyle=":", linewidth=1.0)
@@ -139,12 +141,10 @@ def _differences(axes: Axes, rows: Records, order: Sequence[str], name: str) -> 
     how, higher = measure(name), bool(rows[order[0]][name]["higher"])
     axes.axvline(0.0, color=colour("sum"), linewidth=1.0)
     for height, method in enumerate(order):
-        entry = rows[method][name]
-        low, high = entry["ci95"] or (entry["mean"],) * 2
-        axes.plot([how.factor * low, how.factor * high], [height, height], "-", color=colour(method), linewidth=2.0)
-        axes.plot(how.factor * entry["mean"], height, "o", color=colour(method), markersize=5)
-    unit = f" ({how.step})" if how.step else ""
-    axes.set_xlabel(f"{how.name} minus that of the sum{unit}\n{'right' if higher else 'left'} is better")
+        found = summary_of(rows[method][name])
+        assert found is not None
+        effect(axes, height, found.moved(how.factor), colour(method))
+    axes.set_xlabel(f"{how.name} minus that of the sum{how.of_step}\n{'right' if higher else 'left'} is better")
 
 
 def _gain(entry: Mapping[str, Any]) -> float:
@@ -187,15 +187,10 @@ def _over_training(
         return
     length = min(len(curve) for curve in curves)
     values = np.array([curve[:length] for curve in curves])
-    times = 100 * (np.arange(length) + 0.5) / length
-    axes.plot(
-        times, values.mean(axis=0), line(method, methods), color=colour(method), label=label(method), linewidth=1.4,
-        marker="o" if length == 1 else None, markersize=4,
+    course(
+        axes, middles(length), values, line(method, methods), tint=colour(method), band=0.10, label=label(method),
+        linewidth=1.4, markersize=4,
     )  # fmt: skip
-    if len(values) > 1:
-        bands = [summarise(column.tolist()) for column in values.T]
-        low, high = np.array([[b.low, b.high] for b in bands], dtype=float).T
-        axes.fill_between(times, low, high, color=colour(method), alpha=0.10, linewidth=0)
 
 
 def _binned(rows: Sequence[Mapping[str, Any]], key: str) -> list[float] | None:

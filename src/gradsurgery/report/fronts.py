@@ -1,6 +1,6 @@
 """Methods beside the front of static weights: as a picture, a table and a sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,8 @@ from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.fronts import Front, back
 from gradsurgery.evidence.measures import PLAIN, capital, measure, worded
 from gradsurgery.report.format import by_word, gain
-from gradsurgery.report.style import canvas, colour, label, look, studied
+from gradsurgery.report.marks import effect
+from gradsurgery.report.style import canvas, colour, label, look
 
 
 def table(found: Front, compared: Sequence[Contrast]) -> pd.DataFrame:
@@ -38,7 +39,7 @@ def sentence(found: Front, compared: Sequence[Contrast]) -> str:
     return f"{said} ({terms}; better is beyond the front)."
 
 
-def figure(found: Front, compared: Sequence[Contrast]) -> Figure:
+def figure(found: Front, compared: Sequence[Contrast], studied: Collection[str]) -> Figure:
     """The front with its band and the methods in the plane of the two metrics, whole and enlarged; the distances."""
     how = measure(next(iter(found.metrics)))
     order = sorted(compared, key=lambda c: c.difference.mean)
@@ -46,7 +47,7 @@ def figure(found: Front, compared: Sequence[Contrast]) -> Figure:
         drawn = canvas(9.4, max(6.0, 1.2 + 0.24 * len(order)))
         panels = drawn.subplot_mosaic([["whole", "line"], ["near", "line"]], width_ratios=[1.15, 1.0])
         for name in ("whole", "near"):
-            _plane(panels[name], found, how.factor)
+            _plane(panels[name], found, how.factor, studied)
         _enlarge(panels["near"], found, how.factor)
         panels["whole"].legend(loc="lower left", frameon=False)
         panels["whole"].set_title("all weights")
@@ -54,17 +55,13 @@ def figure(found: Front, compared: Sequence[Contrast]) -> Figure:
         line = panels["line"]
         line.axvline(0.0, color=colour("static"), linewidth=1.2)
         for height, c in enumerate(order):
-            low, high = c.difference.low, c.difference.high
-            if low is not None and high is not None:
-                ends = [how.factor * low, how.factor * high]
-                line.plot(ends, [height] * 2, "-", color=colour(c.method), linewidth=2.0)
-            line.plot(how.factor * c.difference.mean, height, "o", color=colour(c.method), markersize=5)
+            effect(line, height, c.difference.moved(how.factor), colour(c.method))
         line.set_yticks(range(len(order)), [label(c.method) for c in order])
         line.set_xlabel(f"beyond the static front, in both tasks{how.of_step}")
     return drawn
 
 
-def _plane(axes: Axes, found: Front, factor: float) -> None:
+def _plane(axes: Axes, found: Front, factor: float, studied: Collection[str]) -> None:
     signs = factor * np.array([1.0 if higher else -1.0 for higher in found.metrics.values()])
     grid, (low, middle, high) = np.array(found.grid), np.array(found.band)
     edge = np.concatenate([back(grid, low), back(grid, high)[::-1]]) * signs
@@ -72,7 +69,7 @@ def _plane(axes: Axes, found: Front, factor: float) -> None:
     axes.plot(*(back(grid, middle) * signs).T, "-", color=colour("static"), linewidth=1.2)
     axes.plot(*(np.array(found.points) * signs).T, "s", color=colour("static"), markersize=3.5)
     for method, point in found.others.items():
-        size = 5 if studied(method) else 3.5
+        size = 5 if method in studied else 3.5
         axes.plot(*(np.array(point) * signs), "o", color=colour(method), markersize=size)
     first, second = found.metrics
     axes.set_xlabel(worded(first))

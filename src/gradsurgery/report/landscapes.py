@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gradsurgery.evidence.history import Run
 from gradsurgery.problems.landscape import OPTIMA, jacobian
-from gradsurgery.report.style import canvas, colour, family, label, look
+from gradsurgery.report.style import canvas, colour, label, look
 
 _GRID = 61
 _COLUMNS = 4
@@ -76,8 +76,8 @@ def end_points(runs: Mapping[str, Run]) -> Figure:
 def overview(runs: Mapping[str, Run]) -> Figure:
     """The README's figure: one panel for each of the families on CAGrad's landscape, the middle variant of each."""
     chosen = {}
-    for family_name in ("mean", "mgda", "pcgrad", "cagrad"):
-        variants = sorted(m for m in runs if family(m) == family_name)
+    for name in ("mean", "mgda", "pcgrad", "cagrad"):
+        variants = sorted(m for m, run in runs.items() if run.declaration["aggregator"]["name"] == name)
         if variants:
             middle = variants[(len(variants) - 1) // 2]
             chosen[middle] = runs[middle]

@@ -4,13 +4,13 @@ from typing import Any
 
 import pandas as pd
 
-from gradsurgery.evidence.groups import of
+from gradsurgery.evidence.groups import of, studied
 from gradsurgery.evidence.measures import PLAIN
 from gradsurgery.evidence.observed import observing
 from gradsurgery.report import condition, figures, observed_figures, observed_tables
 from gradsurgery.report.output import Output
 from gradsurgery.report.sources import Sources
-from gradsurgery.report.style import label, studied
+from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
 
@@ -26,7 +26,7 @@ def conflict(sources: Sources, out: Output) -> list[dict[str, Any]]:
     entries = []
     for problem in sources.data:
         runs = of(sources.groups, problem)
-        measured = {m: g for m, g in runs.items() if studied(m) and any(figures.measured(r) for r in g)}
+        measured = {m: g for m, g in runs.items() if m in studied(runs) and any(figures.measured(r) for r in g)}
         if not measured:
             continue
         over = (

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 
+import matplotlib
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.figure import Figure
@@ -21,7 +22,7 @@ from gradsurgery.evidence.observed import (
     random_sd,
     values,
 )
-from gradsurgery.report.observed_marks import course, depths, spread_out
+from gradsurgery.report.marks import course, middles
 from gradsurgery.report.style import canvas, look
 
 PARTS = 6  # of training; more of them leave one or two steps to a part where few were diagnosed
@@ -69,12 +70,17 @@ def over_layers(group: Sequence[Run]) -> Figure:
             if panel.least < 0.0:
                 axes.axhline(0.0, color=_ZERO, linewidth=0.8)
             means = over_training(group, panel.get, PARTS)
-            for hue, each in zip(depths(len(groups)), groups, strict=True):
-                course(axes, _joined(means, each, panel.adds), hue, each.text, "-", panel.least, panel.most)
+            for hue, each in zip(_depths(len(groups)), groups, strict=True):
+                curves = _joined(means, each, panel.adds)
+                course(
+                    axes, middles(curves.shape[1]), curves, "-", tint=hue, band=0.08, ends=(panel.least, panel.most),
+                    label=each.text, linewidth=1.4, markersize=4,
+                )  # fmt: skip
+            axes.set_xlim(0.0, 100.0)
             if panel.adds:
-                axes.set_yscale("symlog", linthresh=spread_out(means))
+                axes.set_yscale("symlog", linthresh=_spread_out(means))
             axes.set_title(panel.title)
-        for hue, each in zip(depths(len(groups)), groups, strict=True):
+        for hue, each in zip(_depths(len(groups)), groups, strict=True):
             sd = float(np.sqrt((random_sd(group[0])[each.members] ** 2).sum()) / len(each.members))
             panels[0].axhline(-2.0 * sd, linestyle=":", color=hue, linewidth=0.9)
         for axes in panels[2:] if nulls else panels:
@@ -97,3 +103,15 @@ def _joined(
 ) -> Float64[np.ndarray, "seeds parts"]:
     chosen = means[:, :, group.members]
     return np.asarray(chosen.sum(axis=2) if adds else chosen.mean(axis=2))
+
+
+def _spread_out(means: np.ndarray) -> float:
+    """Up to where an axis of curvatures is linear: layers differ by orders of magnitude, and signs may differ too."""
+    largest = float(np.abs(means).max())
+    return 10.0 ** (np.floor(np.log10(largest)) - 2) if largest > 0.0 else 1.0
+
+
+def _depths(count: int) -> list[str]:
+    """Dark at the input, light at the output; the palest end of the map is left out."""
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.88, count))
+    return [matplotlib.colors.to_hex(shade) for shade in shades]

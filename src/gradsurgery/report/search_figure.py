@@ -1,6 +1,6 @@
 """An equal-budget search as a picture: what n trials can be expected to reach, and the winners on fresh seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -8,10 +8,13 @@ from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.measures import Measure
 from gradsurgery.evidence.searches import Searched
 from gradsurgery.evidence.study import STATIC
-from gradsurgery.report.style import canvas, colour, label, line, look, studied
+from gradsurgery.report.marks import effect
+from gradsurgery.report.style import canvas, colour, label, line, look
 
 
-def best_of_n(found: Mapping[str, Searched], compared: Sequence[Contrast], shown: Measure) -> Figure:
+def best_of_n(
+    found: Mapping[str, Searched], compared: Sequence[Contrast], shown: Measure, studied: Collection[str]
+) -> Figure:
     """Left, the expected best validation of n trials; right, every winner minus tuned static weights on fresh seeds."""
     names = list(found)
     with look():
@@ -20,7 +23,7 @@ def best_of_n(found: Mapping[str, Searched], compared: Sequence[Contrast], shown
         for method, one in found.items():
             left.plot(
                 range(1, len(one.curve) + 1), [shown.factor * abs(v) for v in one.curve], line(method, names),
-                color=colour(method), linewidth=1.8 if studied(method) else 1.2, label=label(method),
+                color=colour(method), linewidth=1.8 if method in studied else 1.2, label=label(method),
             )  # fmt: skip
         left.locator_params(axis="x", integer=True)
         left.set_xlabel("trials")
@@ -29,10 +32,7 @@ def best_of_n(found: Mapping[str, Searched], compared: Sequence[Contrast], shown
         right.axvline(0.0, color=colour(STATIC), linewidth=1.2)
         order = sorted(compared, key=lambda c: c.gain.mean)
         for height, c in enumerate(order):
-            if c.gain.low is not None and c.gain.high is not None:
-                reach = [shown.factor * c.gain.low, shown.factor * c.gain.high]
-                right.plot(reach, [height] * 2, "-", color=colour(c.method), linewidth=2.0)
-            right.plot(shown.factor * c.gain.mean, height, "o", color=colour(c.method), markersize=5)
+            effect(right, height, c.gain.moved(shown.factor), colour(c.method))
         right.set_yticks(range(len(order)), [label(c.method) for c in order])
         right.set_xlabel(f"test, minus tuned static weights{shown.of_step}")
     return drawn

@@ -43,26 +43,17 @@ _COLOURS = {
     "placebo_positive": "#C2A878", "placebo_permuted": "#8FA3B0",
 }  # fmt: skip
 
-# Families that are there to be compared with; whatever is not among them is under study and drawn in front.
-_STUDIED = {"pcgrad", "cagrad", "sam_gs", "gcond", "recon", "dr_mgf", "drgrad", "drgrad_code", "sum"}
-_BASELINES = frozenset(NAMES) - _STUDIED
-
 _LINES = ("-", "--", ":", "-.")
 
 
-def family(method: str) -> str:
-    """`cagrad-c0_5` -> `cagrad`."""
+def stem(method: str) -> str:
+    """`cagrad-c0_5` -> `cagrad`: what colour and label go by, and nothing else."""
     return method.split("-")[0]
-
-
-def studied(method: str) -> bool:
-    """Whether figures put the method in front: the papers' methods and the sum they are held against."""
-    return family(method) not in _BASELINES
 
 
 def colour(method: str) -> str:
     """The method's colour; a method that the table does not know gets a steady one of its own."""
-    name = family(method)
+    name = stem(method)
     if name in _COLOURS:
         return _COLOURS[name]
     return matplotlib.colors.to_hex(seaborn.husl_palette(24)[zlib.crc32(name.encode()) % 24])
@@ -86,8 +77,8 @@ def label(method: str) -> str:
 
 
 def line(method: str, methods: list[str]) -> str:
-    """A dash pattern that tells the variants of one family apart; families are told apart by colour."""
-    variants = sorted(m for m in methods if family(m) == family(method))
+    """A dash pattern that tells apart what has one colour."""
+    variants = sorted(m for m in methods if stem(m) == stem(method))
     return _LINES[variants.index(method) % len(_LINES)]
 
 

@@ -11,6 +11,7 @@ from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import measure, word
 from gradsurgery.report.format import by_word, shown
+from gradsurgery.report.marks import legend
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
 from gradsurgery.report.style import NAMES, canvas, colour, label, line, look
 from gradsurgery.report.tables import measured, plainly, source
@@ -90,8 +91,7 @@ def forest(found: Sequence[Contrast], metrics: Metrics) -> Figure:
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("Delta-m against the sum (%), paired by seed, 95 % intervals\nleft is better")
-        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-        figure.legend(list(handles.values()), list(handles), loc="outside right upper", frameon=False)
+        legend(figure, [axes], loc="outside right upper")
     return figure
 
 

@@ -13,6 +13,7 @@ from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.measures import measure, worded
 from gradsurgery.evidence.words import BETTER, WORSE
 from gradsurgery.report.format import by_word, gain, shown
+from gradsurgery.report.marks import effect
 from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
 from gradsurgery.report.style import canvas, colour, label, look
 from gradsurgery.report.tables import source
@@ -104,10 +105,7 @@ def forest(found: Sequence[Contrast], names: Names) -> Figure:
             axes.axvline(0.0, color=colour("sum"), linewidth=1.0)
             how = measure(metric)
             for c in (c for c in found if c.metric == metric):
-                height, drawn = pairs.index((c.method, c.minus)), c.difference.moved(how.factor)
-                if drawn.low is not None and drawn.high is not None:
-                    axes.plot([drawn.low, drawn.high], [height, height], "-", color=colour(c.method), linewidth=2.0)
-                axes.plot(drawn.mean, height, "o", color=colour(c.method), markersize=5)
+                effect(axes, pairs.index((c.method, c.minus)), c.difference.moved(how.factor), colour(c.method))
                 axes.set_xlabel(f"{fill(_short(metric), 26)}{how.of_step}\n{'right' if c.higher else 'left'} is better")
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.grid(visible=False, axis="y")

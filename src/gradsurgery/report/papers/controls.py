@@ -7,7 +7,7 @@ import pandas as pd
 
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.controls import BASELINE, Repeat
-from gradsurgery.evidence.groups import of, problems
+from gradsurgery.evidence.groups import of, problems, studied
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.words import BETTER
@@ -77,7 +77,7 @@ def _front(
         f"{title(problem)}: the front of {len(front.weights)} static weights with its 95 % band over {front.seeds} "
         "seeds, and each method against it; right, the distance to the front of the same seed, 95 % intervals."
     )
-    drawings.append(Drawing(f"controls-{problem}-front", fronts.figure(front, compared), caption))
+    drawings.append(Drawing(f"controls-{problem}-front", fronts.figure(front, compared, studied(runs)), caption))
     heading = f"{title(problem)}: methods against the front of static weights"
     sheets.append(Sheet(f"controls-{problem}-front", heading, to_histories(fronts.table(front, compared), runs)))
     return [fronts.sentence(front, compared)]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradsurgery.evidence.groups import studied
 from gradsurgery.evidence.measures import Measure, measure
 from gradsurgery.evidence.searches import Searched
 from gradsurgery.evidence.study import STATIC, SUM, Trial, searched
@@ -62,7 +63,9 @@ def _search(problem: str, evidence: Evidence, drawings: list[Drawing], sheets: l
         "weights, paired by seed, 95 % intervals."
     )
     shown, compared = how(trials), evidence.contrasts.of(f"search, {STATIC}", problem)
-    drawings.append(Drawing(f"study-{problem}-search", best_of_n(found, compared, shown), caption))
+    drawings.append(
+        Drawing(f"study-{problem}-search", best_of_n(found, compared, shown, studied(evidence.groups)), caption)
+    )
     heading = f"{title(problem)}: {count} random trials for every method"
     sheets.append(Sheet(f"study-{problem}-search", heading, _linked(table(problem, evidence, shown), problem)))
     heading = f"{title(problem)}: expected best validation, 95 % bootstrap intervals over the trials"
