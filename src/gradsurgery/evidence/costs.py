@@ -42,6 +42,7 @@ def parse(text: str, experiment: str, seeds: Iterable[int] | None = None) -> dic
     require("costs", found, dict)
     require("seeds", found.get("seeds"), dict[str, dict])
     require("environment", found.get("environment"), dict[str, str | int])
+    require("fingerprints", found.get("fingerprints", {}), dict[str, dict])
     if not found["seeds"]:
         raise ValueError("`seeds` must hold at least one seed, found none.")
     if found.get("experiment") != experiment:
@@ -49,6 +50,8 @@ def parse(text: str, experiment: str, seeds: Iterable[int] | None = None) -> dic
     for name, kind in MACHINE.items():
         require(f"environment.{name}", found["environment"].get(name), kind)
     for seed, cost in found["seeds"].items():
+        for name in ("fingerprint", "numbers"):
+            require(f"seeds.{seed}.{name}", cost.get(name, ""), str)
         for name in FIELDS:
             require(f"seeds.{seed}.{name}", cost.get(name), float)
             if cost[name] < 0:

@@ -70,13 +70,13 @@ def over_layers(group: Sequence[Run]) -> Figure:
             if panel.least < 0.0:
                 axes.axhline(0.0, color=_ZERO, linewidth=0.8)
             means = over_training(group, panel.get, PARTS)
+            axes.set_xlim(0.0, 100.0)
             for hue, each in zip(_depths(len(groups)), groups, strict=True):
                 curves = _joined(means, each, panel.adds)
                 course(
                     axes, middles(curves.shape[1]), curves, "-", tint=hue, band=0.08, ends=(panel.least, panel.most),
                     label=each.text, linewidth=1.4, markersize=4,
                 )  # fmt: skip
-            axes.set_xlim(0.0, 100.0)
             if panel.adds:
                 axes.set_yscale("symlog", linthresh=_spread_out(means))
             axes.set_title(panel.title)
