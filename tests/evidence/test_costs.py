@@ -29,7 +29,8 @@ def test_every_cost_is_a_number(value):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{", "costs must be JSON"), ("[]", "`costs` must be"), (json.dumps({**WHOLE, "seeds": {}}), "`seeds` must hold"),
+        ("{", "costs must be JSON"), ("[]", "`costs` must be"),
+        (json.dumps({**WHOLE, "seeds": {}}), "`seeds` must hold"),
         (json.dumps({**WHOLE, "experiment": "p-mean"}), "`experiment` must be 'p-sum', found 'p-mean'"),
         (json.dumps({**WHOLE, "environment": 3}), "`environment` must be a block"),
         (json.dumps({**WHOLE, "environment": {**ENVIRONMENT, "cores": "x"}}), "`environment.cores` must be a whole"),

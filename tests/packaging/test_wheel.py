@@ -99,7 +99,8 @@ def test_it_holds_one_package_a_plugin_and_the_licence(wheel):
     assert f"{info}/licenses/LICENSE" in names
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read(f"{info}/entry_points.txt").decode() == (
-            "[console_scripts]\ngradsurgery = gradsurgery.cli:main\n\n[pytest11]\npytest_gradsurgery = pytest_gradsurgery\n"
+            "[console_scripts]\ngradsurgery = gradsurgery.cli:main\n\n"
+            "[pytest11]\npytest_gradsurgery = pytest_gradsurgery\n"
         )
 
 

@@ -74,11 +74,6 @@ def setting(runs: Mapping[str, Sequence[Run]]) -> str:
     return f"Scale {run.scale}, track {_tracks(runs)}{epochs}, {_seeds(runs)}{network}{tail}."
 
 
-def where(runs: Mapping[str, Sequence[Run]]) -> str:
-    """Scale, tracks and seeds that the rows of one table share, for its heading."""
-    return f"Scale {next(iter(runs.values()))[0].scale}, track {_tracks(runs)}, {_seeds(runs)}."
-
-
 def _tracks(runs: Mapping[str, Sequence[Run]]) -> str:
     return ", ".join(sorted({r[0].track for r in runs.values()}))
 
