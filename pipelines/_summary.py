@@ -16,13 +16,7 @@ from pipelines._regression import Moved, compare
 
 
 def summary(
-    root: Path,
-    here: Path,
-    params: Params,
-    started: float,
-    missing: Sequence[Missing],
-    own: bool,
-    seconds: float,
+    root: Path, here: Path, params: Params, started: float, missing: Sequence[Missing], own: bool, seconds: float
 ) -> list[Moved]:
     """Prints where everything is, whether it reproduced, and last what was not rerun.
 

@@ -29,13 +29,7 @@ from pipelines._links import places
 from pipelines._protocol import LISTED
 from pipelines.evaluate import read_evaluation, read_inputs
 
-OWNED = (
-    "tables",
-    "figures",
-    "plots",
-    "papers",
-    "problems",
-)  # under reports/: nothing there but what this stage writes
+OWNED = ("tables", "figures", "plots", "papers", "problems")  # under reports/: nothing there but what this stage writes
 MOST = 8  # processes that draw: more of them wait for figures to be made
 
 

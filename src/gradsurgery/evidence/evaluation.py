@@ -4,18 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gradsurgery.evidence import (
-    budgets,
-    controls,
-    diverged,
-    dose,
-    fronts,
-    pairs,
-    ranks,
-    scores,
-    searches,
-    targets,
-)
+from gradsurgery.evidence import budgets, controls, diverged, dose, fronts, pairs, ranks, scores, searches, targets
 from gradsurgery.evidence.budgets import Budget, Costs, LongRun
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.controls import Null, Repeat, Tuned
