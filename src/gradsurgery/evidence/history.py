@@ -58,7 +58,7 @@ class Run:
     layers: Mapping[str, Any] | None = None
     test_rows: int | Mapping[str, int] | None = None
     observed: Mapping[str, Any] | None = None
-    examples: Sequence[Mapping[str, Any]] | None = None
+    examples: list[dict[str, Any]] | None = None
     activity: Mapping[str, float] | None = None
     diverged: int | None = None
     protocol: str | None = None
