@@ -12,16 +12,19 @@ export MPLBACKEND := Agg
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro plan study test ui report docs bench unchanged lint clean install
+.PHONY: help repro plan paper-check study test ui report docs bench unchanged lint clean install
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 repro: $(STAMP) ## `dvc repro` in workspaces/<scale>, and a summary (SCALE=smoke: minutes, overnight: hours; ARGS=--record)
 	@$(BIN)/python -m pipelines.repro $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
-plan: $(STAMP) ## what a scale trains in what order, seconds done and left (SCALE=overnight)
+plan: $(STAMP) ## what a scale trains in what order, seconds done and left (SCALE=overnight; paper: data, memory, GPU hours)
 	@$(BIN)/python -m pipelines.train --plan $(if $(SCALE),--scale $(SCALE)) $(ARGS)
+
+paper-check: $(STAMP) ## two steps at full size of every kind of line of scale paper (ARGS=nyuv2-pcgrad)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pipelines.paper_check $(ARGS)
 
 study: $(STAMP) ## equal-budget search on prepared data, then the report (SCALE=smoke; ARGS="census --jobs 1")
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pipelines.study $(if $(SCALE),--scale $(SCALE)) $(ARGS)

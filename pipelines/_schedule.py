@@ -110,8 +110,7 @@ def told(count: int) -> str:
 
 
 def tell_stale(plan: Plan, experiments: Sequence[Experiment], scale: str) -> None:
-    """Names each run that is not there, with its reason; at a scale of hours, which is committed bit by bit, those that
-    are there and out of date."""
+    """Names each run that is not there, with its reason; at a scale of hours those that are there and out of date."""
     count, stale = 0, set()
     for experiment in sorted(experiments, key=lambda line: "evidence" in line.declaration):
         if not plan.begun(experiment) and scale in LONG:
@@ -165,7 +164,11 @@ def look(arguments: argparse.Namespace, params: Params, protocol: Protocol | Non
         root = root if arguments.plan and (root / "reports/history").is_dir() else Path()
         records = Records(root, at.scale)
         plan = Plan(at, records, places[0], protocol)
-        if arguments.plan:
+        if at.scale == "paper" and not arguments.dry:
+            from pipelines._paper_plan import tell_paper  # here, as it reads this module
+
+            tell_paper(at, plan, Schedule(at, records, protocol), lines)
+        elif arguments.plan:
             tell_plan(Schedule(at, records, protocol), plan, lines, at.scale, len(places))
         else:
             tell_stale(plan, lines, at.scale)

@@ -30,7 +30,7 @@ from typing import Any
 
 import psutil
 
-from pipelines import _missing, deviations
+from pipelines import _cluster, _missing, deviations
 from pipelines._device import asked_device
 from pipelines._jobs import refuse_ranks
 from pipelines._knock import mirror_folder
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         refuse_ranks()
         committed = load(ROOT / "params.yaml")
         scale = arguments.scale or committed.scale
-        places_on(asked_device(None, committed.compute, scale), arguments.jobs, arguments.per_gpu)
+        if not arguments.cluster:
+            places_on(asked_device(None, committed.compute, scale), arguments.jobs, arguments.per_gpu)
         if arguments.partial:
             if scale not in LONG:
                 raise ValueError(f"`--partial` must stand with a scale of {' or '.join(LONG)}, found {scale}.")
@@ -119,6 +120,7 @@ def _environment(here: Path, mirror: Path | None, arguments: argparse.Namespace)
     """What DVC hands on to the stages."""
     asked = {
         "GRADSURGERY_JOBS": arguments.jobs, "GRADSURGERY_PER_GPU": arguments.per_gpu,
+        _cluster.VARIABLE: arguments.cluster,
         _missing.REQUIRED: "1" if arguments.require_data else None,
         MIRROR: None if mirror is None else str(mirror),  # whole: stages run in another folder
     }  # fmt: skip
@@ -148,6 +150,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", choices=SCALES, help="default: the scale in params.yaml")
     parser.add_argument("--jobs", help="runs at once (default: one per core, or as --per-gpu says)")
     parser.add_argument("--per-gpu", help="runs at once on every GPU, with GRADSURGERY_DEVICE=cuda (default: 1)")
+    parser.add_argument("--cluster", help="address of a Dask scheduler, whose workers train: docs/paper_scale.md")
     parser.add_argument("--changed", action="store_true", help="train only what is stale against the committed runs, "
                         "not all that was not trained in the workspace")  # fmt: skip
     parser.add_argument("--require-data", action="store_true", help="exit code 1 when a data set cannot be had")

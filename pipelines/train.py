@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.ledger.protocol import Protocol
-from pipelines import _missing, _run
+from pipelines import _cluster, _missing, _run
 from pipelines._checkpoints import finished
 from pipelines._device import asked_device, device_for
 from pipelines._fingerprint import digest, parts_of
@@ -62,11 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         if skipped := [line for line in lines if line.problem in without]:
             names = ", ".join(sorted({line.problem for line in skipped}))
             print(f"left out, as their data could not be had: {told(len(skipped))} of {names}", flush=True)
-        if arguments.dry or arguments.plan:
+        looked = arguments.dry or arguments.plan
+        if looked or (params.scale == "paper" and not arguments.names):  # there nobody begins without having seen it
             look(arguments, params, protocol, places)
+        if looked:
             return 0
         check(params, protocol)
-        training = Training(params, places, protocol)
+        share: Callable[..., None] = share_out
+        if address := arguments.cluster or os.environ.get(_cluster.VARIABLE):
+            cluster = _cluster.Cluster(address)
+            places, share = [cluster.device(arguments.device, params.compute, params.scale)], cluster.share_out
+        training = Training(params, places, protocol, share=share)
         end_with(drivers())
         signal.signal(signal.SIGTERM, _interrupt)
         count = training.bring(wanted)
@@ -88,9 +94,9 @@ class Training:
 
     def __init__(
         self, params: Params, places: Sequence[str], protocol: Protocol | None, work: Work | None = None,
-        tracker: type[Tracker] | None = None,
+        tracker: type[Tracker] | None = None, share: Callable[..., None] = share_out,
     ) -> None:  # fmt: skip
-        self._params, self._places, self._work, self._tracker = params, places, work, tracker
+        self._params, self._places, self._work, self._tracker, self._share = params, places, work, tracker, share
         self._records = Records(Path(), params.scale)
         self._plan = Plan(params, self._records, places[0], protocol)
         self._schedule = Schedule(params, self._records, protocol)
@@ -116,7 +122,7 @@ class Training:
         left.sort(key=lambda run: self._schedule.key(run.experiment, run.seed, expected[run]))
         progress = Progress(expected, self._schedule.left(self._plan, later))
         make(left, self._places, progress, lambda run: self._write(lines[run.experiment.name]), self._work,
-             self._tracker)  # fmt: skip
+             self._tracker, self._share)  # fmt: skip
         return len(left)
 
     def tidy(self, families: set[str]) -> None:
@@ -148,22 +154,22 @@ class Training:
 
 def make(
     runs: Sequence[Run], places: Sequence[str], progress: Progress, done: Callable[[Run], object],
-    work: Work | None = None, tracker: type[Tracker] | None = None,
+    work: Work | None = None, tracker: type[Tracker] | None = None, share: Callable[..., None] = share_out,
 ) -> None:  # fmt: skip
     """Trains runs side by side in their order; calls `done`, in this process, with each that has left its result."""
     told = (tracker or Tracker)(Path.cwd())
 
     def heard(run: Run, name: str, content: Any) -> None:
-        if name == "epoch":
+        if name in ("epoch", "seen"):
             progress.epoch(run, content["row"], content["of"])
         if name == "done":
             progress.done(run)
             done(run)
-        else:
+        elif name != "seen":
             show(told, run, name, content)
 
     try:
-        share_out(runs, places[: len(runs)], work or train_one, heard)
+        share(runs, places[: len(runs)], work or train_one, heard)
     except BaseException:  # nobody waits long for a tracker after an interrupt
         told.close(patience=1.0)
         raise
@@ -215,6 +221,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", choices=SCALES, help="with --dry or --plan (default: all that Git has runs of)")
     parser.add_argument("--jobs", help="runs at once (GRADSURGERY_JOBS; default: one per core, or as --per-gpu says)")
     parser.add_argument("--per-gpu", help="runs at once on every GPU (GRADSURGERY_PER_GPU; default: 1)")
+    parser.add_argument("--cluster", help="address of a Dask scheduler, whose workers train (GRADSURGERY_CLUSTER)")
     parser.add_argument(
         "--device", help="auto, cpu, cuda or cuda:1 (GRADSURGERY_DEVICE; default: `compute` of params.yaml)"
     )
@@ -222,4 +229,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from pipelines.train import main as entry  # workers find `train_one` by its module's name, which is not __main__
+
+    sys.exit(entry())

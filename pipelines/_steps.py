@@ -1,0 +1,148 @@
+"""Two steps of one line at full size, on random arrays of the form of its data: what runs, and what a step takes."""
+
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from gradsurgery.core.declaration import problem_of
+from gradsurgery.core.learner import Learner
+from gradsurgery.environments import Acting
+from gradsurgery.experiment import build_learner, evidence_of
+from pipelines import _sizes
+from pipelines._costs import cost_of, environment
+from pipelines._device import device_for
+from pipelines._params import Experiment
+from pipelines._problems import Problem
+
+LONG_S = 20.0  # a step that takes longer is not taken once more to be counted
+_HELD_OUT = 8  # rows of validation and of test, at most
+_NEVER = 10**9  # diagnostics are taken in the first step only
+_FREE = ("empty", "_local_scalar_dense", "set_data")  # operations that start nothing on a device
+
+
+class Counter(TorchDispatchMode):
+    """Counts what torch does meanwhile, as it would do it on a GPU.
+
+    Attributes:
+        launches: operations but for views and allocations; most of them are one kernel on a GPU, some are several.
+        flops: of convolutions and products of matrices by torch's own formulas; multiplying and adding are two.
+        bytes: of the tensors that go in and come out of all operations: what a device without a cache reads and writes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches = self.flops = self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        packet = func._overloadpacket
+        if not (func.is_view or packet.__name__.startswith(_FREE)):
+            self.launches += 1
+            tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, torch.Tensor)]
+            self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+            if packet in flop_registry:
+                self.flops += flop_registry[packet](*args, **kwargs, out_val=out)
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """One line, with the one that it takes its layer scores from."""
+
+    experiment: Experiment
+    problem: Problem
+    datasets: Mapping[str, Any]
+    evidence: Experiment | None = None
+
+    @property
+    def name(self) -> str:
+        return self.experiment.name
+
+
+def take(task: Task, device: str) -> dict[str, Any]:
+    """What a line's steps and its evaluation take: numbers by name, seconds where nothing else is said.
+
+    Raises whatever goes wrong in them.
+    """
+    scores = None
+    if task.evidence is not None:
+        source = _learner(task, task.evidence, device, None)
+        source.epoch()
+        scores = evidence_of([source.instruments.history(source.step_count) | {"diverged": None}])
+        del source
+    learner = _learner(task, task.experiment, device, scores)
+    began = time.perf_counter()
+    learner.epoch()
+    if time.perf_counter() - began < LONG_S:
+        learner.epoch()
+    before, timed = learner.step_count, len(learner.step_times)
+    learner.instruments.begin_epoch()
+    began = time.perf_counter()
+    batches = list(learner.problem.batches(learner.generators.order, learner.generators.augmentation))
+    loading = time.perf_counter() - began
+    began = time.perf_counter()
+    with (steps := Counter()):
+        for _ in learner.rule.epoch(learner, iter(batches)):
+            pass
+    spent, count = time.perf_counter() - began, learner.step_count - before
+    whole, few = _micro(task.experiment)
+    share = whole / few / max(count, 1)
+    if isinstance(learner.problem, Acting):  # what is not learning is acting
+        loading = spent - sum(learner.step_times[timed:])
+    with torch.no_grad(), (judged := Counter()):
+        learner.problem.evaluate(learner.network, "test")
+    step_times = learner.step_times[: timed or None]
+    return {
+        "parameters": sum(p.numel() for p in learner.network.parameters()),
+        "shared": sum(p.numel() for p in learner.network.shared_parameters()),
+        "tasks": len(learner.problem.tasks),
+        "memory_mb": cost_of(learner, 0.0)["peak_memory_mb"],
+        "seconds": round(whole / few * statistics.median(step_times), 4) if step_times else 0.0,
+        "steps_a_batch": count / len(batches) * few / whole,
+        "loading": round(loading * share, 5),
+        "launches": round(steps.launches * share),
+        "gflop": round(steps.flops * share / 1e9, 4),
+        "gigabytes": round(steps.bytes * share / 1e9, 4),
+        "judged": {"rows": _held_out(task.experiment), "gflop": judged.flops / 1e9, "gigabytes": judged.bytes / 1e9},
+        "finite": all(math.isfinite(v) for k, v in learner.epochs[0].items() if k.startswith("train.")),
+        "environment": environment(str(learner.device)),
+    }
+
+
+def _learner(task: Task, experiment: Experiment, device: str, evidence: Mapping[str, Any] | None) -> Learner:
+    """A learner one of whose epochs is one step, or what the rule does with one step's batches."""
+    declaration, own = experiment.declaration, _sizes.settled(experiment.declaration)
+    _, micro = _micro(experiment)
+    rows, held_out = micro * own.get("batch_size", 1), _held_out(experiment)
+    given = {"train_size": rows, "val_size": held_out, "test_size": held_out, "passes": 1}
+    if "episodes" in own:  # one is played in an epoch, and learning begins with the last step of the first
+        given |= {"episodes": 1, "warmup": own["horizon"], "val_size": 1, "test_size": 1}
+    elif "landscape" in own:
+        given |= {"steps": 1000, "epochs": 4}
+    elif "labelled" in own:  # of all classes equally, which a random draw of three times as many does not miss
+        given |= {"steps": micro, "train_size": max(rows, 3 * own["labelled"])}
+    settings = {**declaration["settings"], **{name: value for name, value in given.items() if name in own}}
+    learner = {**declaration.get("learner", {}), "diagnose_every": _NEVER}
+    arrays = _sizes.drawn(task.problem, task.datasets, settings.get("train_size", rows), held_out)
+    rule = {**declaration["rule"], **({"micro_batches": micro} if "micro_batches" in declaration["rule"] else {})}
+    whole = {**declaration, "settings": settings, "learner": learner, "rule": rule}
+    return build_learner(whole, arrays, 0, device_for(declaration, device), evidence=evidence)
+
+
+def _micro(experiment: Experiment) -> tuple[int, int]:
+    """Batches of a step, and how many are taken here, as one more takes no more memory: as many as there are tasks."""
+    whole = int(experiment.declaration["rule"].get("micro_batches", 1))
+    return whole, min(whole, len(problem_of(experiment.declaration).tasks))
+
+
+def _held_out(experiment: Experiment) -> int:
+    return min(_HELD_OUT, int(_sizes.settled(experiment.declaration).get("batch_size", 1)))

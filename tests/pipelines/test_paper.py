@@ -1,0 +1,126 @@
+"""`make paper-check` and `make plan SCALE=paper`: what is counted, what is reckoned of it, and what does not run."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines import _paper, _sizes, paper_check
+from pipelines._paper_plan import BYTES, FLOPS, LAUNCH_S, tell_paper
+from pipelines._params import CHECKED, load, sha256_of
+from pipelines._plan import Plan
+from pipelines._records import Records
+from pipelines._schedule import Schedule
+from pipelines._steps import Counter, Task, take
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def params():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setenv(CHECKED, sha256_of(ROOT / "params.yaml"))  # whose lines other tests check
+        return load(scale="paper")
+
+
+@pytest.fixture
+def bare(tmp_path, monkeypatch):
+    """A folder with what a fresh clone has and no data, nor anything that was measured."""
+    (tmp_path / "data").mkdir()
+    for name in ("params.yaml", "protocol.yaml", "data/pins.yaml", "data/sizes.yaml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CHECKED, sha256_of(tmp_path / "params.yaml"))
+    _sizes.sizes.cache_clear()
+    return tmp_path
+
+
+def test_what_is_counted_is_products_and_operations_but_for_views():
+    a, b = torch.ones(3, 4), torch.ones(5, 4)
+    with Counter() as counter:
+        a @ b.T
+        (a + 1.0).view(12)
+    assert (counter.launches, counter.flops) == (2, 2 * 3 * 4 * 5)
+    assert counter.bytes == 4 * (12 + 20 + 15) + 4 * (12 + 12)
+
+
+def test_every_problem_of_scale_paper_has_arrays_of_a_size(params, bare):
+    for name, problem in params.problems.items():
+        entry = _sizes.of(problem, params.datasets)
+        assert (entry is None) == (not problem.sources or name == "metaworld"), name
+    table = _sizes.sizes()["arrays"]
+    assert _sizes.gigabytes(table["yeast"]) == pytest.approx((1209 + 483 + 725) * (103 * 4 + 14) / 1e9)
+    labels = _sizes.drawn(params.problems["cifar100_superclass"], params.datasets, 6, 2)["train_labels"]
+    assert labels.shape == (6, 20, 2)
+    assert (labels[..., 0] == np.arange(20)).all()
+    assert labels[..., 1].max() == 4
+
+
+def _task(params, name):
+    line = params.experiments[name]
+    source = line.declaration.get("evidence")
+    return Task(line, params.problems[line.problem], params.datasets, source and params.experiments[source])
+
+
+def test_a_line_takes_its_steps_at_full_size(params, bare):
+    found = {name: take(_task(params, name), "cpu") for name in ("yeast-sum", "yeast-pcgrad")}
+    each, surgery = found.values()
+    assert each["parameters"] == surgery["parameters"] == 71566
+    assert each["steps_a_batch"] == surgery["steps_a_batch"] == 1.0
+    rows, inputs, width, K, P = 64, 103, 128, 14, 13312  # of a batch, of the shared layer, tasks, shared parameters
+    gradients, gram = (K - 1) * 2 * rows * inputs * width, 2 * K * K * P
+    assert surgery["gflop"] - each["gflop"] == pytest.approx((gradients + gram) / 1e9, rel=0.01)
+    assert each["launches"] < surgery["launches"]
+    assert each["finite"]
+    assert each["seconds"] > 0
+
+
+def test_lines_of_one_kind_differ_in_what_changes_no_size(params):
+    lines = params.experiments
+    same = ("dial_50_r1-pcgrad", "dial_m95_r1-pcgrad")
+    assert _paper.kind(lines[same[0]]) == _paper.kind(lines[same[1]])
+    for other in ("dial_50_r1-cagrad-c0_5", "dial4_m32_r1-pcgrad", "tied_2_r1-pcgrad", "dial_50_r1-sum"):
+        assert _paper.kind(lines[same[0]]) != _paper.kind(lines[other])
+    assert (
+        _paper.near(lines["nyuv2-mgda"]) == _paper.near(lines["nyuv2-cagrad-c0_2"]) != _paper.near(lines["nyuv2-sum"])
+    )
+
+
+def test_a_check_goes_on_where_it_was_and_says_what_does_not_run(bare, params, capsys):
+    assert paper_check.main(["yeast-sum", "--limit", "0.001"]) == 1
+    assert "yeast-sum: not done after 0 seconds" in capsys.readouterr().out
+    (record,) = _paper.read().values()
+    assert record["line"] == "yeast-sum"
+    assert _paper.of(params.experiments["yeast-sum"], _paper.read()) is None
+    assert "| yeast-sum |  |" in _paper.TABLE.read_text()
+    assert "0 of 1 kinds of lines run" in _paper.TABLE.read_text()
+    assert paper_check.main(["no-such"]) == 2
+    _paper.FOUND.write_text("{}\n")
+    assert paper_check.main([]) == 2
+    assert "reports/paper_check.jsonl must hold what `make paper-check` wrote" in capsys.readouterr().err
+
+
+def test_hours_follow_from_counts_without_data(bare, params, capsys):
+    line = params.experiments["nyuv2-pcgrad"]
+    judged = {"rows": 2, "gflop": 700.0, "gigabytes": 9.0}
+    counts = {"launches": 5000, "gflop": 4000.0, "gigabytes": 60.0, "loading": 0.01, "steps_a_batch": 1.0}
+    counts |= {"seconds": 70.0, "memory_mb": 2048.0, "parameters": 44229072, "shared": 1, "judged": judged}
+    known = _paper.labelled(line, {"state": "ok", **counts})
+    total = _paper.labelled(params.experiments["nyuv2-sum"], {"state": "ok", **counts})
+    _paper.write({own["kind"]: own for own in (known, total)})
+    records = Records(bare, "paper")
+    plan, schedule = Plan(params, records, "cpu"), Schedule(params, records, None)
+    tell_paper(params, plan, schedule, [line, params.experiments["nyuv2-sum"], params.experiments["cityscapes-sum"]])
+    said = capsys.readouterr().out
+    step = 0.01 + max(5000 * LAUNCH_S, 4e12 / FLOPS + 60e9 / BYTES)
+    looked = (654 + 50) / 2 * (7e11 / FLOPS + 9e9 / BYTES)
+    hours = (200 * 397 * step + 200 * looked) / 3600
+    assert f"{200 * 397:,}" in said
+    assert f"{hours:.2f}" in said
+    assert "3 lines, 9 runs to be trained" in said
+    assert "NOT the 44,229,073 of CAGrad's code" in said
+    assert "nyuv2 from data/own/nyuv2, which is missing; not prepared here" in said
+    assert "not reckoned, as `make paper-check` has no numbers: 1 line, such as cityscapes-sum" in said
