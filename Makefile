@@ -31,7 +31,7 @@ study: $(STAMP) ## equal-budget search on prepared data, then the report (SCALE=
 	@$(if $(SCALE),,$(MAKE) --no-print-directory report)
 
 test: $(STAMP) ## the test-suite (ARGS="-m 'not slow'" for the quick part)
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 ui: $(STAMP) ## MLflow on http://127.0.0.1:5000: the recorded runs, by problem and method
 	@$(BIN)/python -m pipelines._tracking
