@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import _celeba, _cifar10, _imagenet, _scenes
+from pipelines import _celeba, _cifar10, _imagenet, _pascal, _scenes
 from pipelines._download import SourceError
 
 READERS: dict[str, Callable[[Path, str, str], np.ndarray]] = {
@@ -15,11 +15,12 @@ READERS: dict[str, Callable[[Path, str, str], np.ndarray]] = {
     "celeba": _celeba.read,
     "cifar10": _cifar10.read,
     "imagenet": _imagenet.read,
+    "pascal_context": _pascal.read,
 }
-_ASKED = ("imagenet",)  # sets that nobody may use without having agreed to a text
+_ASKED = ("imagenet", "pascal_context")  # sets that nobody may use without having agreed to a text
 ACCEPTED = "LICENCE.accepted"
 _COPIES = 3  # in the cache, in data/raw and in data/processed
-_WHAT = {"celeba": _celeba.WHAT, "cifar10": _cifar10.WHAT, "imagenet": _imagenet.WHAT}
+_WHAT = {"celeba": _celeba.WHAT, "cifar10": _cifar10.WHAT, "imagenet": _imagenet.WHAT, "pascal_context": _pascal.WHAT}
 
 
 def read(root: Path, form: str, split: str, what: str) -> np.ndarray:

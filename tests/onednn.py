@@ -29,6 +29,7 @@ NETWORKS = {
     "lenet": [({}, (1, 36, 36)), ({"variant": "cagrad"}, (1, 36, 36))],
     "masked_autoencoder": [({"size": 64, "width": 8, "heads": 2, "depth": 1}, (4, 64, 64))],
     "mlp": [],
+    "mobilenet_raspp": [({"outputs": (3, 1), "width": 4}, (3, 32, 32))],
     "msdnet": [
         (MSDNET | {"growth": 2, "width": 2}, (3, 32, 32)),
         (MSDNET | {"growth": 4, "width": 8, "stride": 2}, (3, 32, 32)),

@@ -112,6 +112,7 @@ def _networks() -> dict[str, Run]:
         "celeba_cnn": Run("celeba"),
         "wide_resnet": Run("arml"),
         "msdnet_imagenet": Run("imagenet_exits"),
+        "mobilenet_raspp": Run("pascal_context"),
         "masked_autoencoder": Run("imagenet_mae"),
         "sdn_vgg": Run("multi_exit", {"network": {"name": "sdn_vgg", "width": 2}}),
         "celeba_resnet": Run("celeba", {"network": {"name": "celeba_resnet", "width": 2}}),
@@ -258,6 +259,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "network": {"name": "masked_autoencoder", "width": 8, "heads": 2, "depth": 1}, "size": 64, "epochs": 1,
         "batch_size": 8, "classify": True, "num_classes": 4,
     },
+    "pascal_context": {"network": {"name": "mobilenet_raspp", "width": 2}, "epochs": 1, "batch_size": 2},
     "celeba": {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 8},
     "celeba_pretrained": {"network": {"name": "celeba_resnet", "width": 2}, "epochs": 1, "batch_size": 8},
     "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},
@@ -305,6 +307,12 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays["trunk"] = rng.random(11790).astype(np.float32)  # the numbers of a ResNet-18 of width 2
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 64, 64, 3)).astype(np.uint8)
             arrays[f"{split}_labels"] = rng.integers(0, 2, (n, 40)).astype(np.uint8)
+        elif problem == "pascal_context":
+            arrays[f"{split}_images"] = rng.integers(0, 255, (n, 32, 32, 3)).astype(np.uint8)
+            for name, most in (("segmentation", 21), ("parts", 7), ("saliency", 2)):
+                arrays[f"{split}_{name}"] = rng.integers(0, most, (n, 32, 32)).astype(np.int8)
+            arrays[f"{split}_normal"] = rng.integers(-127, 128, (n, 32, 32, 3)).astype(np.int8)
+            arrays["trunk"] = (0.05 * rng.standard_normal(1_843_264) ** 2).astype(np.float32)
         elif problem == "qm9":
             arrays[f"{split}_features"] = rng.standard_normal((n, 305)).astype(np.float32)
             arrays[f"{split}_targets"] = rng.standard_normal((n, 11)).astype(np.float32)

@@ -93,6 +93,14 @@ PROBLEMS = {
         _splits(images=_bytes(4, 72, 80, 3), labels=_bytes(4, high=100).astype(np.int16),
                 patches=np.argsort(RNG.random((4, 4)), axis=1).astype(np.uint16)),
     ),
+    "pascal_context": (
+        {"network": {"name": "mobilenet_raspp", "width": 2}, "epochs": 1, "batch_size": 2},
+        _splits(
+            images=_bytes(2, 32, 32, 3), segmentation=_bytes(2, 32, 32, high=21).astype(np.int8),
+            parts=_bytes(2, 32, 32, high=7).astype(np.int8), saliency=_bytes(2, 32, 32, high=2).astype(np.int8),
+            normal=_bytes(2, 32, 32, 3, high=100).astype(np.int8),
+        ) | {"trunk": np.full(1_843_264, 0.01, np.float32)},
+    ),
     "celeba": (
         {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 4},
         _splits(images=_bytes(4, 64, 64, 3), labels=_bytes(4, 40, high=2)),

@@ -37,7 +37,8 @@ class MaskedAutoencoder(Network):
         heads: of their attention.
 
     Departures:
-        1. Blocks have no dropout, as its draws would come from no generator of the run.
+        1. Blocks have no dropout, as its draws would come from no generator of the run, and no biases: that of the keys
+           has no gradient but rounding, of which Adam makes steps.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class MaskedAutoencoder(Network):
         self.hidden = nn.Parameter(0.02 * torch.randn(width))
         self.places = nn.Parameter(0.02 * torch.randn((size // PATCH) ** 2, width))
         self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True)
+            nn.TransformerEncoderLayer(
+                width, heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True, bias=False
+            )
             for _ in range(depth)
         )
         self.pixels = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3 * PATCH**2))

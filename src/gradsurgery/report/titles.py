@@ -14,6 +14,7 @@ TITLES = {
     "celeba_recon": "CelebA, Recon's protocol", "celeba_twin": "CelebA's twin, 40 planted patches",
     "cifar100_superclass": "CIFAR-100, 20 superclasses", "cifar100_exits": "CIFAR-100, early exits",
     "cifar100_exits_vgg": "CIFAR-100, early exits, VGG-16", "imagenet_exits": "ImageNet, early exits",
+    "pascal_context": "PASCAL-Context, 4 tasks",
     "imagenet_mae": "ImageNet, reconstruction", "imagenet_mae_convnext": "ImageNet, reconstruction, ConvNeXt-tiny",
     "imagenet_mae_classes": "ImageNet, reconstruction and classes",
     "imagenet_mae_twin": "stripes, a twin of ImageNet, reconstruction and classes",
