@@ -258,8 +258,12 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "imagenet_mae": {
         "network": {"name": "masked_autoencoder", "width": 8, "heads": 2, "depth": 1}, "size": 64, "epochs": 1,
         "batch_size": 8, "classify": True, "num_classes": 4,
+        "lr": 1e-7,  # biases before a normalisation have no gradient but rounding, of which Adam makes whole steps
     },
-    "pascal_context": {"network": {"name": "mobilenet_raspp", "width": 2}, "epochs": 1, "batch_size": 2},
+    "pascal_context": {
+        "network": {"name": "mobilenet_raspp", "width": 4}, "epochs": 1, "batch_size": 8, "test_batch": 4,
+        "augment": "none", "optimizer": "sgd", "lr": 0.01,
+    },
     "celeba": {"network": {"name": "celeba_cnn", "width": 2}, "epochs": 1, "batch_size": 8},
     "celeba_pretrained": {"network": {"name": "celeba_resnet", "width": 2}, "epochs": 1, "batch_size": 8},
     "qm9": {"network": {"name": "mlp", "hidden": (8,)}, "epochs": 1, "batch_size": 16},

@@ -42,6 +42,10 @@ OTHER_KERNELS = {
     "yeast": "likewise",
     "mtan": "bilinear interpolation, where torch is to be deterministic",
     "separate": "likewise: of MTANs",
+    "mobilenet_raspp": "likewise",
+    "pascal_context": "likewise",
+    "masked_autoencoder": "biases that a normalisation takes away again, whose gradient is rounding",
+    "imagenet_mae": "likewise",
 }
 
 
