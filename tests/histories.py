@@ -119,29 +119,23 @@ def evidence_of(
     studies: Any = None,
     margin: float | None = None,
 ) -> Any:
-    """What a section reads of made-up runs: everything that `evaluate` makes of them, with the papers' own plans."""
+    """What the report reads of made-up runs: everything that `evaluate` makes of them, with the papers' own plans."""
     from gradsurgery.evidence.contrasts import Contrasts
     from gradsurgery.evidence.evaluation import evaluate
-    from gradsurgery.report.section import Evidence
+    from gradsurgery.report.sources import Sources
 
-    papers = {paper.key: paper for paper in published()} if papers is None else papers
     plans = [plan for own in published() for plan in own.contrasts]
     found = evaluate(groups, {}, costs or {}, studies or {}, plans, lambda metric: margin)
     contrasts, whole = Contrasts(found.contrasts), {name: found.scores[name] for name in groups}
-    return Evidence(groups, whole, costs or {}, papers, studies or {}, contrasts, found.measured)
+    return Sources(
+        groups, whole, costs or {}, published() if papers is None else papers, {}, {}, studies=studies or {},
+        contrasts=contrasts, measured=found.measured,
+    )  # fmt: skip
 
 
 def scores_of(groups: Any, selections: Any = None) -> dict[str, dict[str, Any]]:
     """What metrics.json holds of made-up runs."""
     return scores.evaluate(groups, selections or {})[0]
-
-
-def sources_of(groups: dict[str, list[Run]]) -> Any:
-    """The same as the observatory reads it."""
-    from gradsurgery.report.sources import Sources
-
-    found = evidence_of(groups)
-    return Sources(groups, found.metrics, {}, [], {}, {}, contrasts=found.contrasts, measured=found.measured)
 
 
 @functools.cache

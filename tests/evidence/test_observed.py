@@ -28,7 +28,7 @@ from gradsurgery.report import observatory, observed_figures, observed_tables
 from gradsurgery.report.output import Output
 from gradsurgery.report.style import svg
 from pipelines import evaluate, report
-from tests.histories import keep, sources_of
+from tests.histories import evidence_of, keep
 
 REPOSITORY = Path(__file__).parents[2]
 SIZES = [100, 2500, 400]
@@ -172,20 +172,20 @@ def test_one_seed_has_no_interval_and_breaks_nothing(see: See) -> None:
     runs = see({"sum": -0.3, "pcgrad": -0.1, "sum-half_batches": -0.3}, seeds=1, null=-0.1)
     assert "one seed has no interval" in said(runs)
     groups = {f"p-{method}": group for method, group in runs.items()}
-    assert len(observed_tables.layer_table(sources_of(groups))) == 3
+    assert len(observed_tables.layer_table(evidence_of(groups))) == 3
     assert svg(observed_figures.over_layers(runs["sum-half_batches"]))
 
 
 def test_tables_name_their_histories_and_shares_stay_shares(see: See) -> None:
     runs = see({"sum": -0.19, "pcgrad": 0.0})
     groups = {f"p-{method}": group for method, group in runs.items()}
-    by_layer = observed_tables.layer_table(sources_of(groups))
+    by_layer = observed_tables.layer_table(evidence_of(groups))
     assert [cell.target for cell in by_layer["trained with"]] == ["history/p-sum.jsonl"] * 3
     share = by_layer["steps below -2 sd of random directions (%)"][0]
     low, high = (float(number) for number in share.split("[")[1].rstrip("]").split(", "))
     assert 0.0 <= low < high <= 100.0
     assert by_layer["curvature, first third"][0] == "0.333 [0.333, 0.333]"
-    by_method = observed_tables.method_table(sources_of(groups))
+    by_method = observed_tables.method_table(evidence_of(groups))
     assert [cell.target for cell in by_method["method"]] == ["history/p-pcgrad.jsonl", "history/p-sum.jsonl"]
     assert by_method["cosine minus sum"][0].startswith("+0.190 [")
     assert list(by_method["n"]) == [4, 4]
@@ -216,15 +216,15 @@ def test_a_groups_curvature_is_the_sum_and_its_cosine_the_mean_of_its_layers(see
 def test_the_observatory_is_silent_where_nothing_was_recorded(see: See, made_up: Callable[..., dict]) -> None:
     plain = {"p-sum": parse([json.dumps(made_up("p", "sum", 0, 0.0))], "sum")}
     out = Output()
-    assert observatory.conflict(sources_of(plain), out)[0]["layers"] is None
-    assert [sheet["title"][:6] for sheet in observatory.sheets(sources_of(plain), out)] == ["PCGrad"]
+    assert observatory.conflict(evidence_of(plain), out)[0]["layers"] is None
+    assert [sheet["title"][:6] for sheet in observatory.sheets(evidence_of(plain), out)] == ["PCGrad"]
     watched = see({"sum": 0.0, "sum-half_batches": 0.0}, seeds=2)
     groups = {f"p-{method}": group for method, group in watched.items()}
     out = Output()
-    entry = observatory.conflict(sources_of(groups), out)[0]["layers"]
+    entry = observatory.conflict(evidence_of(groups), out)[0]["layers"]
     assert entry is not None
     assert "two halves of one task's batch" in entry["first"]["caption"]
-    assert len(observatory.sheets(sources_of(groups), out)) == 3
+    assert len(observatory.sheets(evidence_of(groups), out)) == 3
     assert "figures/p-layers.svg" in out.files
     again = copy.deepcopy(watched["sum-half_batches"])
     assert svg(observed_figures.over_layers(again)) == out.finish()["figures/p-layers.svg"]

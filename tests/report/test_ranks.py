@@ -9,7 +9,7 @@ import pytest
 from gradsurgery.evidence import ranks
 from gradsurgery.evidence.lines import lines_of
 from gradsurgery.report.papers.ranks import section
-from gradsurgery.report.section import Evidence
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import svg
 from tests.histories import as_run, data_run, evidence_of
 
@@ -22,7 +22,7 @@ def made(
     problems: tuple[str, ...] = PROBLEMS,
     edit: Callable[[dict[str, Any]], Any] = lambda _: None,
     metrics: Mapping[str, tuple[float, bool]] = METRICS,
-) -> Evidence:
+) -> Sources:
     groups = {}
     for problem in problems:
         for method, shift in shifts.items():
@@ -43,7 +43,7 @@ def table(values: list[list[float]], columns: str = "abc", problems: tuple[str, 
     }
 
 
-def levels(evidence: Evidence) -> ranks.Blocks:
+def levels(evidence: Sources) -> ranks.Blocks:
     problems: dict[str, dict] = {}
     for name, group in evidence.groups.items():
         problems.setdefault(group[0].problem, {})[name] = group
@@ -142,7 +142,7 @@ def test_too_little_gives_no_section() -> None:
     assert section(made(shifts, ("one",))) is None
     assert section(made(shifts, ("cifar100_a", "cifar100_b", "cifar100_c"))) is None
     assert section(made({"sum": 0.0, "pcgrad": 0.1})) is None
-    assert section(Evidence({}, {}, {})) is None
+    assert section(Sources({}, {}, {}, [], {}, {})) is None
 
 
 def test_the_section_follows_the_numbers_and_repeats() -> None:

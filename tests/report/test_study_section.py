@@ -12,7 +12,7 @@ from gradsurgery.evidence import searches
 from gradsurgery.evidence.history import parse as parse_runs
 from gradsurgery.evidence.study import Trial, best, check, level, parse, searched
 from gradsurgery.report.papers.study import how, order_sentence, section, sentence
-from gradsurgery.report.section import Evidence
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import svg
 from pipelines._evidence import read_studies, sha256_of, study_costs
 from tests.histories import evidence_of, with_examples
@@ -204,7 +204,7 @@ def test_the_table_names_what_was_chosen() -> None:
     ]  # fmt: skip
 
 
-def everything() -> tuple[Evidence, dict[str, list[Trial]]]:
+def everything() -> tuple[Sources, dict[str, list[Trial]]]:
     """Two problems with a search, of two and of three tasks, and the table's lines beside them."""
     studies, groups = {}, {}
     for problem, tasks in (("census", 2), ("cifar100_exits", 3)):
@@ -231,7 +231,7 @@ def test_the_section_holds_searches_and_repeats_to_the_byte() -> None:
 
 
 def test_without_a_study_there_is_no_section() -> None:
-    assert section(Evidence({}, {}, {})) is None
+    assert section(Sources({}, {}, {}, [], {}, {})) is None
 
 
 def _publish(path: Path, records: list[Record]) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 from gradsurgery.ledger.sections import Declared
 from gradsurgery.report import blocks
-from gradsurgery.report.section import Evidence, Section
+from gradsurgery.report.section import Section
+from gradsurgery.report.sources import Sources
 
 KINDS = sorted(module.name for module in pkgutil.iter_modules(blocks.__path__))
 
 
-def section(key: str, declared: Declared, evidence: Evidence) -> Section | None:
+def section(key: str, declared: Declared, sources: Sources) -> Section | None:
     """None where no block has anything to show. The first figure of every block stands before all others."""
-    made = [_part(key, dict(block), evidence) for block in declared.blocks]
+    made = [_part(key, dict(block), sources) for block in declared.blocks]
     parts = [part for part in made if part is not None]
     if not parts:
         return None
@@ -28,10 +29,10 @@ def section(key: str, declared: Declared, evidence: Evidence) -> Section | None:
     )
 
 
-def _part(key: str, block: Mapping[str, Any], evidence: Evidence) -> Section | None:
+def _part(key: str, block: Mapping[str, Any], sources: Sources) -> Section | None:
     kind = block["kind"]
     if kind not in KINDS:
         raise ValueError(f"`kind` of a block of {key} must be one of {', '.join(KINDS)}, found {kind!r}.")
     settings = {name: value for name, value in block.items() if name != "kind"}
-    found: Section | None = importlib.import_module(f"{blocks.__name__}.{kind}").part(key, evidence, **settings)
+    found: Section | None = importlib.import_module(f"{blocks.__name__}.{kind}").part(key, sources, **settings)
     return found

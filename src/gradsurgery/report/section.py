@@ -1,43 +1,21 @@
 """What one section of the report holds. Blocks and modules of `report/papers` make it; the page lays it out."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from gradsurgery.evidence.contrasts import Contrasts
-from gradsurgery.evidence.evaluation import Measured
-from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.study import Trial
-from gradsurgery.ledger.records import Paper
 from gradsurgery.ledger.sections import Declared
+from gradsurgery.report.sources import Sources
 
 
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """Everything a section may read, keyed by experiment; published numbers by paper; studies by problem.
-
-    Attributes:
-        contrasts, measured: what `evaluate` wrote; no section computes a difference of its own.
-    """
-
-    groups: Mapping[str, Sequence[Run]]
-    metrics: Mapping[str, Mapping[str, Any]]
-    costs: Mapping[str, Mapping[str, Any]]
-    papers: Mapping[str, Paper] = dataclasses.field(default_factory=dict)
-    studies: Mapping[str, Sequence[Trial]] = dataclasses.field(default_factory=dict)
-    contrasts: Contrasts = dataclasses.field(default_factory=Contrasts)
-    measured: Measured = dataclasses.field(default_factory=Measured)
-
-
-def declared(evidence: Evidence, key: str) -> Declared:
+def declared(sources: Sources, key: str) -> Declared:
     """What a paper declares of its section. Raises ValueError where it declares none."""
-    paper = evidence.papers.get(key)
-    if paper is None or paper.section is None:
+    found = next((paper.section for paper in sources.papers if paper.key == key), None)
+    if found is None:
         raise ValueError(f"`section` of {key} must be given in its published record, found none.")
-    return paper.section
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

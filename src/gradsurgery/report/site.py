@@ -34,7 +34,7 @@ from gradsurgery.report import (
 from gradsurgery.report.output import Output
 from gradsurgery.report.page import render, static
 from gradsurgery.report.readme import findings_table
-from gradsurgery.report.section import Evidence, Section
+from gradsurgery.report.section import Section
 from gradsurgery.report.sources import Report, Sources
 from gradsurgery.report.style import NAMES, SECTIONS, png
 from gradsurgery.report.titles import title
@@ -54,9 +54,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     findings = {key: [_marked(f, sources) for f in group] for key, group in sources.findings.items()}
     headlines = [f for group in findings.values() for f in group if f.record.headline]
     known = {paper.key: paper for paper in sources.papers}
-    made = sections(Evidence(
-        sources.groups, sources.metrics, sources.costs, known, sources.studies, sources.contrasts, sources.measured
-    ))  # fmt: skip
+    made = sections(sources)
     entries = {
         key: paper_page.entry(key, known.get(key), findings.get(key, []), made.get(key), sources, out)
         for key in dict.fromkeys([*known, *made])
@@ -93,15 +91,15 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     return Report(out.finish(), headlines)
 
 
-def sections(evidence: Evidence) -> dict[str, Section]:
+def sections(sources: Sources) -> dict[str, Section]:
     """The section of every paper that has evidence, by key: as it declares it, or by a module found by file name."""
     made = {
-        key: section
-        for key, paper in evidence.papers.items()
-        if paper.section is not None and (section := declared.section(key, paper.section, evidence)) is not None
+        paper.key: section
+        for paper in sources.papers
+        if paper.section is not None and (section := declared.section(paper.key, paper.section, sources)) is not None
     }
     for module in sorted(pkgutil.iter_modules(papers.__path__), key=lambda m: m.name):
-        section = importlib.import_module(f"{papers.__name__}.{module.name}").section(evidence)
+        section = importlib.import_module(f"{papers.__name__}.{module.name}").section(sources)
         if section is not None:
             made[module.name] = section
     return made

@@ -12,7 +12,8 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import measure, word
 from gradsurgery.report.format import by_word, shown
 from gradsurgery.report.marks import legend
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Section, Sheet
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import NAMES, canvas, colour, label, line, look
 from gradsurgery.report.tables import measured, plainly, source
 from gradsurgery.report.titles import title
@@ -23,38 +24,38 @@ FAMILIES = ("sum", "sum, equal compute")
 Metrics = Mapping[str, Mapping[str, Any]]
 
 
-def part(key: str, evidence: Evidence, aggregator: str = "", family: str = "") -> Section | None:
+def part(key: str, sources: Sources, aggregator: str = "", family: str = "") -> Section | None:
     """None where no problem with data has the method beside the sum.
 
     Args:
         key: the paper's.
-        evidence: everything that was run.
+        sources: everything that was run.
         aggregator: which combines the gradients of the lines that are meant, in a network that is otherwise as it was.
         family: of the lines under study that are meant, where it is not the aggregator that tells them.
     """
-    found = contrasts(evidence, aggregator, family)
+    found = contrasts(sources, aggregator, family)
     if not found:
         return None
     name, places = NAMES[key], len({c.problem for c in found})
     drawings = []
-    if any(_record(c, evidence.metrics).get("delta_m_sum") for c in found):
+    if any(_record(c, sources.metrics).get("delta_m_sum") for c in found):
         caption = f"{name} against the sum on every problem with data; the intervals are over seeds."
-        drawings.append(Drawing(f"{key}-across", forest(found, evidence.metrics), caption))
-    sheets = [Sheet(f"{key}-across", f"{name} against the sum", sheet(found, evidence))]
+        drawings.append(Drawing(f"{key}-across", forest(found, sources.metrics), caption))
+    sheets = [Sheet(f"{key}-across", f"{name} against the sum", sheet(found, sources))]
     ran = f"{name} and the sum under one protocol on {places} problems with data."
     return Section("", ran, sentence(found), drawings, sheets)
 
 
-def contrasts(evidence: Evidence, aggregator: str, family: str) -> list[Contrast]:
+def contrasts(sources: Sources, aggregator: str, family: str) -> list[Contrast]:
     """Every line with data that is meant and has the sum beside it; one contrast per kind of metric.
 
     Dialled problems are left out: they are many of one kind, and have a section of their own.
     """
     found = []
-    for problem in sorted(set(problems(evidence.groups)) - evidence.measured.doses.keys()):
-        for method, group in of(evidence.groups, problem).items():
+    for problem in sorted(set(problems(sources.groups)) - sources.measured.doses.keys()):
+        for method, group in of(sources.groups, problem).items():
             if group[0].trajectory is None and _meant(group[0], aggregator, family):
-                own = [c for name in FAMILIES for c in evidence.contrasts.of(name, problem) if c.method == method]
+                own = [c for name in FAMILIES for c in sources.contrasts.of(name, problem) if c.method == method]
                 found += [c for c in own if c.metric.startswith("all.")]
     return found
 
@@ -104,12 +105,12 @@ def _bar(axes: Any, contrast: Contrast, entry: Mapping[str, Any], height: float,
     axes.plot(entry["mean"], height, mark, color=tint, markersize=5, label=label(method))
 
 
-def sheet(found: Sequence[Contrast], evidence: Evidence) -> pd.DataFrame:
+def sheet(found: Sequence[Contrast], sources: Sources) -> pd.DataFrame:
     """The contrasts as a table, each row with both levels, the difference, n, scale and track."""
     rows = []
     for c in found:
-        how, record = shown(c), _record(c, evidence.metrics)
-        base = evidence.metrics[f"{c.problem}-{c.minus}"]
+        how, record = shown(c), _record(c, sources.metrics)
+        base = sources.metrics[f"{c.problem}-{c.minus}"]
         rows.append({
             "problem": title(c.problem), "method": source(f"{c.problem}-{c.method}", label(c.method)),
             "metric, mean of tasks": f"{how.name}{how.of_unit}{'' if c.higher else ', lower is better'}",

@@ -14,7 +14,8 @@ from gradsurgery.evidence.measures import measure, worded
 from gradsurgery.evidence.words import BETTER, WORSE
 from gradsurgery.report.format import by_word, gain, shown
 from gradsurgery.report.marks import effect
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet, declared
+from gradsurgery.report.section import Drawing, Section, Sheet, declared
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import canvas, colour, label, look
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import setting, title
@@ -23,25 +24,25 @@ Names = Mapping[str, str]
 
 
 def part(
-    key: str, evidence: Evidence, family: str, told: Sequence[Sequence[str]], names: Names | None = None,
+    key: str, sources: Sources, family: str, told: Sequence[Sequence[str]], names: Names | None = None,
     reading: str = "",
 ) -> Section | None:  # fmt: skip
     """None where none of the comparisons was run.
 
     Args:
         key: the paper's.
-        evidence: everything that was run.
+        sources: everything that was run.
         family: of the comparisons, as the paper plans them.
         told: which of them are put into words: a line, and what it is held against.
         names: of lines, where the paper calls them otherwise.
         reading: the line whose verdicts the paper's readings are of; empty where it declares none.
     """
-    found = {problem: evidence.contrasts.of(family, problem) for problem in evidence.contrasts.problems(family)}
+    found = {problem: sources.contrasts.of(family, problem) for problem in sources.contrasts.problems(family)}
     if not found:
         return None
     names, drawings, sheets, ran = names or {}, list[Drawing](), list[Sheet](), list[str]()
     for problem, own in found.items():
-        stem, runs = f"{key}-{family}-{problem}", of(evidence.groups, problem)
+        stem, runs = f"{key}-{family}-{problem}", of(sources.groups, problem)
         drawings.append(Drawing(stem, forest(own, names), f"{title(problem)}: planned comparisons, 95 % intervals."))
         sheets.append(Sheet(stem, f"{title(problem)}: planned comparisons", sheet(own, names)))
         lines = {m for c in own for m in (c.method, c.minus)}
@@ -51,7 +52,7 @@ def part(
         verdicts: dict[str, list[str]] = {}
         for c in (c for own in found.values() for c in own if c.method == reading):
             verdicts.setdefault(c.minus, []).append(c.verdict)
-        said.append(declared(evidence, key).reading(verdicts))
+        said.append(declared(sources, key).reading(verdicts))
     return Section("", " ".join(ran), " ".join(filter(None, said)), drawings, sheets)
 
 

@@ -12,7 +12,8 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.layer_conflict import layer_shares, scored, threshold
 from gradsurgery.evidence.statistics import summarise
 from gradsurgery.report.layer_names import in_the_paper
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Section, Sheet
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import canvas, colour, label, look
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
@@ -22,16 +23,16 @@ _OWN = "#e9e9e9"
 Pair = tuple[Sequence[Run], Sequence[Run]]  # the runs without and with layers of the tasks' own
 
 
-def part(key: str, evidence: Evidence, problem: str, pairs: Sequence[Sequence[str]]) -> Section | None:
+def part(key: str, sources: Sources, problem: str, pairs: Sequence[Sequence[str]]) -> Section | None:
     """None where no pair was run and counted layer by layer.
 
     Args:
         key: the paper's.
-        evidence: everything that was run.
+        sources: everything that was run.
         problem: where.
         pairs: a line, and the same line on a network with layers of the tasks' own.
     """
-    groups = of(evidence.groups, problem)
+    groups = of(sources.groups, problem)
     both = {a: (groups[a], groups[b]) for a, b in pairs if a in groups and b in groups}
     both = {method: sides for method, sides in both.items() if all(scored(side[0]) for side in sides)}
     if not both:
@@ -44,17 +45,17 @@ def part(key: str, evidence: Evidence, problem: str, pairs: Sequence[Sequence[st
         "the tasks' own.",
     )  # fmt: skip
     heading = f"{title(problem)}: layers that became the tasks' own, and the parameters that this adds"
-    return Section("", "", "", [drawing], [Sheet(f"{key}-parameters", heading, _added(evidence, problem))])
+    return Section("", "", "", [drawing], [Sheet(f"{key}-parameters", heading, _added(sources, problem))])
 
 
-def _added(evidence: Evidence, problem: str) -> pd.DataFrame:
+def _added(sources: Sources, problem: str) -> pd.DataFrame:
     return pd.DataFrame([
         {
             "method": source(f"{problem}-{method}", label(method)), "layers split": one.layers,
             "parameters added": f"{one.parameters:,}", "of the shared (%)": f"{100 * one.parameters / one.shared:.2f}",
-            "n": len(evidence.groups[f"{problem}-{method}"]),
+            "n": len(sources.groups[f"{problem}-{method}"]),
         }
-        for method, one in evidence.measured.splits.get(problem, {}).items()
+        for method, one in sources.measured.splits.get(problem, {}).items()
     ])  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 
 from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
-from gradsurgery.report.section import Drawing, Evidence, Section
+from gradsurgery.report.section import Drawing, Section
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import canvas, label, look
 from gradsurgery.report.titles import title
 
@@ -16,9 +17,9 @@ _PANELS = {"mu": "weight of the own tower", "xi_a": "cosine, own and lent tower"
 _GONE = 0.99  # own weight above which the lent tower no longer counts
 
 
-def part(key: str, evidence: Evidence, problem: str) -> Section | None:
+def part(key: str, sources: Sources, problem: str) -> Section | None:
     """None where no line of the problem has a router."""
-    groups = of(evidence.groups, problem)
+    groups = of(sources.groups, problem)
     routed = {m: runs for m, runs in groups.items() if any("rule.mu" in row for row in runs[0].diagnostics)}
     if not routed:
         return None

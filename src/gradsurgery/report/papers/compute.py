@@ -13,7 +13,8 @@ from gradsurgery.evidence.measures import by_word as words
 from gradsurgery.evidence.measures import capital, measure
 from gradsurgery.evidence.words import BETTER
 from gradsurgery.report.format import bracketed, by_word, first_sentence, gain
-from gradsurgery.report.section import Evidence, Section, Sheet
+from gradsurgery.report.section import Section, Sheet
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import source
 from gradsurgery.report.titles import title
@@ -27,13 +28,13 @@ CLAIM = (
 Compared = Mapping[str, Mapping[str, Contrast]]  # by budget and method
 
 
-def section(evidence: Evidence) -> Section | None:
+def section(sources: Sources) -> Section | None:
     """Every problem with a long run of the sum; None where no problem has one."""
     sheets, ran, found = list[Sheet](), list[str](), list[str]()
-    for problem in problems(evidence.groups):
-        runs = of(evidence.groups, problem)
-        rule = next(r["selection"] for r in evidence.metrics.values() if r["problem"] == problem)
-        long = evidence.measured.long_runs.get(problem)
+    for problem in problems(sources.groups):
+        runs = of(sources.groups, problem)
+        rule = next(r["selection"] for r in sources.metrics.values() if r["problem"] == problem)
+        long = sources.measured.long_runs.get(problem)
         if long is None:
             continue
         if not long.alike:
@@ -41,9 +42,9 @@ def section(evidence: Evidence) -> Section | None:
                 f"{title(problem)}: the long run does not begin as the sum, so that no budget is read from it."
             )
             continue
-        if methods := evidence.measured.budgets.get(problem):
+        if methods := sources.measured.budgets.get(problem):
             run = runs["sum"][0]
-            compared = {b: {c.method: c for c in evidence.contrasts.of(f"equal {b}", problem)} for b in BUDGETS}
+            compared = {b: {c.method: c for c in sources.contrasts.of(f"equal {b}", problem)} for b in BUDGETS}
             heading = f"{title(problem)}: surgery methods minus the sum on three budgets"
             sheets.append(Sheet(f"compute-{problem}", heading, table(methods, compared, run)))
             found.append(f"{title(problem)}: {sentence(methods, compared, run)}")

@@ -14,7 +14,8 @@ from gradsurgery.evidence.words import BETTER
 from gradsurgery.report import fronts
 from gradsurgery.report.format import by_word, first_sentence, gain, shown
 from gradsurgery.report.nulls import row, sentence
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Section, Sheet
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import level_of, source, to_histories
 from gradsurgery.report.titles import title
@@ -30,27 +31,27 @@ CLAIM = (
 LARGEST = "largest difference of any number in the histories"
 
 
-def section(evidence: Evidence) -> Section | None:
+def section(sources: Sources) -> Section | None:
     """Every problem that has a front, a placebo, a repeat or a null; None where no problem has any."""
     found, ran, briefs = list[str](), list[str](), list[str]()
     drawings, sheets, floors = list[Drawing](), list[Sheet](), list[pd.DataFrame]()
-    for problem in problems(evidence.groups):
-        runs = of(evidence.groups, problem)
+    for problem in problems(sources.groups):
+        runs = of(sources.groups, problem)
         run = next(iter(runs.values()))[0]
         if run.trajectory is not None:
             continue
         made = len(drawings) + len(sheets)
-        told = _front(evidence, runs, problem, drawings, sheets)
-        placebos = _placebos(evidence, runs, problem, sheets)
+        told = _front(sources, runs, problem, drawings, sheets)
+        placebos = _placebos(sources, runs, problem, sheets)
         briefs += [f"{title(problem)}: {first_sentence(text)}" for text in placebos]
-        told += [*placebos, *_nulls(evidence, runs, problem, sheets)]
-        if repeats := evidence.measured.repeats.get(problem):
+        told += [*placebos, *_nulls(sources, runs, problem, sheets)]
+        if repeats := sources.measured.repeats.get(problem):
             floors.append(noise_floor(repeats, runs).assign(problem=title(problem)))
         if len(drawings) + len(sheets) == made:
             continue
-        ran.append(f"{title(problem)} (scale {run.scale}, selection {evidence.metrics[run.experiment]['selection']})")
+        ran.append(f"{title(problem)} (scale {run.scale}, selection {sources.metrics[run.experiment]['selection']})")
         found += [f"{title(problem)}: {text}" for text in told]
-        _barred(evidence, runs, problem, sheets)
+        _barred(sources, runs, problem, sheets)
     if floors:
         floor = pd.concat(floors, ignore_index=True)
         floor.insert(0, "problem", floor.pop("problem"))
@@ -64,15 +65,15 @@ def section(evidence: Evidence) -> Section | None:
 
 
 def _front(
-    evidence: Evidence, runs: Runs, problem: str, drawings: list[Drawing], sheets: list[Sheet]
+    sources: Sources, runs: Runs, problem: str, drawings: list[Drawing], sheets: list[Sheet]
 ) -> list[str]:  # fmt: skip
-    if problem in evidence.measured.tuned:
+    if problem in sources.measured.tuned:
         heading = f"{title(problem)}: tuned static weights as row 1"
-        sheets.append(Sheet(f"controls-{problem}-tuned", heading, tuned_table(evidence, runs, problem)))
-    front = evidence.measured.fronts.get(problem)
+        sheets.append(Sheet(f"controls-{problem}-tuned", heading, tuned_table(sources, runs, problem)))
+    front = sources.measured.fronts.get(problem)
     if front is None:
         return []
-    compared = evidence.contrasts.of("front", problem)
+    compared = sources.contrasts.of("front", problem)
     caption = (
         f"{title(problem)}: the front of {len(front.weights)} static weights with its 95 % band over {front.seeds} "
         "seeds, and each method against it; right, the distance to the front of the same seed, 95 % intervals."
@@ -83,9 +84,9 @@ def _front(
     return [fronts.sentence(front, compared)]
 
 
-def tuned_table(evidence: Evidence, runs: Runs, problem: str) -> pd.DataFrame:
+def tuned_table(sources: Sources, runs: Runs, problem: str) -> pd.DataFrame:
     """Row 1 is tuned static weights; below it every controlled method, and what it has over them."""
-    best, compared = evidence.measured.tuned[problem], evidence.contrasts.of("tuned", problem)
+    best, compared = sources.measured.tuned[problem], sources.contrasts.of("tuned", problem)
     how = measure(next(iter(next(iter(runs.values()))[0].metrics)))
     column, against = f"{how.name}, mean of tasks{how.of_unit}", f"minus tuned static{how.of_step}"
     share = ", ".join(f"{w:.2f}" for w in best.shares)
@@ -96,29 +97,29 @@ def tuned_table(evidence: Evidence, runs: Runs, problem: str) -> pd.DataFrame:
     for c in sorted(compared, key=lambda c: -c.gain.mean):
         rows.append({
             "method": source(runs[c.method][0].experiment, label(c.method)),
-            column: level_of(evidence.metrics, runs[c.method][0], c.metric), against: gain(c),
+            column: level_of(sources.metrics, runs[c.method][0], c.metric), against: gain(c),
             "verdict": c.verdict, "trials": 1, "n": c.difference.n,
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _placebos(evidence: Evidence, runs: Runs, problem: str, sheets: list[Sheet]) -> list[str]:
-    compared = evidence.contrasts.of("placebos", problem)
+def _placebos(sources: Sources, runs: Runs, problem: str, sheets: list[Sheet]) -> list[str]:
+    compared = sources.contrasts.of("placebos", problem)
     told = placebo_sentence(compared, runs)
     if not told:
         return []
     heading = f"{title(problem)}: {label(compared[0].method)} against placebos"
-    sheets.append(Sheet(f"controls-{problem}-placebos", heading, placebo_table(evidence, compared, runs)))
+    sheets.append(Sheet(f"controls-{problem}-placebos", heading, placebo_table(sources, compared, runs)))
     return [told]
 
 
-def placebo_table(evidence: Evidence, compared: Sequence[Contrast], runs: Runs) -> pd.DataFrame:
+def placebo_table(sources: Sources, compared: Sequence[Contrast], runs: Runs) -> pd.DataFrame:
     """One row per placebo and the sum: its level, and what the method has over it."""
     how, name = shown(compared[0]), label(compared[0].method)
     return pd.DataFrame([
         {
             "held against": source(runs[c.minus][0].experiment, label(c.minus)),
-            f"its {how.name}, mean of tasks{how.of_unit}": level_of(evidence.metrics, runs[c.minus][0], c.metric),
+            f"its {how.name}, mean of tasks{how.of_unit}": level_of(sources.metrics, runs[c.minus][0], c.metric),
             f"{name} minus it{how.of_step}": gain(c), "verdict": c.verdict, "on": c.budget,
             "n": c.difference.n,
         }
@@ -166,19 +167,19 @@ def noise_sentence(floor: pd.DataFrame) -> str:
     return f"{text}; what a difference between methods has to stand out from is the spread over seeds."
 
 
-def _nulls(evidence: Evidence, runs: Runs, problem: str, sheets: list[Sheet]) -> list[str]:
-    if found := evidence.measured.nulls.get(problem):
+def _nulls(sources: Sources, runs: Runs, problem: str, sheets: list[Sheet]) -> list[str]:
+    if found := sources.measured.nulls.get(problem):
         frame = pd.DataFrame([row(one, runs[one.method]) for one in found])
         sheets.append(Sheet(f"controls-{problem}-nulls", f"{title(problem)}: cosines beside their nulls", frame))
-    gap = evidence.measured.half_batches.get(problem)
+    gap = sources.measured.half_batches.get(problem)
     return [sentence(gap)] if gap else []
 
 
-def _barred(evidence: Evidence, runs: Runs, problem: str, sheets: list[Sheet]) -> None:
+def _barred(sources: Sources, runs: Runs, problem: str, sheets: list[Sheet]) -> None:
     """Controlled lines that break the contract, and so may not stand in the controlled table, with the reasons."""
     rows = [
         {"method": source(group[0].experiment, label(m)), "why": "; ".join(why)}
-        for m, group in runs.items() if (why := evidence.metrics[group[0].experiment].get("excluded"))
+        for m, group in runs.items() if (why := sources.metrics[group[0].experiment].get("excluded"))
     ]  # fmt: skip
     if rows:
         heading = f"{title(problem)}: kept out of the controlled table"

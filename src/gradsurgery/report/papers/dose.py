@@ -11,7 +11,8 @@ from gradsurgery.evidence.statistics import Summary
 from gradsurgery.evidence.words import BETTER
 from gradsurgery.report.dose_figure import Point, figure, metric
 from gradsurgery.report.format import bracketed, gain
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Section, Sheet
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import level_of, source
 
@@ -23,25 +24,25 @@ CLAIM = (
 )
 
 
-def section(evidence: Evidence) -> Section | None:
+def section(sources: Sources) -> Section | None:
     """None where no problem was dialled."""
-    points = [_point(evidence, problem, dose) for problem, dose in evidence.measured.doses.items()]
+    points = [_point(sources, problem, dose) for problem, dose in sources.measured.doses.items()]
     if not points:
         return None
     points.sort(key=lambda p: (p.dose.dial, p.dose.tasks, p.dose.ratio, p.dose.conflict, p.problem))
     drawn = [point for point in points if point.dose.equal is not None]
     drawings = [Drawing("dose-gain", figure(drawn), _caption(drawn))] if drawn else []
     found = _found(drawn)
-    return Section(CLAIM, _ran(evidence, points), found, drawings, [_sheet(evidence, points)], found)
+    return Section(CLAIM, _ran(sources, points), found, drawings, [_sheet(sources, points)], found)
 
 
-def _point(evidence: Evidence, problem: str, dose: Dose) -> Point:
-    kinds = {method: group[0].role.kind for method, group in of(evidence.groups, problem).items()}
-    return Point(problem, dose, evidence.contrasts.of("sum", problem, "all"), kinds)
+def _point(sources: Sources, problem: str, dose: Dose) -> Point:
+    kinds = {method: group[0].role.kind for method, group in of(sources.groups, problem).items()}
+    return Point(problem, dose, sources.contrasts.of("sum", problem, "all"), kinds)
 
 
-def _ran(evidence: Evidence, points: Sequence[Point]) -> str:
-    runs = [evidence.groups[f"{point.problem}-sum"] for point in points]
+def _ran(sources: Sources, points: Sequence[Point]) -> str:
+    runs = [sources.groups[f"{point.problem}-sum"] for point in points]
     run, seeds = runs[0][0], max(len(group) for group in runs)
     settings, rows = run.declaration["settings"], run.test_size or 0
     steps = len(run.epochs) * (settings["train_size"] // settings["batch_size"])
@@ -91,10 +92,10 @@ def _place(point: Point) -> str:
     return f"{tasks}{dose.dial} {dose.position:g}, ratio {dose.ratio:g}"
 
 
-def _sheet(evidence: Evidence, points: Sequence[Point]) -> Sheet:
+def _sheet(sources: Sources, points: Sequence[Point]) -> Sheet:
     how, rows = measure(metric(points)), list[dict[str, object]]()
     for point in points:
-        dose, group = point.dose, of(evidence.groups, point.problem)
+        dose, group = point.dose, of(sources.groups, point.problem)
         shared = {
             "tasks": dose.tasks, "dial": f"{dose.dial} {dose.position:g}", "ratio": f"{dose.ratio:g}",
             "median cosine of the gradients": _cosine(dose.measured),
@@ -107,7 +108,7 @@ def _sheet(evidence: Evidence, points: Sequence[Point]) -> Sheet:
                 against = dose.equal.turned()
             rows.append({
                 **shared, "method": source(run.experiment, label(method)),
-                f"{how.name}, mean of tasks{how.of_unit}": level_of(evidence.metrics, run, metric(points)),
+                f"{how.name}, mean of tasks{how.of_unit}": level_of(sources.metrics, run, metric(points)),
                 f"minus the sum{how.of_step}": gain(gains[method]) if method in gains else "-",
                 f"minus the sum at equal weights{how.of_step}": how.say(against, signed=True),
                 "n": len(group[method]),

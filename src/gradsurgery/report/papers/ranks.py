@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from gradsurgery.evidence.measures import capital
 from gradsurgery.evidence.ranks import BASELINE, LEVEL, Ranking, data_set
 from gradsurgery.report.format import bracketed
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Section, Sheet
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import canvas, colour, label, look
 from gradsurgery.report.titles import title
 
@@ -20,16 +21,16 @@ CLAIM = (
 )
 
 
-def section(evidence: Evidence) -> Section | None:
+def section(sources: Sources) -> Section | None:
     """None where too few problems ran the same methods."""
-    found = evidence.measured.ranking
+    found = sources.measured.ranking
     if found is None:
         return None
     sheets = [Sheet("ranks-methods", "Mean ranks, and what holds them apart", _methods(found))]
     sheets.append(Sheet("ranks-blocks", "What was ranked: mean rank of the blocks of each problem", _blocks(found)))
     drawing = Drawing("ranks-critical-difference", _figure(found), _caption(found))
     text = _found(found)
-    return Section(CLAIM, _ran(evidence, found), text, [drawing], sheets, f"{'. '.join(text.split('. ')[:2])}.")
+    return Section(CLAIM, _ran(sources, found), text, [drawing], sheets, f"{'. '.join(text.split('. ')[:2])}.")
 
 
 def _figure(ranking: Ranking) -> Figure:
@@ -72,9 +73,9 @@ def _count(found: Ranking) -> str:
     return f"{found.blocks} blocks (one task of one problem each) of {len(found.problems)} problems on {sets} data sets"
 
 
-def _ran(evidence: Evidence, found: Ranking) -> str:
-    runs = [group[0] for group in evidence.groups.values() if group[0].problem in found.problems]
-    seeds = [len(evidence.groups[f"{place}-{BASELINE}"]) for place in found.problems]
+def _ran(sources: Sources, found: Ranking) -> str:
+    runs = [group[0] for group in sources.groups.values() if group[0].problem in found.problems]
+    seeds = [len(sources.groups[f"{place}-{BASELINE}"]) for place in found.problems]
     many = f"{min(seeds)} to {max(seeds)}" if min(seeds) < max(seeds) else f"{seeds[0]}"
     most = max(found.problems, key=lambda p: found.problems[p][0])
     return (

@@ -12,7 +12,8 @@ from gradsurgery.evidence.searches import Searched
 from gradsurgery.evidence.study import STATIC, SUM, Trial, searched
 from gradsurgery.report.format import by_word, first_sentence, gain, level
 from gradsurgery.report.search_figure import best_of_n
-from gradsurgery.report.section import Drawing, Evidence, Section, Sheet
+from gradsurgery.report.section import Drawing, Section, Sheet
+from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
 from gradsurgery.report.tables import trials_of
 from gradsurgery.report.titles import title
@@ -24,16 +25,16 @@ CLAIM = (
 )
 
 
-def section(evidence: Evidence) -> Section | None:
+def section(sources: Sources) -> Section | None:
     """Every problem that was studied; None where none was. They have kept their own terms (`evidence.study.check`)."""
     ran, found, briefs = list[str](), list[str](), list[str]()
     drawings, sheets = list[Drawing](), list[Sheet]()
-    for problem in sorted(evidence.studies):
-        trials = evidence.studies[problem]
-        told = _search(problem, evidence, drawings, sheets)
+    for problem in sorted(sources.studies):
+        trials = sources.studies[problem]
+        told = _search(problem, sources, drawings, sheets)
         found += [f"{title(problem)}: {text}" for text in told]
         briefs.append(f"{title(problem)}: {first_sentence(told[0])}")
-        rule = next((r["selection"] for r in evidence.metrics.values() if r["problem"] == problem), "best-val")
+        rule = next((r["selection"] for r in sources.metrics.values() if r["problem"] == problem), "best-val")
         ran.append(_ran(problem, trials, rule))
     if not ran:
         return None
@@ -52,8 +53,8 @@ def _ran(problem: str, trials: Sequence[Trial], rule: str) -> str:
     return f"{title(problem)} ({', '.join(parts)}; {len(trials)} runs, {failed} failed)"
 
 
-def _search(problem: str, evidence: Evidence, drawings: list[Drawing], sheets: list[Sheet]) -> list[str]:
-    found, trials = evidence.measured.searches.get(problem, {}), evidence.studies[problem]
+def _search(problem: str, sources: Sources, drawings: list[Drawing], sheets: list[Sheet]) -> list[str]:
+    found, trials = sources.measured.searches.get(problem, {}), sources.studies[problem]
     if not found:
         return []
     count = next(iter(found.values())).trials
@@ -62,15 +63,15 @@ def _search(problem: str, evidence: Evidence, drawings: list[Drawing], sheets: l
         f"{count}; right, the test metric of every method's best trial on fresh seeds minus that of tuned static "
         "weights, paired by seed, 95 % intervals."
     )
-    shown, compared = how(trials), evidence.contrasts.of(f"search, {STATIC}", problem)
+    shown, compared = how(trials), sources.contrasts.of(f"search, {STATIC}", problem)
     drawings.append(
-        Drawing(f"study-{problem}-search", best_of_n(found, compared, shown, studied(evidence.groups)), caption)
+        Drawing(f"study-{problem}-search", best_of_n(found, compared, shown, studied(sources.groups)), caption)
     )
     heading = f"{title(problem)}: {count} random trials for every method"
-    sheets.append(Sheet(f"study-{problem}-search", heading, _linked(table(problem, evidence, shown), problem)))
+    sheets.append(Sheet(f"study-{problem}-search", heading, _linked(table(problem, sources, shown), problem)))
     heading = f"{title(problem)}: expected best validation, 95 % bootstrap intervals over the trials"
     sheets.append(Sheet(f"study-{problem}-best-of-n", heading, _linked(curve_table(found, shown), problem)))
-    return [sentence(problem, evidence, shown), order_sentence(found)]
+    return [sentence(problem, sources, shown), order_sentence(found)]
 
 
 def how(trials: Sequence[Trial]) -> Measure:
@@ -78,10 +79,10 @@ def how(trials: Sequence[Trial]) -> Measure:
     return measure(next(iter(next(t.run for t in trials if t.run is not None).metrics)))
 
 
-def table(problem: str, evidence: Evidence, shown: Measure) -> pd.DataFrame:
+def table(problem: str, sources: Sources, shown: Measure) -> pd.DataFrame:
     """One row a method: trials, what was chosen, validation before and after, test on fresh seeds, differences."""
     rows = []
-    for method, one in evidence.measured.searches[problem].items():
+    for method, one in sources.measured.searches[problem].items():
         row: dict[str, Any] = {
             "method": label(method), "trials": f"{one.trials} ({one.failed} failed)" if one.failed else one.trials,
             "chosen": "every trial failed" if one.chosen is None else changes(one),
@@ -90,7 +91,7 @@ def table(problem: str, evidence: Evidence, shown: Measure) -> pd.DataFrame:
             row[f"validation, {when}{shown.of_unit}"] = "failed" if value is None else shown.plain(abs(value))
         row[f"test of the best{shown.of_unit}"] = shown.say(level(one.test)) if one.test else "failed"
         for base in (STATIC, SUM):
-            entry = evidence.contrasts.get(f"search, {base}", problem, method, base)
+            entry = sources.contrasts.get(f"search, {base}", problem, method, base)
             row[f"minus tuned {label(base)}{shown.of_step}"] = gain(entry) if entry else "-"
             row[f"verdict ({label(base)})"] = entry.verdict if entry else "-"
         n = one.test.n if one.test else 0
@@ -110,12 +111,12 @@ def _short(value: Any) -> str:
     return f"{value:.2g}" if isinstance(value, float) else str(value)
 
 
-def sentence(problem: str, evidence: Evidence, shown: Measure) -> str:
+def sentence(problem: str, sources: Sources, shown: Measure) -> str:
     """Whether any method beats tuned static weights beyond the noise when all were tuned as often."""
-    compared = evidence.contrasts.of(f"search, {STATIC}", problem)
+    compared = sources.contrasts.of(f"search, {STATIC}", problem)
     if not compared:
         return "Tuned static weights have no finished winner to be held against."
-    count = next(iter(evidence.measured.searches[problem].values())).trials
+    count = next(iter(sources.measured.searches[problem].values())).trials
     seeds = max(c.difference.n for c in compared)
     terms = f"{count} trials each, n = {seeds} fresh seeds, exploratory"
     return f"Against tuned static weights: {by_word(compared)} ({terms})."
