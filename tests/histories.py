@@ -128,7 +128,7 @@ def evidence_of(
     found = evaluate(groups, {}, costs or {}, studies or {}, plans, lambda metric: margin)
     contrasts, whole = Contrasts(found.contrasts), {name: found.scores[name] for name in groups}
     return Sources(
-        groups, whole, costs or {}, published() if papers is None else papers, {}, {}, studies=studies or {},
+        groups, whole, costs or {}, published() if papers is None else list(papers), {}, {}, studies=studies or {},
         contrasts=contrasts, measured=found.measured,
     )  # fmt: skip
 

@@ -75,4 +75,4 @@ def test_the_declared_reading_is_that_of_the_line_it_names():
     assert "smoothing under an optimiser without momentum does as well" in _part(level, reading="gcond").found
     assert "told" not in _part(without).found
     with pytest.raises(ValueError, match="`section` of gcond must be given"):
-        _part(dataclasses.replace(without, papers={}), reading="gcond")
+        _part(dataclasses.replace(without, papers=[]), reading="gcond")
