@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradsurgery.metaworld_arms import TASKS
+from gradsurgery.metaworld_fifty import FIFTY
 
 ROWS = {task: row for row, task in enumerate(TASKS)}
 INSTALLED = find_spec("metaworld") is not None
@@ -32,4 +33,14 @@ def goals():
         made[ROWS["reach"]] = rng.uniform(low, high, (count, 6))
         made[ROWS["window_open"], :, :3] = rng.uniform([-0.09, 0.71, 0.16], [0.09, 0.89, 0.16], (count, 3))
         arrays[f"{split}_goals"] = made
+    return arrays
+
+
+def goals_of_fifty():
+    """The same, in the rows of MT50."""
+    places = [list(FIFTY).index(task) for task in ("reach", "window_open")]
+    arrays = {}
+    for name, own in goals().items():
+        arrays[name] = np.zeros((len(FIFTY), *own.shape[1:]))
+        arrays[name][places] = own[[ROWS["reach"], ROWS["window_open"]]]
     return arrays

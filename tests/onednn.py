@@ -46,6 +46,7 @@ NETWORKS = {
     "segnet": [({"outputs": (3, 1), "width": 2}, (3, 32, 32))],
     "separate": [({"of": "mtan", "outputs": (3, 1), "width": 2}, (3, 32, 32))],
     "split_segnet": [({"outputs": (3, 1), "width": 2}, (3, 32, 32))],
+    "task_actor_critic": [],
     "tied_head": [({}, (1, 28, 28))],
     "wide_resnet": [({"num_classes": 5, "depth": 10, "width": 1}, (3, 32, 32))],
 }  # fmt: skip

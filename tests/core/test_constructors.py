@@ -24,10 +24,12 @@ NEEDS = {
     "recommender": {"cardinalities": [3, 5], "num_continuous": 2},
     "landscape": {"arrays": {}, "landscape": "cagrad_toy", "steps": 4, "epochs": 2},
     "actor_critic": {"num_tasks": 2, "observations": 3, "actions": 1},
+    "task_actor_critic": {"num_tasks": 2, "observations": 3, "actions": 1},
     **{name: {"arrays": {}, "network": {"name": network}, "epochs": 2} for name, network in NETWORK.items()},
     "dense": {"arrays": {}, "network": {"name": "segnet", "width": 4}, "scene": "camvid", "epochs": 2},
     "dense_by_picture": {"arrays": {}, "network": {"name": "segnet", "width": 4}, "scene": "nyuv2", "epochs": 2},
     "separate": {"of": "mtan", "outputs": [1, 3], "width": 4},
+    "metaworld_fifty": {"arrays": {}, "network": {"name": "actor_critic"}, "epochs": 2, "episodes": 9},
     "metaworld": {"arrays": {}, "network": {"name": "actor_critic"}, "tasks": ["reach"], "epochs": 2, "episodes": 9},
 }  # fmt: skip
 NO_PLAIN_VALUES = ("arrays", "starts")

@@ -24,7 +24,7 @@ from gradsurgery.experiment import build_learner
 from gradsurgery.problems.landscape import STARTS
 from gradsurgery.problems.superclass import TASKS
 from tests.arms import SETTINGS as ARMS
-from tests.arms import goals
+from tests.arms import goals, goals_of_fifty
 from tests.contracts import MORE, REQUIRED
 
 # Methods with other settings, where these take another path through the device.
@@ -133,6 +133,9 @@ def _networks() -> dict[str, Run]:
         "sdn_resnet": Run("multi_exit"),
         "separate": Run(network={"name": "separate", "of": "mtan", "outputs": [2, 1], "width": 2}),
         "split_segnet": Run(network={"name": "split_segnet", "outputs": [2, 1], "width": 2}),
+        "task_actor_critic": Run(
+            "metaworld", {"network": {"name": "task_actor_critic", "width": 8, "depth": 1}}, slots=_ACTING
+        ),
         "tied_head": Run("dial", {"network": {"name": "tied_head", "width": 2}, "cosine": None, "permuted": 5}),
         "segnet": Run(network={"name": "segnet", "outputs": [2, 1], "width": 2}),
     }  # fmt: skip
@@ -149,7 +152,9 @@ def configurations() -> dict[str, Run]:
         "rules": _rules(),
         "transforms": _transforms(),
         "networks": _networks(),
-        "problems": {name: Run(name, slots=_ACTING if name == "metaworld" else {}) for name in available("problems")},
+        "problems": {
+            name: Run(name, slots=_ACTING if name.startswith("metaworld") else {}) for name in available("problems")
+        },
     }
     kinds["aggregators"]["torchjd-krum"] = Run(  # needs three tasks
         "multi_exit", slots={"aggregator": {"name": "torchjd", "method": "krum", "options": {"n_byzantine": 0}}}
@@ -237,6 +242,7 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     },
     "landscape": {"landscape": "cagrad_toy", "steps": 2, "epochs": 1},
     "metaworld": ARMS | {"episodes": 3, "horizon": 1, "warmup": 2, "val_size": 1, "test_size": 1},
+    "metaworld_fifty": ARMS | {"episodes": 3, "horizon": 1, "warmup": 2, "val_size": 1, "test_size": 1},
     "multi_exit": {
         "network": {"name": "sdn_resnet", "depth": 14, "width": 4}, "exits": 3, "num_classes": 4, "epochs": 1,
         "batch_size": 8, "momentum": 0.9, "lr": 0.01,
@@ -277,6 +283,8 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     if problem == "landscape":
         return {"starts": np.array(STARTS["cagrad_toy"])}
+    if problem == "metaworld_fifty":
+        return goals_of_fifty()
     if problem == "metaworld":
         return goals()
     batch = int(_SETTINGS[problem]["batch_size"])

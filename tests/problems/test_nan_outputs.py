@@ -12,7 +12,7 @@ from gradsurgery.core.interfaces import Network
 from gradsurgery.core.ranking import roc_auc, roc_auc_thresholds
 from gradsurgery.problems.landscape import STARTS
 from tests.arms import SETTINGS as ARMS
-from tests.arms import goals, skip_without_package
+from tests.arms import goals, goals_of_fifty, skip_without_package
 
 RNG = np.random.default_rng(0)
 
@@ -125,6 +125,7 @@ PROBLEMS = {
         {"landscape": "cagrad_toy", "steps": 1, "epochs": 1}, {"starts": np.array(STARTS["cagrad_toy"])},
     ),
     "metaworld": (ARMS, goals()),
+    "metaworld_fifty": (ARMS, goals_of_fifty()),
 }  # fmt: skip
 
 
@@ -134,7 +135,7 @@ def test_every_problem_is_here():
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_what_a_network_of_nan_is_worth(name):
-    skip_without_package(name == "metaworld")
+    skip_without_package(name.startswith("metaworld"))
     settings, arrays = PROBLEMS[name]
     problem = build("problems", name, arrays=arrays, **settings)
     network = problem.network(torch.Generator().manual_seed(0))

@@ -60,7 +60,7 @@ class Line:
     def alone(self) -> bool:
         """Whether every task has a network of its own: single-task runs in one, and a bound on what sharing costs."""
         network = self.run.declaration.get("settings", {}).get("network", {})
-        return network.get("trunk") == "separate" or network.get("name") == "separate"
+        return "separate" in (network.get("name"), network.get("trunk"), network.get("variant"))
 
     @property
     def main(self) -> str:

@@ -48,10 +48,14 @@ def _linked(finding: Finding) -> Linked | str:
 
 
 def reasons(findings: Sequence[Finding]) -> dict[str, int]:
-    """Why records of one paper were not run, and how many for each reason, most frequent first."""
+    """Why records of one paper were not run, and how many for each reason, most frequent first.
+
+    Experiments that wait for their scale are one reason, whatever they are called.
+    """
     found: dict[str, int] = {}
     for finding in findings:
         if finding.verdict.startswith("not run"):
             reason = finding.verdict.removeprefix("not run (").removesuffix(")")
+            reason = "its experiment was not run here" if reason.startswith("no history of ") else reason
             found[reason] = found.get(reason, 0) + 1
     return dict(sorted(found.items(), key=lambda item: -item[1]))
