@@ -38,7 +38,9 @@ def test_sam_gs_has_on_data_the_papers_gamma_and_the_clip_of_its_code(lines):
 
 def test_metaworld_has_at_scale_paper_the_schedule_of_mtrl():
     lines = {name: line for name, line in load(PARAMS, "paper").experiments.items() if line.problem == "metaworld"}
-    assert {line.method for line in lines.values()} == {"sum", "pcgrad", "cagrad-c0_9", "sam_gs"}
+    others = {"multi_head": "heads", "task_encoder": "encoder", "one_each": "separate"}
+    methods = {"sum", "torchjd-nash_mtl", "torchjd-aligned_mtl", "pcgrad", "cagrad-c0_9", "sam_gs", *others}
+    assert {line.method for line in lines.values()} == methods
     for line in lines.values():
         said = line.declaration["settings"]
         assert len(line.seeds) == 10
@@ -46,7 +48,8 @@ def test_metaworld_has_at_scale_paper_the_schedule_of_mtrl():
         assert said["batch_size"] * len(said["tasks"]) == 1280
         assert said["episodes"] * 150 == pytest.approx(10_000, rel=0.01)
         assert said["episodes"] * 150 * said["epochs"] == pytest.approx(2_000_000, rel=0.01)
-        assert (said["lr"], said["every"], said["network"]) == (3e-4, 1, {"name": "actor_critic"})
+        own = {"name": "task_actor_critic", "variant": others[line.method]} if line.method in others else None
+        assert (said["lr"], said["every"], said["network"]) == (3e-4, 1, own or {"name": "actor_critic"})
 
 
 def test_dwa_is_run_where_it_can_act(lines):
@@ -60,7 +63,7 @@ def test_dwa_is_run_where_it_can_act(lines):
 def test_recon_uses_the_c_of_its_paper(lines):
     cagrad = [line for line in _with(lines, "aggregator", "cagrad") if line.problem == "multi_fashion_mnist_resnet"]
     assert {line.declaration["aggregator"]["c"] for line in cagrad} == {0.2}
-    assert {line.method for line in cagrad} == {"cagrad-c0_2", "recon-cagrad-c0_2"}
+    assert {line.method for line in cagrad} >= {"cagrad-c0_2", "recon-cagrad-c0_2"}
 
 
 def test_the_overlays_are_trained_on_the_networks_of_the_papers(lines):

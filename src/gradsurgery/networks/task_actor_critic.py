@@ -97,5 +97,7 @@ class _OfTask(nn.Module):
         self.bias = nn.Parameter(torch.empty(num_tasks, after).uniform_(-bound, bound))
 
     def forward(self, inputs: Float[Tensor, "*some batch before"], which: Tensor) -> Float[Tensor, "*some batch after"]:
-        product: Tensor = inputs @ self.weight[which] + self.bias[which].unsqueeze(-2)
-        return product
+        # Not `weight[which]`: the host would wait for a single task's number.
+        weight, bias = (own.index_select(0, which.reshape(-1)) for own in (self.weight, self.bias))
+        product: Tensor = inputs @ weight.view(*which.shape, *weight.shape[1:])
+        return product + bias.view(*which.shape, 1, bias.shape[1])
