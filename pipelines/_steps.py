@@ -96,8 +96,9 @@ def take(task: Task, device: str) -> dict[str, Any]:
     spent, count = time.perf_counter() - began, learner.step_count - before
     whole, few = _micro(task.experiment)
     share = whole / few / max(count, 1)
-    if isinstance(learner.problem, Acting):  # what is not learning is acting
-        loading = spent - sum(learner.step_times[timed:])
+    if isinstance(learner.problem, Acting):  # what is not learning is acting: of so many steps an update
+        acting = (spent - sum(learner.step_times[timed:])) / learner.problem.environments.horizon
+        loading = count * acting * _sizes.settled(task.experiment.declaration)["every"]
     with torch.no_grad(), (judged := Counter()):
         learner.problem.evaluate(learner.network, "test")
     step_times = learner.step_times[: timed or None]
@@ -124,8 +125,8 @@ def _learner(task: Task, experiment: Experiment, device: str, evidence: Mapping[
     _, micro = _micro(experiment)
     rows, held_out = micro * own.get("batch_size", 1), _held_out(experiment)
     given = {"train_size": rows, "val_size": held_out, "test_size": held_out, "passes": 1}
-    if "episodes" in own:  # one is played in an epoch, and learning begins with the last step of the first
-        given |= {"episodes": 1, "warmup": own["horizon"], "val_size": 1, "test_size": 1}
+    if "episodes" in own:  # one is played in an epoch, with two updates, but in the first, with one
+        given |= {"episodes": 1, "warmup": own["horizon"], "every": own["horizon"] // 2, "val_size": 1, "test_size": 1}
     elif "landscape" in own:
         given |= {"steps": 1000, "epochs": 4}
     elif "labelled" in own:  # of all classes equally, which a random draw of three times as many does not miss

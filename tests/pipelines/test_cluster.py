@@ -13,8 +13,6 @@ from gradsurgery.problems.overlay import prepare
 from pipelines._cluster import Cluster
 from tests.pipelines.conftest import Checkout, settle
 
-distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
-
 LINES = ["multi_mnist-sum", "multi_mnist-pcgrad"]
 pytestmark = pytest.mark.timeout(900)
 
@@ -47,6 +45,7 @@ def folders(checkout, params, pins, tmp_path_factory):
 @pytest.fixture(scope="module")
 def address(folders):
     """Of a scheduler with two workers, started with Dask's own commands in the workers' folder; and the workers."""
+    distributed = _dask()
     _, there = folders
     file = there.root / "scheduler.json"
     command = [sys.executable, "-m", "dask"]
@@ -68,6 +67,10 @@ def address(folders):
     for process in started:
         process.kill()
         process.communicate()
+
+
+def _dask():
+    return pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
 
 def _histories(root):
@@ -113,8 +116,17 @@ def test_workers_with_other_arrays_are_refused(folders, address, tmp_path):
 
 @pytest.mark.parametrize("given", ["nowhere", "tcp://127.0.0.1:1"])
 def test_an_address_without_a_scheduler_is_one_sentence(given, monkeypatch):
+    _dask()
     monkeypatch.setattr("pipelines._cluster._CONNECT_S", 0.5)
     with pytest.raises(
         ValueError, match=rf"^`--cluster` must be the address of a Dask scheduler, found {given} \(.*\)\.$"
     ):
         Cluster(given)
+
+
+def test_without_the_package_it_says_which(monkeypatch):
+    monkeypatch.setattr("gradsurgery.core.extras.find_spec", lambda name: None)
+    with pytest.raises(
+        ValueError, match=r"^`--cluster` needs a package: `distributed` must be installed, .*\[cluster\]'\.$"
+    ):
+        Cluster("tcp://127.0.0.1:8786")
