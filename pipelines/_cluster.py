@@ -55,9 +55,20 @@ class Cluster:
         self._client.wait_for_workers(1)
 
     def device(self, asked: str | None, compute: "Compute", scale: str) -> str:
-        """What the results of its workers are known by: "cpu", or the model of a GPU, as the first one says."""
+        """What the results of its workers are known by: "cpu", or the model of a GPU, as the first one says.
+
+        Raises ValueError where that one cannot run this code, or has no such device.
+        """
         payload = pickle.dumps((_device, (asked, compute, scale)))
-        name: str = self._client.submit(remote, payload, pure=False).result()[1]
+        try:
+            name: str = self._client.submit(remote, payload, pure=False).result()[1]
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # whatever a worker without our code says
+            raise ValueError(
+                "`--cluster` must have workers that `python -m dask worker` started in a folder of this checkout, "
+                f"found {type(error).__name__} from one."
+            ) from None
         return name
 
     def share_out(

@@ -45,16 +45,18 @@ class Need:
 
 def tell_paper(params: Params, plan: Plan, schedule: Schedule, lines: Sequence[Experiment]) -> None:
     """Prints a block for every problem, and a total. No data are read, and none need be there."""
-    found, needs, gigabytes = _paper.read(), list[Need](), 0.0
+    found, needs = _paper.read(), list[Need]()
+    sizes: dict[frozenset[str], float] = {}  # by data sets, as many problems are made of the same
     for name in dict.fromkeys(line.problem for line in lines):
         own = [_need(line, params, plan, schedule, found) for line in lines if line.problem == name]
         size = _sizes.gigabytes(_sizes.of(params.problems[name], params.datasets))
         print(f"{name}: {size:.2f} GB, {'; '.join([*_data(name, params), *_parameters(name, own)])}")
         print(_ROW.format("line", "runs", "left", "GiB", "steps", "operations", "GFLOP", "h each"))
         print("\n".join(map(_row, own)))
-        needs, gigabytes = needs + own, gigabytes + size
+        needs += own
+        sizes[frozenset(params.problems[name].sources)] = size
     hours, runs = sum(each.left * (each.hours or 0.0) for each in needs), sum(each.left for each in needs)
-    print(f"in all: {told(len(lines))}, {runs} runs to be trained, {gigabytes:.1f} GB, {hours:,.0f} hours of one {GPU}")
+    print(f"in all: {told(len(lines))}, {runs} runs to be trained, {sum(sizes.values()):.0f} GB, {hours:,.0f} hours of one {GPU}")
     if unknown := [each.line.name for each in needs if each.hours is None]:
         print(f"not reckoned, as `make paper-check` has no numbers: {told(len(unknown))}, such as {unknown[0]}")
     print(

@@ -120,7 +120,7 @@ def test_hours_follow_from_counts_without_data(bare, params, capsys):
     hours = (200 * 397 * step + 200 * looked) / 3600
     assert f"{200 * 397:,}" in said
     assert f"{hours:.2f}" in said
-    assert "3 lines, 9 runs to be trained" in said
+    assert "3 lines, 9 runs to be trained, 7 GB" in said
     assert "NOT the 44,229,073 of CAGrad's code" in said
     assert "nyuv2 from data/own/nyuv2, which is missing; not prepared here" in said
     assert "not reckoned, as `make paper-check` has no numbers: 1 line, such as cityscapes-sum" in said
