@@ -56,7 +56,8 @@ def tell_paper(params: Params, plan: Plan, schedule: Schedule, lines: Sequence[E
         needs += own
         sizes[frozenset(params.problems[name].sources)] = size
     hours, runs = sum(each.left * (each.hours or 0.0) for each in needs), sum(each.left for each in needs)
-    print(f"in all: {told(len(lines))}, {runs} runs to be trained, {sum(sizes.values()):.0f} GB, {hours:,.0f} hours of one {GPU}")
+    size = sum(sizes.values())
+    print(f"in all: {told(len(lines))}, {runs} runs to be trained, {size:.0f} GB, {hours:,.0f} hours of one {GPU}")
     if unknown := [each.line.name for each in needs if each.hours is None]:
         print(f"not reckoned, as `make paper-check` has no numbers: {told(len(unknown))}, such as {unknown[0]}")
     print(
