@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,23 +133,19 @@ def remote(payload: bytes, topic: str | None = None, number: int = 0) -> tuple[T
         assert process.stdout is not None
         process.stdin.write(payload)
         process.stdin.flush()  # and stays open: the process ends when it is closed, however this one ended
-        for name, content in _pickles(process.stdout):
-            if name == "refused":
-                raise content
-            if name == "returned":
-                return told, content
-            told.append((name, content))
-            if name == "epoch" and topic is not None and time.monotonic() - said > _SAID_S:
-                said = time.monotonic()
-                get_worker().log_event(topic, (number, {"row": content["row"], "of": content["of"]}))
+        with contextlib.suppress(EOFError):
+            while True:
+                name, content = pickle.load(process.stdout)
+                if name == "refused":
+                    raise content
+                if name == "returned":
+                    return told, content
+                told.append((name, content))
+                if name == "epoch" and topic is not None and time.monotonic() - said > _SAID_S:
+                    said = time.monotonic()
+                    get_worker().log_event(topic, (number, {"row": content["row"], "of": content["of"]}))
         process.wait()
     raise RuntimeError(f"its process ended with exit code {process.returncode}")
-
-
-def _pickles(stream: Any) -> Iterator[tuple[str, Any]]:
-    with contextlib.suppress(EOFError):
-        while True:
-            yield pickle.load(stream)
 
 
 def _device(asked: str | None, compute: "Compute", scale: str, tell: "Tell") -> str:
