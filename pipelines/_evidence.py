@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gradsurgery.evidence.costs import is_as_written
 from gradsurgery.evidence.costs import parse as parse_costs
-from gradsurgery.evidence.costs import written_of
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.history import parse as parse_history
 from gradsurgery.evidence.scores import DEFAULT_RULE
@@ -51,7 +51,7 @@ def read_runs(root: Path, scale: str) -> tuple[dict[str, list[Run]], dict[str, A
         with about(path, remedy):
             costs[name] = parse_costs(read_text(path, remedy), name, [run.seed for run in groups[name]])
         for run in groups[name]:
-            if run.written != written_of(costs[name], run.seed):
+            if not is_as_written(costs[name], run.seed, run.written):
                 own = next(histories.rglob(f"{name}.jsonl"))
                 raise ValueError(
                     f"{own}: seed {run.seed} must be as it was written, by the hashes in {path}: {_again(own)}."

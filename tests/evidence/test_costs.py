@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from gradsurgery.evidence.costs import FIELDS, MACHINE, parse
+from gradsurgery.evidence.costs import FIELDS, MACHINE, is_as_written, parse
 
 COST = dict.fromkeys(FIELDS, 1.5)
 ENVIRONMENT = {name: kind(2) for name, kind in MACHINE.items()}
@@ -42,3 +42,18 @@ def test_every_cost_is_a_number(value):
 def test_other_costs_are_refused(text, said):
     with pytest.raises(ValueError, match=said):
         parse(text, "p-sum", [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("seed", "written", "right"),
+    [
+        (0, ("n", "s"), True),
+        (0, ("m", "s"), False),
+        (0, ("n", "t"), False),
+        (1, ("n", "t"), True),
+        (2, ("n", "s"), False),
+    ],
+)
+def test_without_its_fingerprint_a_line_is_held_to_the_hash_of_its_numbers_alone(seed, written, right):
+    seeds = {"0": {"numbers": "n", "fingerprint": "f"}, "1": {"numbers": "n"}, "2": {}}
+    assert is_as_written({"seeds": seeds, "fingerprints": {"f": {"settings": "s"}}}, seed, tuple(written)) is right

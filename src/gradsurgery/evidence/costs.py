@@ -17,11 +17,13 @@ def seconds_per_seed(cost: Mapping[str, Any]) -> float:
     return sum(seconds) / len(seconds)
 
 
-def written_of(costs: Mapping[str, Any], seed: int) -> tuple[str, ...]:
-    """The hashes of one run's line as it was written: of its numbers, and of its settings. () where there are none."""
+def is_as_written(costs: Mapping[str, Any], seed: int, written: tuple[str, ...]) -> bool:
+    """Whether the hashes of one run's line (`Run.written`) are those beside its costs. That of its settings stands in
+    its fingerprint, which is taken away where a run is to be made again: then its numbers alone are held to theirs."""
     own = costs["seeds"].get(str(seed), {})
     parts = costs.get("fingerprints", {}).get(own.get("fingerprint"), {})
-    return (own["numbers"], parts["settings"]) if "numbers" in own and "settings" in parts else ()
+    numbers, settings = written
+    return bool(own.get("numbers") == numbers and parts.get("settings", settings) == settings)
 
 
 def parse(text: str, experiment: str, seeds: Iterable[int] | None = None) -> dict[str, Any]:
