@@ -92,6 +92,14 @@ def test_a_random_cut_is_within_bounds_and_the_size_asked_for():
     assert middle[-1, 0, 0] - middle[0, 0, 0] == pytest.approx(3 * 70 * 34 / 35, abs=2.0)
 
 
+def test_batches_come_in_the_order_asked_for_however_far_decoders_are_ahead(arrays):
+    album = Album(arrays, "train", 0, "")
+    found = list(album.whole(2, partial(middle_cut, size=40, share=1.0)))
+    assert [rows.tolist() for rows, _ in found] == [[k, k + 1] for k in range(0, 16, 2)]
+    middle = arrays["train_images"][:, :, 8:48]
+    np.testing.assert_array_equal(np.concatenate([images for _, images in found]), middle)
+
+
 def test_a_file_that_is_cut_off_is_named_when_its_batch_comes(on_disk, arrays):
     folder, named = on_disk
     album = Album({**named}, "val", 3, str(folder))

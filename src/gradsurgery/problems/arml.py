@@ -61,7 +61,7 @@ class SemiSupervised(Problem):
         strength: factor on the two losses without labels.
 
     Departures:
-        1. Pictures are standardised by channel; ARML's code normalises contrast and whitens.
+        1. Pictures are standardised by CIFAR-100's channels; ARML's code normalises contrast and whitens.
         2. Shifts and mirrorings are drawn for each picture and once a step, not for a batch and in every pass, and no
            noise is added. The hole of the other view (black, half as wide and high as the picture) is drawn likewise.
         3. The step in which the weights move trains the network too; ARML's leaves that out.
