@@ -9,6 +9,7 @@ from gradsurgery.core.discovery import find
 from pipelines._files import as_json, read_text, replace
 from pipelines._params import Experiment
 from pipelines._sizes import maker
+from pipelines._workspace import checkout
 
 FOUND, TABLE = Path("reports/paper_check.jsonl"), Path("reports/paper_check.md")
 Record = dict[str, Any]
@@ -52,11 +53,12 @@ def near(line: Experiment) -> str:
 
 
 def read() -> dict[str, Record]:
-    """What is there, by kind, in the order in which it was run. Raises ValueError for a file of something else."""
-    if not FOUND.exists():
+    """What the checkout has, by kind, in the order in which it was run. Raises ValueError for a file of other things."""
+    path = checkout(Path.cwd()) / FOUND
+    if not path.exists():
         return {}
     try:
-        lines = [json.loads(text) for text in read_text(FOUND, "remove it").splitlines()]
+        lines = [json.loads(text) for text in read_text(path, "remove it").splitlines()]
         return {own["kind"]: own for own in lines if own["near"] and own["line"] and own["state"]}
     except (json.JSONDecodeError, LookupError, TypeError):
         raise ValueError(f"{FOUND} must hold what `make paper-check` wrote, found something else: remove it.") from None

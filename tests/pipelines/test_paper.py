@@ -89,10 +89,13 @@ def test_lines_of_one_kind_differ_in_what_changes_no_size(params):
     )
 
 
-def test_a_check_goes_on_where_it_was_and_says_what_does_not_run(bare, params, capsys):
+def test_a_check_goes_on_where_it_was_and_says_what_does_not_run(bare, params, capsys, monkeypatch):
     assert paper_check.main(["yeast-sum", "--limit", "0.001"]) == 1
     assert "yeast-sum: not done after 0 seconds" in capsys.readouterr().out
+    (bare / "workspaces/paper").mkdir(parents=True)
+    monkeypatch.chdir(bare / "workspaces/paper")  # where a run is planned before it begins
     (record,) = _paper.read().values()
+    monkeypatch.chdir(bare)
     assert record["line"] == "yeast-sum"
     assert _paper.of(params.experiments["yeast-sum"], _paper.read()) is None
     assert "| yeast-sum |  |" in _paper.TABLE.read_text()
