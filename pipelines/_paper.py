@@ -53,7 +53,7 @@ def near(line: Experiment) -> str:
 
 
 def read() -> dict[str, Record]:
-    """What the checkout has, by kind, in the order in which it was run. Raises ValueError for a file of other things."""
+    """What the checkout has, by kind, in the order in which it was run. Raises ValueError for another file."""
     path = checkout(Path.cwd()) / FOUND
     if not path.exists():
         return {}
