@@ -47,7 +47,7 @@ def declared() -> set[str]:
 
 
 def test_all_seven_papers_are_there() -> None:
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(PAPERS)
+    assert {path.stem for path in FOLDER.glob("*.yaml")} >= set(PAPERS)
 
 
 @pytest.mark.parametrize("key", PAPERS)

@@ -8,6 +8,7 @@ from types import ModuleType
 
 COMMANDS = {
     "compare": "Your method against others on one problem, paired by seed: a table with intervals, and a page.",
+    "new": "Writes the files of a new problem, method or paper: working code, to be changed into your own.",
     "report": "The committed numbers of one problem, and where its page is.",
     "run": "Trains methods on one problem: data, checkpoints and histories go into a folder of your own.",
     "why": "Where a number comes from: experiment, lock, commit, runs, data, environment.",
