@@ -5,7 +5,6 @@ row `sum` shows what ordinary training adds to that; what a variant takes beyond
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -92,6 +91,8 @@ def _peak() -> float:
     if status.exists():  # follows `_forget_peak`, which ru_maxrss does not
         line = next(line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
+    import resource  # which Windows has not
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 

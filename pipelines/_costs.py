@@ -1,7 +1,6 @@
 """What a run cost and on what: the part of its story that depends on the clock and the machine."""
 
 import platform
-import resource
 import statistics
 import sys
 from pathlib import Path
@@ -16,11 +15,8 @@ from pipelines._device import facts
 
 def cost_of(learner: Learner, seconds: float) -> dict[str, float]:
     """What one seed cost. The peak is the process's, in MiB; of the GPU's memory where there is one."""
-    if learner.device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(learner.device) / 2**20
-    else:
-        unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    cuda = learner.device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated(learner.device) / 2**20 if cuda else _peak()
     return {
         "seconds": round(seconds, 3),
         "step_ms": round(1000 * statistics.median(learner.step_times), 4) if learner.step_times else 0.0,
@@ -28,6 +24,16 @@ def cost_of(learner: Learner, seconds: float) -> dict[str, float]:
         "backward_passes_per_step": learner.backward_passes,
         "peak_memory_mb": round(peak, 1),
     }
+
+
+def _peak() -> float:
+    """Of this process, in MiB."""
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource  # which Windows has not
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes there, in KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def environment(device: str) -> dict[str, Any]:

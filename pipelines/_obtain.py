@@ -1,15 +1,14 @@
 """One data set, from the first of its sources that gives the right arrays. Nothing unverified leaves the cache."""
 
-import fcntl
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from pipelines._arrays import install, read
 from pipelines._download import SourceError
@@ -52,7 +51,8 @@ def fetch(name: str, dataset: Mapping[str, Any], raw: Path, cache: Path, mirror:
     print(f"{name}: {dataset.get('title', 'no title given')}. Licence: {dataset.get('licence', 'none given')}.")
     raw.mkdir(parents=True, exist_ok=True)
     reasons = []
-    with _locked(cache / f"{name}.lock"):
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(cache / f"{name}.lock"):  # two fetches, say from two clones, write into one partial file
         for way in [*tried, mirrored(mirror, name, pins)]:
             print(f"{name}: trying {way.label}", flush=True)
             try:
@@ -91,12 +91,3 @@ def _take(way: Way, pins: Mapping[str, Pin], folder: Path, fresh: bool) -> dict[
                 raise
             print(f"  {error}; removed, once more from the start")
     raise AssertionError
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Two fetches of one data set, say from two clones, must not write into the same partial file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -8,7 +8,8 @@ from pipelines._regression import means
 from pipelines.evaluate import write
 
 _FOLDERS = ("tables", "figures", "plots", "papers", "problems")  # under reports/; what is gone goes here too
-_JUDGED = ("metrics.json", "results.csv", "contrasts.json", "measured.json", "verdict.json", "scales.json")
+_JUDGED = ("metrics.json", "results.csv", "contrasts.json", "measured.json", "verdict.json", "scales.json",
+           "summary.json")  # fmt: skip
 
 
 def publish(here: Path, root: Path, scale: str) -> str:

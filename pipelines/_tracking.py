@@ -11,7 +11,6 @@ Who sends: one thread of the process that shares out the runs, which otherwise o
 """
 
 import argparse
-import fcntl
 import functools
 import json
 import logging
@@ -25,6 +24,8 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from pipelines._store import file_of, uri
 from pipelines._view import KEY, TAG, state
@@ -129,8 +130,7 @@ def store(root: Path) -> Any:
     if not address.startswith("sqlite:///"):
         return _with_experiment(MlflowClient(address), None)
     database = file_of(address)
-    with open(f"{database}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(f"{database}.lock"):
         return _with_experiment(MlflowClient(address), (database.parent / "mlartifacts").resolve().as_uri())
 
 

@@ -24,6 +24,7 @@ from gradsurgery.ledger.protocol import Protocol
 from gradsurgery.ledger.records import Paper
 from gradsurgery.ledger.scales import highest
 from gradsurgery.ledger.verdicts import find, verdicts
+from gradsurgery.ledger.words import WORDS, counted
 from pipelines._evidence import read_papers, read_runs, read_studies
 from pipelines._files import UnwritableError, read_json, read_yaml, write
 from pipelines._problems import LONG, SCALES, read_selections
@@ -106,11 +107,21 @@ def evaluated(given: Inputs) -> dict[str, bytes]:
     groups = {scale: one.groups for scale, one in {given.scale: given, **given.others}.items()}
     judged = {scale: json.loads(every[scale]["verdict.json"]) for scale in order}
     beside = {scale: {name: json.loads(found[name]) for name in KEPT} for scale, found in others.items()}
+    verdicts_of_all = highest(judged, groups, given.protocol)
     return {
         **own,
-        "verdict.json": document(highest(judged, groups, given.protocol)),
+        "summary.json": (json.dumps(summary(given, verdicts_of_all), indent=1) + "\n").encode(),  # as it is read
+        "verdict.json": document(verdicts_of_all),
         "scales.json": (json.dumps(beside, indent=1, allow_nan=False) + "\n").encode(),
     }
+
+
+def summary(given: Inputs, judged: Mapping[str, Any]) -> dict[str, int]:
+    """What `dvc metrics show` has on one line: runs of the scale in force, and the papers' headlines by verdict."""
+    headlines = [record.id for paper in given.papers for record in paper.records if record.headline]
+    words = dict(counted(judged[name]["verdict"] for name in headlines))
+    runs = {"lines": len(given.groups), "runs": sum(map(len, given.groups.values()))}
+    return runs | {word.replace(" ", "_"): words.get(word, 0) for word in WORDS}
 
 
 def _evaluated(given: Inputs) -> dict[str, bytes]:

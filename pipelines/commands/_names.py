@@ -17,7 +17,7 @@ from pipelines._protocol import first_seed
 from pipelines._table import check_whole
 from pipelines._yaml import read_yaml
 from pipelines.commands import _imported
-from pipelines.commands._settings import change
+from pipelines.commands._settings import apart, change, change_lines
 
 OWN = "own"  # the family of lines that no table has
 LINE = re.compile(r"[^a-z0-9_]+")
@@ -50,7 +50,8 @@ class Table:
         at = self._read()
         self._here = at.experiments  # at this scale, as the table has it
         asked = seeds_of(seeds, at.problems[problem].seeds)
-        change(block, self.scale, settings, at.problems[problem])
+        of_problem, self._of_lines = apart(settings)
+        change(block, self.scale, of_problem, at.problems[problem])
         if asked is not None:
             block[self.scale] = {**(block.get(self.scale) or {}), "seeds": asked}
         self._asked = asked
@@ -61,6 +62,12 @@ class Table:
         """Full names of the lines that every name stands for. Raises ValueError for the first that is no name."""
         keys = {name: self._keys(name) for name in dict.fromkeys(names)}
         self.params = self._read()
+        if self._of_lines:
+            chosen = {key: self.params.experiments[f"{self.problem}-{key}"] for own in keys.values() for key in own}
+            self._block["methods"] = dict(self._block["methods"])
+            new = change_lines(self._block["methods"], chosen, self._of_lines)
+            keys = {name: [new[key] for key in own] for name, own in keys.items()}
+            self.params = self._read()
         return {name: [f"{self.problem}-{key}" for key in own] for name, own in keys.items()}
 
     def usual(self, baseline: str = "sum") -> list[str]:

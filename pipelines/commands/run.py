@@ -2,6 +2,7 @@
 
     gradsurgery run pcgrad --problem multi_mnist --scale smoke --seeds 0,1 --out scratch
     gradsurgery run pcgrad my_mod:fn --problem multi_mnist --set lr=3e-4 --set epochs=2
+    gradsurgery run cagrad --problem multi_mnist --set aggregator.c=0.2
     gradsurgery run recon --problem multi_fashion_mnist_resnet --scale smoke
 
 METHOD is a line of the problem's table (pcgrad, cagrad-c0_5), a family (recon: all its lines under study), a method of
@@ -20,6 +21,8 @@ from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.measures import measure, worded
 from gradsurgery.evidence.scores import rule_of
+from gradsurgery.report.titles import title
+from pipelines._yaml import read_yaml
 from pipelines.commands._names import Table, described
 from pipelines.commands._sitting import Sitting, cores, folder
 from pipelines.commands._text import table
@@ -42,7 +45,7 @@ def common(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a setting of the problem, for every line alike",
+        help="a setting of the problem, for every line alike, or a field of the methods: lr=3e-4, aggregator.c=0.2",
     )
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:1 (GRADSURGERY_DEVICE; default: params.yaml's)")
     parser.add_argument("--jobs", default=cores(), help="runs at once (GRADSURGERY_JOBS; default: one per core)")
@@ -65,6 +68,13 @@ def main(arguments: argparse.Namespace) -> int:
     for path in sitting.place(names):
         print(f"  {shown(path)}")
     return 0
+
+
+def problems() -> dict[str, str]:
+    """The problems of params.yaml, each with its title."""
+    root = _checkout.find()
+    assert root is not None
+    return {name: title(name) for name in read_yaml(root / "params.yaml")["problems"]}
 
 
 def levels(groups: Mapping[str, Sequence[Run]], rule: str, titles: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ import gradsurgery
 from gradsurgery.cli import _facts, main
 from gradsurgery.core import discovery
 
+ROOT = Path(__file__).parents[2]
 BLOCKED = (
     "import sys\n"
     "for name in ('scipy', 'pandas', 'matplotlib', 'yaml', 'ruamel', 'jinja2', 'torchjd', 'psutil', 'mlflow'):\n"
@@ -34,6 +35,13 @@ def said(capsys, *arguments):
     """Output, errors and exit code in this process."""
     code = main(arguments)
     return *capsys.readouterr(), code
+
+
+def test_problems_are_listed_by_the_names_that_problem_takes(capsys, monkeypatch):
+    monkeypatch.setenv("GRADSURGERY_CHECKOUT", str(ROOT))
+    out, _, code = said(capsys, "list", "problems")
+    assert code == 0
+    assert re.search(r"^  multi_fashion_mnist_resnet +Multi-Fashion\+MNIST, ResNet$", out, re.MULTILINE)
 
 
 def test_the_list_holds_every_leaf_once_and_placebos_apart(capsys):

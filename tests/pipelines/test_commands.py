@@ -293,6 +293,19 @@ def test_names_stand_for_lines_families_and_methods_of_the_library():
     assert own["gradsurgery.aggregators.sum:Sum"] == ["census-sum-own"]
 
 
+def test_a_field_of_a_method_makes_a_line_that_says_so():
+    table = Table(ROOT, "multi_mnist", "smoke", ["aggregator.c=0.2", "lr=0.01"], None)
+    assert table.lines(["cagrad", "sum"]) == {
+        "cagrad": ["multi_mnist-cagrad-c0_5-c0_2"], "sum": ["multi_mnist-sum"],
+    }  # fmt: skip
+    changed, plain = (table.params.experiments[f"multi_mnist-{key}"] for key in ("cagrad-c0_5-c0_2", "cagrad-c0_5"))
+    assert (changed.declaration["aggregator"]["c"], plain.declaration["aggregator"]["c"]) == (0.2, 0.5)
+    assert changed.declaration["settings"] == plain.declaration["settings"]
+    assert changed.family == "cagrad"
+    with pytest.raises(ValueError, match=r"fields are aggregator\.order.*found 'aggregator\.ordr=fixed'; did you mean"):
+        Table(ROOT, "multi_mnist", "smoke", ["aggregator.ordr=fixed"], None).lines(["pcgrad"])
+
+
 def test_a_line_that_needs_layer_scores_brings_the_run_that_makes_them():
     table = Table(ROOT, "multi_fashion_mnist_resnet", "smoke", [], None)
     [name] = table.lines(["recon-sum"])["recon-sum"]

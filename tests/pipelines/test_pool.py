@@ -105,3 +105,12 @@ def test_what_does_not_fit_is_one_sentence(monkeypatch, arguments, said):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         places_on(*arguments)
+
+
+@pytest.mark.slow
+def test_where_nothing_can_be_forked_processes_are_spawned(monkeypatch):
+    """As on macOS and Windows: what a task is, does and tells goes through pickles."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    told = _heard(TASKS[:2], ["x", "y"])
+    assert len({content for _, name, content in told if name == "process"}) == 2
+    assert sorted(task for task, name, _ in told if name == "done") == ["a", "b"]

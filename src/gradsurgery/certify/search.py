@@ -24,7 +24,7 @@ from gradsurgery.foreign import Fault
 
 ALL = (*PROPERTIES, *PRECISION, *REMEMBERING, *PUBLISHED)
 Verdict = Literal["holds", "fails", "no answer", "does not apply"]
-LIMIT = 120.0  # seconds for one property: the slowest of torchjd's takes a third of that
+LIMIT = 120.0  # seconds of computing for one property
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,11 @@ class _Search:
 
 
 def examine(subject: Subject, wanted: Property, examples: int = 60, seed: int = 0, limit: float = LIMIT) -> Finding:
-    """Tries `examples` J against one property, for at most `limit` seconds. The same call finds the same, whatever ran
-    before, unless its time was over: a J that broke the property is kept, but may not be the smallest then."""
+    """Tries `examples` J against one property, for at most `limit` seconds of computing.
+
+    The same call finds the same, whatever ran before, unless its time was over: a J that broke the property is kept
+    then, but may not be the smallest.
+    """
     own = subject.claims.get(wanted.name)
     default = wanted.tolerance if subject.dtype == torch.float64 else wanted.single
     search = _Search(subject, wanted, default if own is None else own)
@@ -128,7 +131,7 @@ def certify(
         examples: J that are tried for each.
         seed: of the search.
         told: called with each finding as it comes.
-        limit: seconds for each property.
+        limit: seconds of computing for each property.
 
     Raises:
         ValueError: a claim, or a name, that is no property.

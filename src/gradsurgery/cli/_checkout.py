@@ -43,5 +43,16 @@ def command(name: str) -> ModuleType:
     return importlib.import_module(f"pipelines.commands.{name}")
 
 
+def problems() -> dict[str, str]:
+    """What `--problem` takes in the checkout, each with its title; nothing without one, or without what it needs."""
+    if find() is None:
+        return {}
+    try:
+        found: dict[str, str] = command("run").problems()
+    except ImportError:
+        return {}
+    return found
+
+
 def _is_checkout(folder: Path) -> bool:
     return (folder / "pipelines" / "commands").is_dir() and (folder / "params.yaml").is_file()

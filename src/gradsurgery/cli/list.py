@@ -7,7 +7,7 @@ gradsurgery list methods      methods alone; placebos, which are there to be bea
 import argparse
 import shutil
 
-from gradsurgery.cli import _facts
+from gradsurgery.cli import _checkout, _facts
 from gradsurgery.core import discovery
 
 
@@ -28,6 +28,10 @@ def main(arguments: argparse.Namespace) -> int:
         _print(f"{word}: {what}", kind, [name for name in names if name not in placebos], width)
         if placebos:
             _print(f"placebos among the {word}: controls that a method has to beat", kind, placebos, width)
+        if word == "problems" and (known := _checkout.problems()):
+            print("what --problem takes: lines of params.yaml made of them")
+            column = max(map(len, known)) + 2
+            print("\n".join(f"  {name:<{column}}{title}" for name, title in known.items()), end="\n\n")
     print("`gradsurgery describe NAME` says more of each.")
     return 0
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from gradsurgery.core.metrics import score
 from gradsurgery.evidence.contract import REFERENCE
@@ -16,6 +15,7 @@ from gradsurgery.evidence.statistics import significant
 from gradsurgery.report import diverged, figures, tables
 from gradsurgery.report.output import Output
 from gradsurgery.report.sentences import image_sentence
+from gradsurgery.report.style import label
 from gradsurgery.report.titles import setting, title
 
 
@@ -68,11 +68,9 @@ def comparison(
 
 
 def _plot(runs: Mapping[str, Sequence[Run]], problem: str, out: Output) -> None:
-    curves = {
-        method: pd.Series({
-            epoch["epoch"]: significant(float(np.mean([score(r.epochs[i], "val", r.metrics) for r in group])))
-            for i, epoch in enumerate(group[0].epochs)
-        })
+    out.plot(f"{problem}-learning", [
+        {"epoch": epoch["epoch"], "method": label(method),
+         "validation": significant(float(np.mean([score(r.epochs[i], "val", r.metrics) for r in group])))}
         for method, group in joint(runs).items()
-    }  # fmt: skip
-    out.plot(f"{problem}-learning", pd.DataFrame(curves).rename_axis("epoch").reset_index())
+        for i, epoch in enumerate(group[0].epochs)
+    ])  # fmt: skip

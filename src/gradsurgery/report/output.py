@@ -1,6 +1,7 @@
 """The report's files as they are made: figures, tables and plots by the name they get under `reports/`."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -48,9 +49,9 @@ class Output:
     def sheet(self, sheet: Sheet) -> dict[str, Any]:
         return {"title": sheet.title, "table": self.table(sheet.name, sheet.frame)}
 
-    def plot(self, name: str, frame: pd.DataFrame) -> None:
-        """The numbers behind a figure under `plots/`, for `dvc plots`."""
-        self._keep(f"plots/{name}.csv", _csv(frame))
+    def plot(self, name: str, points: Sequence[Mapping[str, Any]]) -> None:
+        """The points behind a figure under `plots/`, for `dvc plots`: one a row, so that no cell is missing."""
+        self._keep(f"plots/{name}.csv", _csv(pd.DataFrame(points)))
 
     def _draw(self, figure: Figure) -> Future[bytes]:
         if self.pool is not None:

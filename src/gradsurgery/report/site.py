@@ -8,7 +8,6 @@ from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from gradsurgery.evidence.diverged import split
 from gradsurgery.evidence.groups import Groups, of
@@ -36,7 +35,7 @@ from gradsurgery.report.page import render, static
 from gradsurgery.report.readme import findings_table
 from gradsurgery.report.section import Section
 from gradsurgery.report.sources import Report, Sources
-from gradsurgery.report.style import NAMES, SECTIONS, png
+from gradsurgery.report.style import NAMES, SECTIONS, label, png
 from gradsurgery.report.titles import title
 
 NOT_RERUN = "committed, not rerun on this machine"
@@ -150,10 +149,9 @@ def _marked(finding: Finding, sources: Sources) -> Finding:
     return finding
 
 
-def _trajectories(runs: Mapping[str, Run]) -> pd.DataFrame:
-    columns = {}
-    for method, run in runs.items():
-        trajectory = run.trajectory or {"steps": [], "losses": []}
-        means = [significant(float(np.mean(row))) for row in trajectory["losses"]]
-        columns[method] = pd.Series(means, index=trajectory["steps"])
-    return pd.DataFrame(columns).rename_axis("step").reset_index()
+def _trajectories(runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    return [
+        {"step": step, "method": label(method), "loss": significant(float(np.mean(row)))}
+        for method, run in runs.items() if run.trajectory
+        for step, row in zip(run.trajectory["steps"], run.trajectory["losses"], strict=True)
+    ]  # fmt: skip
