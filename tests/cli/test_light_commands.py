@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import gradsurgery
-from gradsurgery.cli import _facts, main
+from gradsurgery.cli import WRONG, _facts, main
 from gradsurgery.core import discovery
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +127,16 @@ def test_a_wrong_input_is_one_sentence_and_exit_code_2(capsys, arguments, senten
     out, err, code = said(capsys, *arguments)
     assert (code, out) == (2, "")
     assert re.fullmatch(f"error: {sentence}\n", err), err
+
+
+def test_a_command_that_needs_more_packages_says_how_to_get_them():
+    done = run("compare", "pcgrad", "sum", "--problem", "multi_mnist", folder=ROOT)
+    assert (done.returncode, done.stdout) == (WRONG, "")
+    assert re.fullmatch(
+        r"error: `gradsurgery compare` needs packages that the library does without, found no `\w+`: "
+        r"pip install 'gradsurgery\[repro\]', or `make install` in .*\.\n",
+        done.stderr,
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "compare", "report", "why"])

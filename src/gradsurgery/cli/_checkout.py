@@ -31,7 +31,12 @@ def find() -> Path | None:
 
 
 def command(name: str) -> ModuleType:
-    """The module of a subcommand that needs the checkout. Raises ValueError, with what to do, where there is none."""
+    """The module of a subcommand that needs the checkout.
+
+    Raises:
+        ValueError: there is no checkout; with what to do.
+        ImportError: a package is missing that the wheel does not ask for; likewise.
+    """
     root = find()
     if root is None:
         raise ValueError(
@@ -40,7 +45,13 @@ def command(name: str) -> ModuleType:
         )
     if str(root) not in sys.path:
         sys.path.append(str(root))
-    return importlib.import_module(f"pipelines.commands.{name}")
+    try:
+        return importlib.import_module(f"pipelines.commands.{name}")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"`gradsurgery {name}` needs packages that the library does without, found no `{error.name}`: "
+            f"pip install 'gradsurgery[repro]', or `make install` in {root}."
+        ) from None
 
 
 def problems() -> dict[str, str]:
