@@ -302,7 +302,9 @@ def test_a_field_of_a_method_makes_a_line_that_says_so():
     assert (changed.declaration["aggregator"]["c"], plain.declaration["aggregator"]["c"]) == (0.2, 0.5)
     assert changed.declaration["settings"] == plain.declaration["settings"]
     assert changed.family == "cagrad"
-    with pytest.raises(ValueError, match=r"fields are .*aggregator\.order, .*found 'aggregator\.ordr=fixed'; did you mean"):
+    with pytest.raises(
+        ValueError, match=r"fields are .*aggregator\.order, .*found 'aggregator\.ordr=fixed'; did you mean"
+    ):
         Table(ROOT, "multi_mnist", "smoke", ["aggregator.ordr=fixed"], None).lines(["pcgrad"])
 
 
