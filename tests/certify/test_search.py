@@ -124,6 +124,10 @@ def test_torchjds_object_shows_its_weights_and_draws_from_the_seed():
     assert found(peers.PCGrad(), "permutation", examples=10).verdict == "holds"
 
 
+def test_what_computes_in_float32_is_asked_for_no_more():
+    assert found(lambda J: J.float().sum(dim=0), "finite_scales", dtype="float32").verdict == "holds"
+
+
 def test_a_method_that_hangs_has_no_answer_and_nothing_else_is_interrupted():
     subject = certify.subject(broken.hangs, claims=("permutation",))
     finding = examine(subject, BY_NAME["permutation"], 25, limit=0.3)
