@@ -22,7 +22,7 @@ import torch
 from benchmarks.certificates_page import page
 from benchmarks.peers import libmtl_class
 from gradsurgery import certify
-from gradsurgery.certify import search, tables
+from gradsurgery.certify import tables
 from gradsurgery.certify.libmtl import FromLibMTL
 
 EXAMPLES = 30  # J that each property is tried on
@@ -92,13 +92,15 @@ def versions(family: str) -> dict[str, str]:
     return {"LibMTL": "1.1.5", **found} if family == "libmtl" else found
 
 
-def examined(family: str, name: str, libmtl: Path | None, limit: float) -> dict[str, Any]:
+def examined(family: str, name: str, libmtl: Path | None = None) -> dict[str, Any]:
     """The record of one method."""
-    found = certify.certify(subject_of(family, name, libmtl), examples=EXAMPLES, limit=limit)
-    return {"name": name, "findings": tables.to_json(found)}
+    return {
+        "name": name,
+        "findings": tables.to_json(certify.certify(subject_of(family, name, libmtl), examples=EXAMPLES)),
+    }
 
 
-def record(family: str, only: str | None, libmtl: Path | None, limit: float) -> None:
+def record(family: str, only: str | None, libmtl: Path | None) -> None:
     """Examines a family, or one of it, and writes what was found, method by method."""
     file = RESULTS / f"{family}.json"
     before = json.loads(file.read_text(encoding="utf-8"))["methods"] if file.exists() else []
@@ -106,7 +108,7 @@ def record(family: str, only: str | None, libmtl: Path | None, limit: float) -> 
     for name in {"ours": OURS, "torchjd": TORCHJD, "libmtl": LIBMTL}[family]:
         if only in (None, name):
             print(f"{family}: {name}", file=sys.stderr, flush=True)
-            kept[name] = examined(family, name, libmtl, limit)
+            kept[name] = examined(family, name, libmtl)
             methods = sorted(kept.values(), key=lambda each: str(each["name"]).lower())
             text = json.dumps({"versions": versions(family), "methods": methods}, indent=1)
             file.write_text(f"{text}\n", encoding="utf-8")
@@ -125,14 +127,13 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("families", nargs="*", metavar="FAMILY", help=", ".join(FAMILIES))
     parser.add_argument("--only", metavar="METHOD", help="one method of them")
-    parser.add_argument("--limit", type=float, default=search.LIMIT, metavar="S", help="seconds for each property")
     parser.add_argument("--libmtl", type=Path, metavar="PATH", help="folder of an unpacked LibMTL")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     for family in chosen.families:
         if family not in FAMILIES:
             parser.error(f"`FAMILY` must be one of {', '.join(FAMILIES)}, found {family!r}.")
-        record(family, chosen.only, chosen.libmtl, chosen.limit)
+        record(family, chosen.only, chosen.libmtl)
     PAGE.write_text(written(), encoding="utf-8")
     return 0
 

@@ -54,16 +54,6 @@ def draws_on_its_own(J: Tensor) -> Tensor:
     return torch.from_numpy(np.random.default_rng().dirichlet(np.ones(len(J)))).to(J) @ J
 
 
-def hangs(J: Tensor) -> Tensor:
-    """Goes on until three tasks are two, whatever is thrown at it."""
-    while len(J) > 2:
-        try:
-            J = J * 1.0
-        except Exception:
-            continue
-    return J.mean(dim=0)
-
-
 def overflows(J: Tensor) -> Tensor:
     """Divides by squares that leave float32 long before the gradients do."""
     return (J / (J * J).sum(dim=1, keepdim=True).clamp(min=1e-300 if J.dtype == torch.float64 else 1e-30)).sum(dim=0)

@@ -1,7 +1,6 @@
 """Methods that are right hold; each wrong one is caught by the property that is meant for it, with J that shows it."""
 
 import math
-import time
 
 import pytest
 import torch
@@ -13,8 +12,8 @@ from tests.certify import broken
 BY_NAME = {each.name: each for each in ALL}
 
 
-def found(target, name, examples=25, limit=60.0, **more):
-    return examine(certify.subject(target, **more), BY_NAME[name], examples, limit=limit)
+def found(target, name, examples=25, **more):
+    return examine(certify.subject(target, **more), BY_NAME[name], examples)
 
 
 @pytest.mark.parametrize(
@@ -122,30 +121,6 @@ def test_torchjds_object_shows_its_weights_and_draws_from_the_seed():
     assert found(peers.UPGrad(), "weights", examples=10).verdict == "holds"
     assert found(peers.PCGrad(), "deterministic", examples=10).verdict == "holds"
     assert found(peers.PCGrad(), "permutation", examples=10).verdict == "holds"
-
-
-def test_what_computes_in_float32_is_asked_for_no_more():
-    assert found(lambda J: J.float().sum(dim=0), "finite_scales", dtype="float32").verdict == "holds"
-
-
-def test_a_method_that_hangs_has_no_answer_and_nothing_else_is_interrupted():
-    subject = certify.subject(broken.hangs, claims=("permutation",))
-    finding = examine(subject, BY_NAME["permutation"], 25, limit=0.3)
-    assert (finding.verdict, certify.broken_claims([finding])) == ("no answer", ["permutation"])
-    assert finding.note.startswith("no answer within 0.3 s, after ")
-    assert len(eval(finding.counterexample, {"torch": torch})) > 2, "the J that it hangs at"
-    assert examine(subject, BY_NAME["one_task"], 25, limit=30.0).verdict == "holds"
-    time.sleep(0.3)  # nothing is thrown any more
-
-
-def test_what_broke_before_the_time_was_over_is_kept():
-    calls = []
-
-    def tires(J):
-        calls.append(J)
-        return broken.wrong_sign(J) if len(calls) < 60 else broken.hangs(J.repeat(3, 1))
-
-    assert found(tires, "non_conflict", limit=1.0).verdict == "fails"
 
 
 def test_the_same_call_finds_the_same():

@@ -7,12 +7,10 @@ import torch
 
 from gradsurgery.certify.claims import claims_of, identity_of
 from gradsurgery.certify.identity import Identity, parse
-from gradsurgery.certify.limit import Late, within
 from gradsurgery.certify.subject import Claims, Subject
 from gradsurgery.core.discovery import build
-from gradsurgery.foreign import Fault, Foreign, as_method, load
+from gradsurgery.foreign import Foreign, as_method, load
 
-_PATIENCE = 30.0  # seconds of computing for the first direction
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
@@ -71,8 +69,4 @@ def _identity(said: str | None, method: Any) -> Identity | None:
 def _try(made: Subject) -> None:
     """Raises Fault for a method that gives no direction for gradients that are nothing special."""
     K = min(max(2, made.tasks[0]), made.tasks[1])
-    try:
-        with within(_PATIENCE):
-            made.direction(torch.sin(torch.arange(1.0, 1.0 + 6 * K)).reshape(K, 6).to(made.dtype))
-    except Late:
-        raise Fault(f"`{made.name}` must return a direction, found no answer within {_PATIENCE:g} s.") from None
+    made.direction(torch.sin(torch.arange(1.0, 1.0 + 6 * K)).reshape(K, 6).to(made.dtype))

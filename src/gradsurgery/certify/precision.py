@@ -27,14 +27,13 @@ def _non_conflict_decades(subject: Subject, J: Tensor) -> float:
 
 
 def _finite_scales(subject: Subject, J: Tensor) -> float:
-    """Not finite, or zero where the same J at its own scale has a direction; in no more bits than it computes in."""
-    bits = torch.finfo(subject.dtype).bits
-    for dtype, powers in {d: p for d, p in _SCALES.items() if torch.finfo(d).bits <= bits}.items():
+    """Not finite, or zero where the same J at its own scale has a direction."""
+    for dtype, powers in _SCALES.items():
         moves = bool(subject.direction(J.to(dtype)).abs().max() > 1e-4 * size(J))
         for power in powers:
             where = f"J * 1e{power} in {dtype}"
             try:
-                d = subject.direction((J.double() * 10.0**power).to(dtype))
+                d = subject.direction((J * 10.0**power).to(dtype))
             except Fault as fault:
                 raise Missed(f"{where}: {told_by(fault)}") from fault
             if not torch.isfinite(d).all() or (moves and not d.any()):

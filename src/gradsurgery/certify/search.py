@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, assume, find, settings
 from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
 from torch import Tensor
 
-from gradsurgery.certify.limit import Late, within
 from gradsurgery.certify.matrices import NoTasks, pasted
 from gradsurgery.certify.precision import PRECISION
 from gradsurgery.certify.properties import PROPERTIES, Absent, Missed, Property
@@ -23,8 +22,7 @@ from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.foreign import Fault
 
 ALL = (*PROPERTIES, *PRECISION, *REMEMBERING, *PUBLISHED)
-Verdict = Literal["holds", "fails", "no answer", "does not apply"]
-LIMIT = 120.0  # seconds of computing for one property
+Verdict = Literal["holds", "fails", "does not apply"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class Finding:
         tolerance: largest violation that was taken for rounding; that of the claim, where it has its own.
         worst: largest violation seen; infinite where the method raised or left the numbers, None where none was tried.
         tried: how many J.
-        counterexample: the smallest J that broke it, as Python; without an answer, the J that it was at.
-        note: what the method raised there, or why there is no answer, or why the property does not apply.
+        counterexample: the smallest J that broke it, as Python.
+        note: what the method raised there, or why the property does not apply.
     """
 
     name: str
@@ -60,13 +58,11 @@ class _Search:
     def __init__(self, subject: Subject, wanted: Property, tolerance: float) -> None:
         self.subject, self.wanted, self.tolerance = subject, wanted, tolerance
         self.worst, self.tried, self.note = 0.0, 0, ""
-        self.at: Tensor | None = None
         self.broken: tuple[tuple[int, float], Tensor, str] | None = None
 
     def __call__(self, J: Tensor) -> bool:
         """Whether J breaks the property."""
         J, said = J.to(self.subject.dtype), ""
-        self.at = J
         try:
             violation = self.wanted.check(self.subject, J.clone())
         except Absent as reason:
@@ -86,33 +82,21 @@ class _Search:
         return breaks
 
 
-def examine(subject: Subject, wanted: Property, examples: int = 60, seed: int = 0, limit: float = LIMIT) -> Finding:
-    """Tries `examples` J against one property, for at most `limit` seconds of computing.
-
-    The same call finds the same, whatever ran before, unless its time was over: a J that broke the property is kept
-    then, but may not be the smallest.
-    """
+def examine(subject: Subject, wanted: Property, examples: int = 60, seed: int = 0) -> Finding:
+    """Tries `examples` J against one property. The same call finds the same, whatever ran before."""
     own = subject.claims.get(wanted.name)
     default = wanted.tolerance if subject.dtype == torch.float64 else wanted.single
     search = _Search(subject, wanted, default if own is None else own)
     claimed = wanted.name in subject.claims
-    late = False
     try:
-        with within(limit):
-            _search(search, wanted.matrices(subject.tasks), math.ceil(wanted.share * examples), seed)
+        _search(search, wanted.matrices(subject.tasks), math.ceil(wanted.share * examples), seed)
     except NoTasks:
         search.note = f"takes {subject.tasks[0]} to {subject.tasks[1]} tasks"
-    except Late:
-        late = True
-    verdict: Verdict = "holds" if search.tried else "does not apply"
+    verdict: Verdict = "fails" if search.broken else "holds" if search.tried else "does not apply"
     counterexample, note = None, search.note if not search.tried else ""
     if search.broken:
-        verdict = "fails"
         _, J, note = search.broken
         counterexample = pasted(J)
-    elif late:
-        verdict, note = "no answer", f"no answer within {limit:g} s, after {search.tried} J"
-        counterexample = None if search.at is None else pasted(search.at)
     worst = search.worst if search.tried else None
     return Finding(
         wanted.name, wanted.says, claimed, verdict, search.tolerance, worst, search.tried, counterexample, note
@@ -121,7 +105,7 @@ def examine(subject: Subject, wanted: Property, examples: int = 60, seed: int = 
 
 def certify(
     subject: Subject, names: Iterable[str] = (), examples: int = 60, seed: int = 0,
-    told: Callable[[Finding], None] = lambda finding: None, limit: float = LIMIT,
+    told: Callable[[Finding], None] = lambda finding: None,
 ) -> list[Finding]:  # fmt: skip
     """Every property of a method, or those named, in the order of `ALL`.
 
@@ -131,14 +115,13 @@ def certify(
         examples: J that are tried for each.
         seed: of the search.
         told: called with each finding as it comes.
-        limit: seconds of computing for each property.
 
     Raises:
         ValueError: a claim, or a name, that is no property.
     """
     found: list[Finding] = []
     for wanted in chosen(subject, names):
-        found.append(examine(subject, wanted, examples, seed, limit))
+        found.append(examine(subject, wanted, examples, seed))
         told(found[-1])
     return found
 
@@ -157,8 +140,8 @@ def chosen(subject: Subject, names: Iterable[str] = ()) -> list[Property]:
 
 
 def broken_claims(findings: Sequence[Finding]) -> list[str]:
-    """Names of the claims that a counter-example was found for, or that had no answer in time."""
-    return [each.name for each in findings if each.claimed and each.verdict in ("fails", "no answer")]
+    """Names of the claims that a counter-example was found for."""
+    return [each.name for each in findings if each.claimed and each.verdict == "fails"]
 
 
 def _search(search: _Search, strategy: object, examples: int, seed: int) -> None:

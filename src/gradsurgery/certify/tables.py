@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from gradsurgery.certify.search import Finding
+from gradsurgery.certify.search import Finding, broken_claims
 
 _HEAD = f"{'property':<22}{'claimed':<9}{'found':<16}{'tolerance':<11}{'worst':<9}"
 
@@ -39,15 +39,12 @@ def summary(name: str, findings: Sequence[Finding]) -> str:
     """What may be said of the method."""
     kept = [each.name for each in findings if each.claimed and each.verdict == "holds"]
     more = [each.name for each in findings if not each.claimed and each.verdict == "holds"]
-    broken = [each.name for each in findings if each.claimed and each.verdict == "fails"]
-    late = [each.name for each in findings if each.verdict == "no answer"]
+    broken = broken_claims(findings)
     lines = [f"{name} is certified: {', '.join(kept) or 'nothing, as it claims nothing that holds'}."]
     if more:
         lines.append(f"Holds too, without being claimed: {', '.join(more)}.")
     if broken:
         lines.append(f"Claimed, and broken: {', '.join(broken)}.")
-    if late:
-        lines.append(f"No answer in time: {', '.join(late)}.")
     return "\n".join(lines)
 
 
