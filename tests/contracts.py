@@ -73,9 +73,9 @@ def check_shape_and_type(method: Method, J: Tensor) -> None:
 
 def check_repeatable(method: Method, J: Tensor) -> None:
     """The same seed gives the same bits, and neither global generator is touched."""
-    numpy_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
+    numpy_state, torch_state = np.random.get_state(legacy=False)["state"]["key"].copy(), torch.get_rng_state()  # noqa: NPY002
     assert torch.equal(direction(method, J, generator(3)), direction(method, J, generator(3)))
-    assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+    assert np.array_equal(np.random.get_state(legacy=False)["state"]["key"], numpy_state)  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
