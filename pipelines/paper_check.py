@@ -15,7 +15,6 @@ Examples:
 
 import argparse
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -101,7 +100,9 @@ def _measured(line: Experiment, params: Params, device: str, limit: float) -> di
 def _begin(task: Task, device: str, pipe: Any) -> None:
     """In the new process: no more memory than is free, so that others on this machine keep theirs."""
     end_with(psutil.Process().parents()[-1:])
-    if device == "cpu":
+    if device == "cpu" and sys.platform != "win32":
+        import resource  # which Windows has not
+
         free = psutil.virtual_memory().available
         resource.setrlimit(resource.RLIMIT_DATA, (free, free))
     try:

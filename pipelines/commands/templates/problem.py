@@ -22,7 +22,8 @@ Pictures of 8 x 8 pixels of handwritten digits, as scikit-learn carries them: 1,
 Recognition of Handwritten Digits. Three tenths of them, drawn at random, are the test set, and a fifth validates.
 Writers are not told apart, so that a writer may be on both sides."""
 
-CLASSES = {"digit": 10, "parity": 2}  # of each task; heads are as wide as the widest
+TASKS = ("digit", "parity")
+_CLASSES = 10  # of `digit`; every head is as wide, and that of `parity` learns to leave eight of them alone
 _LARGEST = 16.0  # of a pixel
 
 
@@ -44,11 +45,11 @@ class Sketch(Problem):
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training):
-        self.tasks = tuple(CLASSES)
-        self.metrics = {f"{task}.accuracy": True for task in CLASSES}  # True: higher is better
+        self.tasks = TASKS
+        self.metrics = {f"{task}.accuracy": True for task in TASKS}  # True: higher is better
         self.epochs, self.clip = training.all_epochs, training.clip
         self._network, self._training = network, training
-        self._own = {"num_tasks": len(CLASSES), "num_classes": max(CLASSES.values()), "in_features": 64}
+        self._own = {"num_tasks": len(TASKS), "num_classes": _CLASSES, "in_features": 64}
         network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
         self._splits = splits_of(arrays, training.sizes, training.batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
@@ -114,8 +115,7 @@ def _tensors(
     return torch.tensor(images), torch.tensor(labels, dtype=torch.int64)
 
 
-def _answers(network: Network, images: Tensor, labels: Tensor) -> tuple[list[Tensor], tuple[Tensor, ...]]:
-    """Outputs (n, classes) and true classes (n,) of every task, where the network is."""
+def _answers(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Outputs (n, 10) and true classes (n,) of every task, where the network is."""
     device = next(network.parameters()).device
-    outputs = network(images.to(device).float() / _LARGEST)
-    return [out[:, :n] for out, n in zip(outputs, CLASSES.values(), strict=True)], labels.to(device).unbind(dim=1)
+    return network(images.to(device).float() / _LARGEST), labels.to(device).unbind(dim=1)

@@ -47,10 +47,10 @@ def command(name: str) -> ModuleType:
         sys.path.append(str(root))
     try:
         return importlib.import_module(f"pipelines.commands.{name}")
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         raise ImportError(
-            f"`gradsurgery {name}` needs packages that the library does without, found no `{error.name}`: "
-            f"pip install 'gradsurgery[repro]', or `make install` in {root}."
+            f"`gradsurgery {name}` needs the extra `repro`, pip install 'gradsurgery[repro]' or `make install` in "
+            f"{root}, found: {error}"
         ) from None
 
 
