@@ -1,7 +1,9 @@
 """Runs on the workers of a Dask cluster: one is killed on purpose, and the histories are those of the local pool."""
 
+import pickle
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -12,6 +14,7 @@ import pytest
 from gradsurgery.problems.overlay import prepare
 from pipelines._cluster import Cluster
 from tests.pipelines.conftest import Checkout, settle
+from tests.pipelines.test_pool import Task, work
 
 LINES = ["multi_mnist-sum", "multi_mnist-pcgrad"]
 pytestmark = pytest.mark.timeout(900)
@@ -122,6 +125,20 @@ def test_an_address_without_a_scheduler_is_one_sentence(given, monkeypatch):
         ValueError, match=rf"^`--cluster` must be the address of a Dask scheduler, found {given} \(.*\)\.$"
     ):
         Cluster(given)
+
+
+def test_a_runs_process_ends_with_its_worker_in_the_middle_of_an_epoch_too():
+    with subprocess.Popen(
+        [sys.executable, "-m", "pipelines._cluster"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as run:
+        try:
+            run.stdin.write(pickle.dumps((work, (Task("endless"), "cpu"))))
+            run.stdin.flush()
+            assert pickle.load(run.stdout) == ("process", run.pid)
+            run.stdin.close()  # as when the worker is gone
+            assert run.wait(timeout=10) == 143
+        finally:
+            run.kill()
 
 
 def test_without_the_package_it_says_which(monkeypatch):
