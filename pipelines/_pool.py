@@ -118,14 +118,15 @@ def places_on(device: str, asked: str | None, per_gpu: str | None) -> list[str]:
 def _begin(work: Work, task: Task, place: str, pipe: Any) -> None:
     """In the new process, which ends when the one that started it does, however that ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for all: the one that started this says what it means
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         work(task, place, lambda name, content: pipe.send((name, content)))
     except (ValueError, OSError) as error:
         pipe.send(("refused", error))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """In a process that was started: ends it when the one that started it has ended, however that did."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

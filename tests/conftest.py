@@ -68,9 +68,19 @@ def make(declare, arrays):
     return lambda *slots, **more: build_learner(declare(*slots, **more), arrays, 0)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _process_settings_of_a_file():
+    """What `_own_process_settings` does for a test, for the fixtures of a whole file."""
+    yield from _settings_kept()
+
+
 @pytest.fixture(autouse=True)
 def _own_process_settings():
     """`build_learner` sets threads and determinism for the whole process; no test may lean on another's."""
+    yield from _settings_kept()
+
+
+def _settings_kept():
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     yield
     torch.set_num_threads(threads)

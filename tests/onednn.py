@@ -108,7 +108,7 @@ def _exact(layer, x):
     """Input, output, a gradient of the output, and the weight gradient that belongs to it; float64 has no oneDNN."""
     w = layer.weight.detach().double().requires_grad_()
     bias = None if layer.bias is None else layer.bias.detach().double()
-    y = conv2d(x.double(), w, bias, layer.stride, layer.padding)
+    y = conv2d(x.double(), w, bias, layer.stride, layer.padding, layer.dilation, layer.groups)
     g = torch.randn(y.shape)
     return x, y.detach(), g, torch.autograd.grad(y, w, g.double())[0]
 

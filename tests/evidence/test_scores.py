@@ -110,6 +110,7 @@ def test_stage_writes_the_same_bytes_twice(checkout: Path) -> None:
         "measured.json",
         "verdict.json",
         "scales.json",
+        "summary.json",
     }
     text = first["metrics.json"].decode()
     assert text == json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"

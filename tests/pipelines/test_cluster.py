@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def folders(checkout, params, pins, tmp_path_factory):
     """The driver's folder and the workers', alike; four runs long enough to be caught."""
+    _dask()
     problem = {**params["problems"]["multi_mnist"]}
     problem["smoke"] = {**problem["smoke"], "epochs": 40}
     words = np.random.default_rng(0)
@@ -38,7 +39,7 @@ def folders(checkout, params, pins, tmp_path_factory):
         root = tmp_path_factory.mktemp("cluster") / name
         shutil.copytree(checkout.root, root, symlinks=True)
         settle(root, {**params, "problems": {**params["problems"], "multi_mnist": problem}}, pins)
-        (root / "data/processed/multi_mnist").mkdir(parents=True)
+        (root / "data/processed/multi_mnist").mkdir(parents=True, exist_ok=True)
         for array, values in arrays.items():
             np.save(root / f"data/processed/multi_mnist/{array}.npy", values)
         made.append(Checkout(root, root.parent))
