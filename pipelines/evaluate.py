@@ -104,10 +104,11 @@ def evaluated(given: Inputs) -> dict[str, bytes]:
     own, others = _evaluated(given), {scale: _evaluated(other) for scale, other in given.others.items()}
     every = {given.scale: own, **others}
     order = sorted(every, key=(*SCALES, given.scale).index)
-    groups = {scale: one.groups for scale, one in {given.scale: given, **given.others}.items()}
+    inputs = {given.scale: given, **given.others}
+    groups, costs = ({scale: getattr(one, what) for scale, one in inputs.items()} for what in ("groups", "costs"))
     judged = {scale: json.loads(every[scale]["verdict.json"]) for scale in order}
     beside = {scale: {name: json.loads(found[name]) for name in KEPT} for scale, found in others.items()}
-    verdicts_of_all = highest(judged, groups, given.protocol)
+    verdicts_of_all = highest(judged, groups, given.protocol, costs)
     return {
         **own,
         "summary.json": (json.dumps(summary(given, verdicts_of_all), indent=1) + "\n").encode(),  # as it is read

@@ -1,5 +1,7 @@
 """Intervals: a worked example of each part. Coverage is in test_coverage.py."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -89,3 +91,10 @@ def test_holm_as_statsmodels_has_it() -> None:
 def test_significant_digits() -> None:
     assert significant(0.123456789) == 0.123457
     assert significant(-12345678.0, 3) == -12300000.0
+
+
+def test_a_half_way_case_is_rounded_alike_whatever_the_last_bit() -> None:
+    middle = 0.8162875
+    around = (math.nextafter(middle, 0.0), middle, math.nextafter(middle, 1.0))
+    assert len({f"{value:.6g}" for value in around}) == 2  # what the last bit decides
+    assert len({significant(value) for value in around}) == 1

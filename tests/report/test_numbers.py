@@ -39,6 +39,8 @@ def test_a_difference_is_drawn_in_the_units_of_the_paper_and_beside_zero() -> No
     assert claim.drawn.zero is not None
     assert claim.drawn.published == claim.drawn.mean, "one point of accuracy, as the paper has it"
     assert claim.source == "", "nothing of it is there to lead to"
+    (claim,) = claims([dataclasses.replace(told, contrast=contrast(), scale="overnight")], NOTHING)
+    assert claim.source == "history/overnight/q-a.jsonl", "the runs that decided, not those of the report's scale"
 
 
 def test_a_level_is_drawn_without_a_zero_and_a_count_between_none_and_all() -> None:

@@ -52,7 +52,6 @@ def test_a_claim_leads_to_the_history_that_answers_it(made_up) -> None:
     record = made_up("multi_fashion_mnist", "sum", 0, 0.0)
     groups = {"multi_fashion_mnist-sum": parse([json.dumps(record)], "made up")}
     answer = Answer("multi_fashion_mnist-sum", "left.accuracy", "multi_fashion_mnist-sum")
-    made = entry(
-        "p", PAPER, [finding("p/better", answered_by=answer)], None, Sources(groups, {}, {}, [], {}, {}), Output()
-    )
-    assert made["claims"][0].source == "history/multi_fashion_mnist-sum.jsonl"
+    told = dataclasses.replace(finding("p/better", answered_by=answer), scale="laptop")
+    made = entry("p", PAPER, [told], None, Sources(groups, {}, {}, [], {}, {}), Output())
+    assert made["claims"][0].source == "history/laptop/multi_fashion_mnist-sum.jsonl"

@@ -13,8 +13,17 @@ FIELDS = ("seconds", "step_ms", "steps", "backward_passes_per_step", "peak_memor
 
 def seconds_per_seed(cost: Mapping[str, Any]) -> float:
     """Mean over the seeds that were run."""
-    seconds = [float(seed["seconds"]) for seed in cost["seeds"].values()]
-    return sum(seconds) / len(seconds)
+    return _mean(cost, "seconds")
+
+
+def steps_per_seed(cost: Mapping[str, Any]) -> float:
+    """Optimiser steps, mean over the seeds that were run."""
+    return _mean(cost, "steps")
+
+
+def _mean(cost: Mapping[str, Any], name: str) -> float:
+    found = [float(seed[name]) for seed in cost["seeds"].values()]
+    return sum(found) / len(found)
 
 
 def is_as_written(costs: Mapping[str, Any], seed: int, written: tuple[str, ...]) -> bool:

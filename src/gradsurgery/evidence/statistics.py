@@ -102,8 +102,12 @@ class Comparison:
 
 
 def significant(value: float, digits: int = 6) -> float:
-    """`value` to a number of significant digits."""
-    return float(f"{value:.{digits}g}")
+    """`value` to a number of significant digits.
+
+    By way of twelve, past which processors differ in the order that they add in: half-way cases, such as means of
+    decimals, are else broken by the last bit.
+    """
+    return float(f"{float(f'{value:.12g}'):.{digits}g}")
 
 
 def summarise(values: Sequence[float], noise: float = 0.0) -> Summary:

@@ -1,7 +1,7 @@
 """A record beside our evidence, and how its word follows from the numbers in words."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradsurgery.evidence.contrasts import Contrast
@@ -17,6 +17,15 @@ Costs = Mapping[str, Mapping[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
+class Length:
+    """What a difference came to after so many optimiser steps of one scale, in the metric's own unit."""
+
+    scale: str
+    steps: int
+    difference: Summary
+
+
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """A record beside our evidence; `why` says in words how the verdict follows from it.
 
@@ -27,6 +36,8 @@ class Finding:
         contrast: of two lines, where the record asks for a difference.
         effect: that is published, in the same unit, turned so that more is what is claimed; None: no size is.
         confirmatory: whether the claim was registered at this scale before these runs; exploratory otherwise.
+        scale: that of the runs, where several were looked at; empty where nothing was run.
+        lengths: the contrast at every scale that was run, the shortest first, where there are several.
     """
 
     record: Record
@@ -38,6 +49,8 @@ class Finding:
     contrast: Contrast | None = None
     effect: float | None = None
     confirmatory: bool = False
+    scale: str = ""
+    lengths: Sequence[Length] = ()
 
     @property
     def gain(self) -> Summary:

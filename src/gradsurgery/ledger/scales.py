@@ -3,23 +3,29 @@
 from collections.abc import Mapping
 from typing import Any
 
+from gradsurgery.evidence.costs import steps_per_seed
 from gradsurgery.evidence.groups import Groups
 from gradsurgery.ledger.protocol import Protocol
 
 Entries = Mapping[str, Mapping[str, Any]]  # verdicts by record id, as in `verdict.json`
+Costs = Mapping[str, Mapping[str, Any]]  # of one scale, by experiment
 
 
-def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], protocol: Protocol) -> dict[str, Any]:
+def highest(
+    by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], protocol: Protocol, costs: Mapping[str, Costs]
+) -> dict[str, Any]:  # fmt: skip
     """The content of `verdict.json` over all scales.
 
     An entry that was run says its `scale`; where others were run too, `scales` holds the word and number of each of
-    them; where the claim is registered, `registered` says its scale and how many of its seeds are there under this very
-    protocol. Until all of them are, that scale does not decide: what a fixed n of seeds is to say is looked at once.
+    them, and `lengths` the difference that each scale found beside the steps that it trained; where the claim is
+    registered, `registered` says its scale and how many of its seeds are there under this very protocol. Until all of
+    them are, that scale does not decide: what a fixed n of seeds is to say is looked at once.
 
     Args:
         by_scale: what each scale says, the lowest first.
         groups: the runs of each scale, by experiment.
         protocol: what was registered.
+        costs: of each scale.
     """
     found = {}
     for claim, lowest in next(iter(by_scale.values())).items():
@@ -35,10 +41,23 @@ def highest(by_scale: Mapping[str, Entries], groups: Mapping[str, Groups], proto
             entry["scales"] = {
                 scale: {"verdict": own["verdict"], "ours": own["ours"]} for scale, own in run.items() if scale != last
             }
+            lengths = [
+                _length(scale, own, costs[scale]) for scale, own in run.items() if _has_length(own, costs[scale])
+            ]
+            entry |= {"lengths": lengths} if len(lengths) > 1 else {}
         if design:
             entry["registered"] = {"scale": design.scale, "n": design.n, "there": there}
         found[claim] = entry
     return found
+
+
+def _has_length(entry: Mapping[str, Any], costs: Costs) -> bool:
+    return "difference" in entry and entry["experiment"] in costs
+
+
+def _length(scale: str, entry: Mapping[str, Any], costs: Costs) -> dict[str, Any]:
+    steps = round(steps_per_seed(costs[entry["experiment"]]))
+    return {"scale": scale, "steps": steps, "difference": entry["difference"]["difference"]}
 
 
 def told(entry: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.documents import decode, encode
 from gradsurgery.evidence.statistics import Summary, holm
-from gradsurgery.ledger.findings import Finding, published_value
+from gradsurgery.ledger.findings import Finding, Length, published_value
 from gradsurgery.ledger.judging import Ours, judge, said_of, tested
 from gradsurgery.ledger.records import Paper, Record
 from gradsurgery.ledger.scales import told
@@ -76,5 +76,6 @@ def _finding(record: Record, entry: Mapping[str, Any]) -> Finding:
     difference = Contrast.of_record(entry["difference"]) if "difference" in entry else None
     ours, where = (entry.get(name, "-") for name in ("ours", "where"))
     where += told(entry)
+    lengths = decode(Sequence[Length], entry.get("lengths", []))  # type: ignore[type-abstract]
     return Finding(record, ours, where, entry["verdict"], entry.get("why", ""), level, difference, entry.get("effect"),
-                   entry.get("confirmatory", False))  # fmt: skip
+                   entry.get("confirmatory", False), entry.get("scale", ""), lengths)  # fmt: skip

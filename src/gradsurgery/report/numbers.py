@@ -83,7 +83,7 @@ def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
         confirmatory=finding.confirmatory,
         control=record.origin == "recomputed",
         drawn=_drawn(finding, answer, sources),
-        source=f"history/{answer.experiment}.jsonl" if runs else "",
+        source=f"history/{finding.scale}/{answer.experiment}.jsonl" if finding.scale else "",
         landscape=runs is not None and runs[0].trajectory is not None,
     )
 

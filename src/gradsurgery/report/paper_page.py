@@ -5,7 +5,7 @@ from typing import Any
 
 from gradsurgery.ledger.findings import Finding
 from gradsurgery.ledger.records import Paper, Record
-from gradsurgery.report import verdicts
+from gradsurgery.report import lengths, verdicts
 from gradsurgery.report.numbers import claims, quotable, words
 from gradsurgery.report.output import Output
 from gradsurgery.report.section import Section
@@ -26,7 +26,7 @@ def entry(
         sources: what was run.
         out: takes the files.
     """
-    told, answered = claims(found, sources), verdicts.table(found)
+    told, answered, long = claims(found, sources), verdicts.table(found), lengths.drawing(key, found)
     return {
         "key": key, "name": SECTIONS.get(key, NAMES.get(key, key)), "paper": paper, "section": section,
         "counts": words([c for c in told if not c.control]), "controls": words([c for c in told if c.control]),
@@ -34,6 +34,7 @@ def entry(
         "figures": [out.drawing(drawing) for drawing in section.drawings] if section else [],
         "sheets": [out.sheet(sheet) for sheet in section.sheets] if section else [],
         "claims": told,
+        "lengths": out.drawing(long) if long else None,
         "answered": out.table(f"{key}-ledger", answered) if len(answered) else None,
         "doubts": list(dict.fromkeys(_doubt(f.record) for f in found if f.record.doubtful)),
         "ledger": _ledger(paper, found) if paper else None,

@@ -43,9 +43,10 @@ class Linked:
         return hash(self.text)
 
 
-def source(experiment: str, text: str | None = None) -> Linked:
-    """A cell that leads to the history which its row was computed from."""
-    return Linked(experiment if text is None else text, f"history/{experiment}.jsonl")
+def source(experiment: str, text: str | None = None, scale: str = "") -> Linked:
+    """A cell that leads to the history which its row was computed from, where that of the report's scale is not meant
+    of another."""
+    return Linked(experiment if text is None else text, f"history/{f'{scale}/' if scale else ''}{experiment}.jsonl")
 
 
 def trials_of(problem: str, text: str) -> Linked:
