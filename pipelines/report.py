@@ -63,6 +63,7 @@ def gather(root: Path) -> Sources:
         there={n: e["registered"]["there"] for n, e in found["verdict.json"].items() if "registered" in e},
         changed=read_json(root / LISTED, "run `python -m pipelines.deviations`") if (root / LISTED).exists() else (),
         beside={scale: kept["metrics.json"] for scale, kept in found["scales.json"].items()},
+        beside_costs={scale: other.costs for scale, other in given.others.items()},
     )
 
 

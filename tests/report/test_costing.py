@@ -1,5 +1,6 @@
 """What the runs took: totals that agree with their parts."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def test_totals_are_sums_over_seeds(sources: Sources, checkout: Path) -> None:
     assert (found["experiments"], found["data"], found["landscapes"]) == (11, 1, 1)
     assert found["runs"] == len(seeds)
     assert found["minutes"] == pytest.approx(12.5 * len(seeds) / 60)
+    assert found["beside"] == []
+    beside = dataclasses.replace(sources, beside_costs={"overnight": sources.costs})
+    assert totals(beside)["beside"] == [("overnight", len(seeds), found["minutes"])]
 
 
 def test_the_page_shows_every_problem_every_experiment_and_the_machines(sources: Sources) -> None:

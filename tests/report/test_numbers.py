@@ -39,7 +39,12 @@ def test_a_difference_is_drawn_in_the_units_of_the_paper_and_beside_zero() -> No
     assert claim.drawn.zero is not None
     assert claim.drawn.published == claim.drawn.mean, "one point of accuracy, as the paper has it"
     assert claim.source == "", "nothing of it is there to lead to"
-    (claim,) = claims([dataclasses.replace(told, contrast=contrast(), scale="overnight")], NOTHING)
+    decided = dataclasses.replace(
+        told, contrast=contrast(), scale="overnight", confirmatory=True, beside="; at laptop -"
+    )
+    (claim,) = claims([decided], NOTHING)
+    assert decided.place == "laptop, controlled, confirmatory; at laptop -", "its own standing before what others say"
+    assert (claim.where, claim.standing, claim.beside) == ("laptop, controlled", "confirmatory", "; at laptop -")
     assert claim.source == "history/overnight/q-a.jsonl", "the runs that decided, not those of the report's scale"
 
 

@@ -36,6 +36,7 @@ class Finding:
         contrast: of two lines, where the record asks for a difference.
         effect: that is published, in the same unit, turned so that more is what is claimed; None: no size is.
         confirmatory: whether the claim was registered at this scale before these runs; exploratory otherwise.
+        beside: what the other scales say, and seeds that are still to come, behind `where`.
         scale: that of the runs, where several were looked at; empty where nothing was run.
         lengths: the contrast at every scale that was run, the shortest first, where there are several.
     """
@@ -49,8 +50,14 @@ class Finding:
     contrast: Contrast | None = None
     effect: float | None = None
     confirmatory: bool = False
+    beside: str = ""
     scale: str = ""
     lengths: Sequence[Length] = ()
+
+    @property
+    def place(self) -> str:
+        """Scale, track and standing, and what other scales say."""
+        return f"{self.where}{', confirmatory' if self.confirmatory else ''}{self.beside}"
 
     @property
     def gain(self) -> Summary:

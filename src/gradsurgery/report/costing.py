@@ -27,6 +27,10 @@ def totals(sources: Sources) -> dict[str, Any]:
         "skipped": sum(run.skipped_steps for group in groups.values() for run in group),
         "published": sum(len(paper.records) for paper in sources.papers),
         "trials": sum(len(trials) for trials in sources.studies.values()),
+        "beside": [
+            (scale, sum(len(cost["seeds"]) for cost in costs.values()), sum(_seconds(costs).values()) / 60)
+            for scale, costs in sources.beside_costs.items()
+        ],
     }  # fmt: skip
 
 

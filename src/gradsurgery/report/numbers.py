@@ -41,6 +41,7 @@ class Claim:
     effect: str
     n: int | None
     where: str
+    beside: str
     verdict: str
     word: str
     why: str
@@ -77,6 +78,7 @@ def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
         effect=finding.ours.removesuffix(f" (n = {summary.n})") if summary else finding.ours,
         n=summary.n if summary else None,
         where=finding.where,
+        beside=finding.beside,
         verdict=finding.verdict,
         word=first_word(finding.verdict),
         why=finding.why,
@@ -114,7 +116,7 @@ def quotable(found: Sequence[Claim]) -> list[str]:
     decided = sorted((c for c in found if c.word in DECIDED), key=lambda c: (not c.confirmatory, c.control))
     return [
         f"{c.statement} ({c.cell}): {c.word}, {c.metric} {c.effect}{f' (n = {c.n})' if c.n else ''}, published "
-        f"{c.published}; {c.where}, {c.standing}."
+        f"{c.published}; {c.where}, {c.standing}{c.beside}."
         for c in decided[:3]
     ]
 

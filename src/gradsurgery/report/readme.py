@@ -22,7 +22,7 @@ def findings_table(findings: Sequence[Finding]) -> pd.DataFrame:
                 "measure": f.record.metric,
                 "published": published_value(f.record),
                 "ours [95 % interval]": f.ours,
-                "scale, track": f.where,
+                "scale, track": f.place,
                 "verdict": f.verdict,
             }
             for f in findings
@@ -44,7 +44,7 @@ def matrix(findings: Sequence[Finding]) -> pd.DataFrame:
             "the first that compares methods": f"{first.record.statement}: *{first_word(first.verdict)}*",
             "published": published_value(first.record),
             "ours [95 % interval]": first.ours,
-            "scale, track": first.where,
+            "scale, track": first.place,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

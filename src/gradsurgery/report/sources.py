@@ -24,7 +24,7 @@ class Sources:
         studies: the trials of `make study`, by problem.
         contrasts, measured, findings: what `evaluate` made of it all.
         places: the files under `reports/` that names of links stand for, where they are not the names themselves.
-        beside: metrics of the other scales that were run.
+        beside, beside_costs: metrics and costs of the other scales that were run.
         protocol: what was registered; `there` seeds of each registered claim were run, `changed` was listed since.
         skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
@@ -42,6 +42,7 @@ class Sources:
     findings: Mapping[str, Sequence[Finding]] = dataclasses.field(default_factory=dict)
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
     beside: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
+    beside_costs: Mapping[str, Mapping[str, Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
     protocol: Protocol | None = None
     there: Mapping[str, int] = dataclasses.field(default_factory=dict)
     changed: Sequence[Mapping[str, str]] = ()

@@ -34,7 +34,7 @@ def table(findings: Sequence[Finding]) -> pd.DataFrame:
     rows = [
         {
             "record": f.record.id, "claim or cell": f.record.statement, "published": published_value(f.record),
-            "ours [95 % interval]": _linked(f), "scale, track": f.where, "verdict": f.verdict, "why": f.why,
+            "ours [95 % interval]": _linked(f), "scale, track": f.place, "verdict": f.verdict, "why": f.why,
         }
         for f in sorted(answered, key=lambda f: is_cell(f.record))
     ]  # fmt: skip
