@@ -8,7 +8,9 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Network
 from gradsurgery.experiment import build_learner
-from gradsurgery.problems.reconstruction import judge, prepare, similarity_map
+from gradsurgery.problems._holes import judge
+from gradsurgery.problems._ssim import similarity_map
+from gradsurgery.problems.reconstruction import prepare
 
 NETWORK = {"name": "autoencoder", "width": 6, "depth": 1}
 MEAN, SD = ([0.50708, 0.48655, 0.44092], [0.26733, 0.25644, 0.27615])
@@ -135,7 +137,8 @@ def test_judged_are_hidden_pixels_only_and_the_network_sees_only_the_others(arra
     holes = torch.zeros(3, 8, 8, dtype=torch.bool)
     holes[0, 0, 1] = holes[1, 2:4, 5] = holes[2] = True
     network = Constant(0.5, -0.25)
-    error, similarity = judge(network, images, holes)
+    error, similarity, scores = judge(network, images, holes, MEAN, SD)
+    assert scores is None
     mean, sd = (np.array(v).reshape(1, 1, 3) for v in (MEAN, SD))
     for i in range(3):
         pixels = np.kron(holes[i].numpy(), np.ones((4, 4))).astype(bool)
