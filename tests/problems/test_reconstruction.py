@@ -1,15 +1,13 @@
-"""Masked reconstruction: splits, holes, SSIM against torchmetrics, losses against a plain count. On made pictures."""
+"""Masked reconstruction: splits, holes, losses against a plain count. On made pictures."""
 
 import numpy as np
 import pytest
 import torch
-from torchmetrics.functional.image import structural_similarity_index_measure
 
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Network
 from gradsurgery.experiment import build_learner
 from gradsurgery.problems._holes import judge
-from gradsurgery.problems._ssim import similarity_map
 from gradsurgery.problems.reconstruction import prepare
 
 NETWORK = {"name": "autoencoder", "width": 6, "depth": 1}
@@ -99,22 +97,6 @@ def test_holes_come_from_the_augmentation_generator_alone(arrays):
     numbers = torch.cat([images[:, 0, 0, 0] for images, _ in first]).tolist()
     assert len(set(numbers)) == len(numbers) == 176
     assert set(numbers) <= set(arrays["train_images"][:, 0, 0, 0].tolist())
-
-
-@pytest.mark.parametrize("size", [(32, 32), (11, 24)])
-def test_similarity_is_that_of_torchmetrics(size):
-    made = torch.Generator().manual_seed(0)
-    a = torch.rand(3, 2, *size, generator=made)
-    b = (a + 0.2 * torch.randn(3, 2, *size, generator=made)).clamp(0, 1)
-    _, expected = structural_similarity_index_measure(a, b, data_range=1.0, return_full_image=True)
-    torch.testing.assert_close(similarity_map(a, b), expected, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(similarity_map(a, a), torch.ones_like(a), rtol=1e-5, atol=1e-5)
-
-
-def test_similarity_has_the_gradient_that_finite_differences_give():
-    made = torch.Generator().manual_seed(0)
-    a, b = (torch.rand(1, 1, 8, 9, generator=made, dtype=torch.float64) for _ in range(2))
-    assert torch.autograd.gradcheck(lambda x: similarity_map(x, b), (a.requires_grad_(),))
 
 
 class Constant(Network):
