@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Network
