@@ -42,10 +42,10 @@ from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.handed import losses_of, parameters_of
 from gradsurgery.core.interfaces import Balancer, Losses, Network, Problem
 from gradsurgery.core.learner import Learner
+from gradsurgery.core.ownership import owners
 from gradsurgery.core.run import TrainingRule
 from gradsurgery.core.seeding import Generators
 from gradsurgery.methods import build
-from gradsurgery.rules.dr_mgf import owners
 
 __all__ = ["Network", "Towers", "learner", "shared_by_losses"]
 

@@ -308,3 +308,47 @@ def test_T16_toy_early_steps(start, steps, end):
         theta.grad, state = SAMGS()(J, state, generator())
         optimizer.step()
     assert theta.tolist() == pytest.approx(end, abs=2e-4)
+
+
+def _scaled(dtype, k, **fields):
+    """Two directions for the same gradients times 2^k, in units of 2^(k degree)."""
+    rng, state, found = np.random.default_rng(7), None, []
+    for _ in range(3):
+        J = torch.from_numpy(rng.standard_normal((3, 50))).to(dtype)
+        d, state = bare(**fields)(J * 2.0**k, state, generator())
+        degree = 1 if state["equalised"] else 2
+        found.append(torch.ldexp(d.double(), torch.tensor(-degree * k)))
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize(
+    ("dtype", "powers"), [(torch.float32, (-45, -20, 20, 45)), (torch.float64, (-300, -45, 45, 300))]
+)
+def test_a_power_of_two_changes_no_bit(dtype, powers, gamma):
+    for k in powers:
+        assert torch.equal(_scaled(dtype, k, gamma=gamma), _scaled(dtype, 0, gamma=gamma)), k
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_what_is_clipped_stays_finite_at_any_size_and_keeps_its_direction(rows, gamma):
+    J = torch.from_numpy(np.random.default_rng(1).standard_normal((rows, 40)))
+    for power in (10, 60, 83, 110, 122):
+        wanted, _ = SAMGS(gamma=gamma)(J * 2.0**power, None, generator())
+        found, _ = SAMGS(gamma=gamma)((J * 2.0**power).float(), None, generator())
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-6)
+        assert float(found.norm()) == pytest.approx(1.0, rel=1e-5)
+
+
+def test_momenta_are_right_when_sizes_change_from_step_to_step():
+    rng, states, sizes = np.random.default_rng(2), [None, None], (1e-15, 1e25, 1e-10, 1.0, 1e18, 1e-16)
+    for size in sizes:
+        J = torch.from_numpy(size * rng.standard_normal((2, 30)))
+        ds = []
+        for i, dtype in enumerate((torch.float64, torch.float32)):
+            d, states[i] = SAMGS(gamma=0.0)(J.to(dtype), states[i], generator())
+            ds.append(d.double())
+        torch.testing.assert_close(ds[1], ds[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(states[1]["m"].double(), states[0]["m"], rtol=1e-5, atol=1e-5 * size)
+        assert (states[0]["m"].norm(dim=1).numpy() <= states[0]["reach"] * (1 + 1e-12)).all()

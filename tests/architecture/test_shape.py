@@ -21,14 +21,11 @@ OVER = {
     "src/gradsurgery/core/learner.py": 340,
     "src/gradsurgery/core/surgery.py": 275,
     "src/gradsurgery/networks/recommender.py": 300,
-    "src/gradsurgery/problems/census.py": 240,
+    "src/gradsurgery/problems/census.py": 220,
     "src/gradsurgery/problems/landscape.py": 260,
-    "src/gradsurgery/problems/reconstruction.py": 240,
-    "src/gradsurgery/problems/synthetic.py": 240,
+    "src/gradsurgery/problems/synthetic.py": 210,
     "src/gradsurgery/evidence/scores.py": 220,
     "src/gradsurgery/report/figures.py": 275,
-    "src/gradsurgery/rules/dr_mgf.py": 640,
-    "src/gradsurgery/transforms/recon.py": 325,
 }
 
 

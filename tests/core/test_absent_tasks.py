@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gradsurgery.core.discovery import available, build
-from gradsurgery.rules.dr_mgf import _Epoch
+from gradsurgery.rules._mgf_epoch import Epoch
 from tests.core.rows import BALANCERS, FIELDS, Rows, equal, learner, trained
 
 METHODS = [name for name in available("aggregators") if name != "torchjd"]
@@ -225,6 +225,6 @@ def test_a_line_scan_without_a_task_keeps_its_constant_weight():
     run = learner("sum", problem=problem, rule=build("rules", "dr_mgf", aux_policy="line_scan", auxiliary=0.3))
     run.epoch()
     problem.y[:, :, 1] = torch.nan
-    work = _Epoch(run.rule, run)
+    work = Epoch(run.rule, run)
     work.scan(next(problem.batches(None, None)))
     assert work.auxiliary[1].tolist() == [0.3, 1.0, 0.3]

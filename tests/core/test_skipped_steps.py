@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gradsurgery.core.discovery import available, build
-from gradsurgery.rules.dr_mgf import _Epoch
+from gradsurgery.rules._mgf_epoch import Epoch
 from tests.core.rows import BALANCERS, Rows, equal, finite, learner, trained
 
 METHODS = [name for name in available("aggregators") if name != "torchjd"]
@@ -144,7 +144,7 @@ def test_a_step_that_dr_mgf_leaves_out_leaves_no_trace(fields, kind):
     for poisoned in (True, False):
         run = learner("sum", "uncertainty", rule=build("rules", "dr_mgf", **fields))
         run.epoch()
-        work, batches = _Epoch(run.rule, run), list(run.problem.batches(None, None))
+        work, batches = Epoch(run.rule, run), list(run.problem.batches(None, None))
         stage = work.disentangle(0, iter([batches[0], *([batches[1]] if poisoned else []), batches[2]]))
         next(stage)
         if poisoned:
@@ -161,7 +161,7 @@ def test_a_step_that_dr_mgf_leaves_out_leaves_no_trace(fields, kind):
 def test_a_line_scan_that_sees_nothing_finite_keeps_its_constant_weight():
     run = learner("sum", rule=build("rules", "dr_mgf", aux_policy="line_scan", auxiliary=0.3))
     run.epoch()
-    work = _Epoch(run.rule, run)
+    work = Epoch(run.rule, run)
     x, y = next(run.problem.batches(None, None))
     work.scan((x * torch.nan, y))
     assert work.auxiliary.tolist() == [[1.0, 0.3, 0.3], [0.3, 1.0, 0.3], [0.3, 0.3, 1.0]]

@@ -3,7 +3,10 @@
 import pytest
 import torch
 
-from gradsurgery.core.training import Stepped, Training
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.training import Declared, Stepped, Training, WarmedCosine
+from gradsurgery.networks.lenet import LeNet
+from gradsurgery.networks.mlp import MLP
 
 LEAST = {"epochs": 4, "batch_size": 32, "lr": 0.1}
 
@@ -50,3 +53,38 @@ def test_passes_stretch_the_epochs_and_the_schedule():
         schedule.step()
     assert rates == pytest.approx([0.1] * 6 + [0.01] * 6)
     assert Stepped(**LEAST).schedule_of(optimizer) is None
+
+
+def test_warm_up_ends_at_the_full_rate_and_the_cosine_at_its_end():
+    training = WarmedCosine(**LEAST, warmup=1, lr_end=0.01)
+    assert [training.share_of(epoch) for epoch in range(4)] == pytest.approx([0.5, 1.0, 0.55, 0.1])
+    with pytest.raises(ValueError, match="`warmup` must be at most 4, found warmup = 5"):
+        WarmedCosine(**LEAST, warmup=5)
+    with pytest.raises(ValueError, match=r"`betas` must be two numbers from 0 to below 1, found betas = \(0.9, 1.0\)"):
+        WarmedCosine(**LEAST, betas=(0.9, 1.0))
+
+
+def test_a_constant_rate_has_no_schedule():
+    optimizer = Training(**LEAST, weight_decay=0.5).optimizer_of([torch.nn.Parameter(torch.ones(1))])
+    assert (type(optimizer), optimizer.defaults["lr"], optimizer.defaults["weight_decay"]) == (
+        torch.optim.Adam,
+        0.1,
+        0.5,
+    )
+    assert Training(**LEAST).schedule_of(optimizer) is None
+
+
+class _Problem(Declared):
+    batches = losses = evaluate = None
+
+
+def test_a_declared_problem_checks_its_network_before_any_work():
+    own = {"num_tasks": 2, "num_classes": 3, "in_features": 4}
+    problem = _Problem({"name": "mlp", "hidden": [5]}, own, Stepped(**LEAST, passes=2, clip=1.0), MLP)
+    assert (problem.epochs, problem.clip) == (8, 1.0)
+    first, again = (problem.network(torch.Generator().manual_seed(1)).state_dict() for _ in range(2))
+    assert all(torch.equal(values, again[name]) for name, values in first.items())
+    with pytest.raises(ValueError, match=r"`network.name` must be lenet, found 'mlp'\."):
+        _Problem({"name": "mlp", "hidden": [5]}, own, Training(**LEAST), LeNet)
+    with pytest.raises(ValueError, match=r"`network.num_tasks` must be left to the problem"):
+        _Problem({"name": "mlp", "num_tasks": 2}, own, Training(**LEAST), Network)

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from gradsurgery.core.discovery import build
-from gradsurgery.networks._exits import places
 
 SMALL = {
     "msdnet_imagenet": ({"num_tasks": 3, "num_classes": 5, "base": 1, "step": 1, "growth": 4, "width": 4}, 64),
@@ -45,12 +44,6 @@ def test_vgg_has_the_known_trunk_and_its_exits_where_the_code_puts_them():
         512 * 4,
     ]
     assert _size(network.heads[-1]) == 2 * (512 * 513) + 513 * 100
-
-
-def test_exits_sit_at_even_shares_of_the_work():
-    assert places([1] * 10, 3) == [2, 5, 8]
-    assert places([97, 1, 1, 1], 3) == [0, 1, 2]
-    assert places([1, 1, 1, 97], 1) == [2]
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -10,7 +10,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure as
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Network
 from gradsurgery.problems._album import IMAGENET_MEAN, IMAGENET_SD, twin
-from gradsurgery.problems._holes import holes_of, judge, warmed_cosine
+from gradsurgery.problems._holes import MaskedTraining, holes_of, judge
 from gradsurgery.problems.imagenet_mae import prepare
 
 _NETWORK = {"name": "masked_autoencoder", "width": 16, "heads": 4, "depth": 1}
@@ -47,7 +47,7 @@ def test_error_and_ssim_are_those_of_hidden_pixels(arrays):
     truth = images.permute(0, 3, 1, 2) / 255
     said = (truth + 0.2 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     network = _Fixed(said)
-    error, similarity, scores = judge(network, images, holes)
+    error, similarity, scores = judge(network, images, holes, IMAGENET_MEAN, IMAGENET_SD)
     assert scores is None
     hole = torch.from_numpy(np.kron(holes.numpy(), np.ones((1, 32, 32)))).bool()
     assert torch.equal(network.seen[:, 3].bool(), hole)
@@ -70,7 +70,7 @@ def test_evaluation_is_the_mean_of_its_examples_and_of_the_classes(arrays):
     assert found.examples["classification.accuracy"].dtype == bool
     images, holes = torch.from_numpy(arrays["test_images"]), holes_of(arrays["test_patches"], 7)  # 0.75 of 9, rounded
     with torch.no_grad():
-        error, similarity, scores = judge(network.eval(), images, holes)
+        error, similarity, scores = judge(network.eval(), images, holes, IMAGENET_MEAN, IMAGENET_SD)
     truth = torch.from_numpy(arrays["test_labels"].astype(np.int64))
     assert found.metrics["l1.loss"] == pytest.approx(float(error.mean()), rel=1e-4)
     assert found.metrics["ssim.loss"] == pytest.approx(1 - float(similarity.mean()), rel=1e-4)
@@ -97,7 +97,8 @@ def test_batches_have_fresh_holes_and_every_picture_once(arrays):
 
 
 def test_the_rate_warms_up_and_falls_to_its_end():
-    shares = [warmed_cosine(2, 15, 0.005, epoch) for epoch in range(15)]
+    training = MaskedTraining(epochs=15, warmup=2, lr=1.0, lr_end=0.005)
+    shares = [training.share_of(epoch) for epoch in range(15)]
     assert shares[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert shares[14] == pytest.approx(0.005)
     assert shares[8] == pytest.approx((1 + 0.005) / 2)
@@ -114,7 +115,7 @@ def test_the_rate_warms_up_and_falls_to_its_end():
         ({"size": 64}, "`size` must be that of 9 prepared patches in val, found size = 64"),
         ({"hidden": 0.01}, "`hidden` must leave 1 to 9 patches hidden, found hidden = 0.01"),
         ({"betas": [0.9]}, "`betas` must be two numbers from 0 to below 1"),
-        ({"warmup": 2}, "`warmup` must be at most 1 epochs, found warmup = 2"),
+        ({"warmup": 2}, "`warmup` must be at most 1, found warmup = 2"),
         ({"network": {"name": "mtan"}}, "network|mtan"),
     ],
 )

@@ -49,7 +49,7 @@ def claims_of(method: Method) -> tuple[str, ...]:
         case PlaceboRandom():
             own += ("permutation", "homogeneous")
         case SAMGS():
-            own += ("permutation",)
+            own += ("permutation", "finite_scales")
     return _HOUSE + own
 
 

@@ -1,6 +1,6 @@
 """What problems on pictures do alike: draw splits, standardise, count what a classifier gets right."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from gradsurgery.core.settings import check_rows
 
 # Channel means and s.d. of CIFAR-100's training pictures, as published with the data set's usual loaders.
 CIFAR_MEAN, CIFAR_SD = (0.50708, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)
+# Mean and s.d. that loaders of MNIST commonly use. One pair for all pictures like it: it only sets the inputs' scale.
+_MNIST_MEAN, _MNIST_SD = 0.1307, 0.3081
 _VAL_SHARE = 10  # one training picture in ten of every class
 
 
@@ -29,6 +31,34 @@ def tenth_of_each(labels: UInt8[np.ndarray, " n"]) -> Bool[np.ndarray, " n"]:
         places = np.flatnonzero(labels == label)
         chosen[places[: len(places) // _VAL_SHARE]] = True
     return chosen
+
+
+def rows_of_splits(
+    source: Mapping[str, np.ndarray], words: np.random.Philox
+) -> dict[str, tuple[str, Int64[np.ndarray, " n"]]]:
+    """Split -> the part of `source` ("train" or "test") that it is cut from, and its rows there in random order.
+
+    Args:
+        source: {train,test}_labels (N,); the first tenth of every class in the random order of "train" validates.
+        words: draws that order, then the order of "test".
+    """
+    order = permutation(words, len(source["train_labels"]))
+    is_val = tenth_of_each(source["train_labels"][order])
+    test = permutation(words, len(source["test_labels"]))
+    return {"train": ("train", order[~is_val]), "val": ("train", order[is_val]), "test": ("test", test)}
+
+
+def cut(source: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """{train,val,test}_{images, labels} of {train,test}_{images, labels}, a tenth of every class for validation.
+
+    All in random order, so that any first n are a fair sample. `val_index` are the places of the validation pictures in
+    the data set's training pictures.
+    """
+    chosen = rows_of_splits(source, np.random.Philox(seed))
+    arrays = {"val_index": chosen["val"][1]}
+    for split, (part, rows) in chosen.items():
+        arrays |= {f"{split}_{what}": source[f"{part}_{what}"][rows] for what in ("images", "labels")}
+    return arrays
 
 
 def check_cifar(source: Mapping[str, np.ndarray]) -> None:
@@ -62,12 +92,36 @@ def splits_of(
     return splits
 
 
+def whole_batches(order: np.random.Generator, rows: int, size: int) -> Iterator[Int64[np.ndarray, " size"]]:
+    """Places of an epoch's batches in a fresh order, drawn at the first; the last, smaller batch is left out."""
+    places = order.permutation(rows)
+    for start in range(0, rows - size + 1, size):
+        yield places[start : start + size]
+
+
+def greys(images: UInt8[Tensor, "n height width"], device: torch.device) -> Float[Tensor, "n 1 height width"]:
+    """Pictures like MNIST's as a network takes them."""
+    return images.to(device).float().div_(255.0).sub_(_MNIST_MEAN).div_(_MNIST_SD)[:, None]
+
+
 def standardised(
     images: UInt8[Tensor, "... channels"], mean: Sequence[float], sd: Sequence[float]
 ) -> Float[Tensor, "... channels"]:
     """Pictures of bytes, channels last, as numbers of mean 0 and s.d. 1."""
     means, sds = (torch.tensor(values, device=images.device) for values in (mean, sd))
     return images.float().div_(255.0).sub_(means).div_(sds)
+
+
+def coloured(
+    images: UInt8[Tensor, "... height width 3"], device: torch.device, mean: Sequence[float], sd: Sequence[float]
+) -> Float[Tensor, "... 3 height width"]:
+    """The same as a network takes them."""
+    return standardised(images.to(device), mean, sd).movedim(-1, -3)
+
+
+def device_of(network: Network) -> torch.device:
+    """Where its parameters live."""
+    return next(network.parameters()).device
 
 
 def judge(

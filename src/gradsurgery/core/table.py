@@ -5,18 +5,59 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.interfaces import Network
 from gradsurgery.core.ranking import delong_components, roc_auc, roc_auc_thresholds
+from gradsurgery.core.settings import check_rows
+from gradsurgery.core.training import Declared, Training
 
 Rows = tuple[Float[Tensor, "n features"], Float[Tensor, "n K"]]  # inputs and labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableTraining(Training):
+    """Adam at a constant rate, in torch's fused form: layers are small here."""
+
+    lr: float = 1e-3
+
+    def optimizer_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, lr=self.lr, weight_decay=self.weight_decay, fused=True)
+
+
+class Tabular(Declared):
+    """Binary tasks on the rows of a table; metric: `<task>.auc`. Raises ValueError as `rows_of` does."""
+
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], tasks: Sequence[str], network: Mapping[str, Any],
+        own: Mapping[str, Any], training: Training,
+    ) -> None:  # fmt: skip
+        self.tasks = tuple(tasks)
+        self.metrics = {f"{task}.auc": True for task in self.tasks}
+        super().__init__(network, own, training)
+        self._splits = {split: rows_of(arrays, split, count) for split, count in training.sizes.items() if arrays}
+        if arrays:
+            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, training.batch_size)
+        self.test_rows = len(self._splits["test"][1]) if arrays else None
+
+    def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
+        """One epoch in a fresh order. Nothing is augmented."""
+        return batches_of(self._splits["train"], self._training.batch_size, order)
+
+    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
+        return binary_losses(network, batch, torch.ones(len(self.tasks)))
+
+    def evaluate(self, network: Network, split: str) -> Evaluation:
+        """Exact AUCs, AUCs at 200 thresholds, and mean losses."""
+        return judge(network, self._splits[split], self.tasks)
 
 
 def rows_of(arrays: Mapping[str, np.ndarray], split: str, size: int) -> Rows:

@@ -1,7 +1,4 @@
-"""Classifiers inside a network, as Shallow-Deep Networks have them: what one is, and where they sit.
-
-`sdn_resnet` says the same for itself, as runs stand behind every line of it.
-"""
+"""Classifiers inside a network, as Shallow-Deep Networks have them: what one is, and where they sit."""
 
 import itertools
 from collections.abc import Sequence
@@ -29,14 +26,15 @@ class MixedExit(nn.Module):
         return self.linear(pooled.flatten(1))
 
 
-def places(works: Sequence[int], inner: int) -> list[int]:
+def places(works: Sequence[int], inner: int, before: int = 0) -> list[int]:
     """Layers after which `inner` classifiers sit, each where the share of the work is nearest to 0.9 j / `inner`.
 
     Args:
         works: multiplications of every layer, in order.
         inner: their number, less than that of the layers; no two sit after the same layer.
+        before: multiplications of what lies in front of the first layer, where no classifier can sit.
     """
-    done = list(itertools.accumulate(works))
+    done = list(itertools.accumulate(works, initial=before))[1:]
     found: list[int] = []
     for j in range(1, inner + 1):
         first = found[-1] + 1 if found else 0

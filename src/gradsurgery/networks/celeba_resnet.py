@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gradsurgery.core.interfaces import Network
 from gradsurgery.core.pointwise import Pointwise
 from gradsurgery.core.settings import check_sizes
+from gradsurgery.networks._residual import Block
 
 
 class CelebAResNet(Network):
@@ -58,18 +59,10 @@ class CelebAResNet(Network):
         return list(self.trunk.parameters())
 
 
-class _Block(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut around them, projected where the shape changes."""
+class _Block(Block):
+    """Draws a projection even where it needs none: on where the generator then stands the weights of all runs rest."""
 
     def __init__(self, before: int, after: int, stride: int):
-        super().__init__()
-        self.branch = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
-        )  # fmt: skip
-        same = stride == 1 and before == after
-        projection = nn.Sequential(Pointwise(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-        self.shortcut: nn.Module = nn.Identity() if same else projection
-
-    def forward(self, inputs: Float[Tensor, "batch before height width"]) -> Tensor:
-        return (self.branch(inputs) + self.shortcut(inputs)).relu()
+        super().__init__(before, after, stride)
+        if isinstance(self.shortcut, nn.Identity):
+            Pointwise(before, after, 1, stride, bias=False)

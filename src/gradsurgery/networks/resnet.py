@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.interfaces import Network
-from gradsurgery.core.pointwise import Pointwise
 from gradsurgery.core.settings import check_sizes
+from gradsurgery.networks._residual import Block
 
 
 class ResNet(Network):
@@ -30,7 +30,7 @@ class ResNet(Network):
         stages: list[nn.Module] = []
         before = width
         for after, stride in ((width, 1), (2 * width, 2), (4 * width, 2), (8 * width, 2)):
-            stages += [_Block(before, after, stride), _Block(after, after, 1)]
+            stages += [Block(before, after, stride), Block(after, after, 1)]
             before = after
         self.trunk = nn.Sequential(
             nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
@@ -50,23 +50,3 @@ class ResNet(Network):
 
     def shared_parameters(self) -> list[nn.Parameter]:
         return list(self.trunk.parameters())
-
-
-class _Block(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut around them, projected where the shape changes."""
-
-    def __init__(self, before: int, after: int, stride: int):
-        super().__init__()
-        self.branch = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
-        )  # fmt: skip
-        changes = stride != 1 or before != after
-        self.shortcut = (
-            nn.Sequential(Pointwise(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-            if changes
-            else nn.Identity()
-        )
-
-    def forward(self, inputs: Float[Tensor, "batch before height width"]) -> Tensor:
-        return torch.relu(self.branch(inputs) + self.shortcut(inputs))

@@ -1,18 +1,15 @@
 """SDN-ResNet: a thin ResNet for 32 x 32 pictures with classifiers inside it."""
 
-import itertools
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
 from gradsurgery.core.interfaces import Network
-from gradsurgery.core.pointwise import Pointwise
 from gradsurgery.core.settings import check_sizes
+from gradsurgery.networks._exits import MixedExit, places
+from gradsurgery.networks._residual import Block
 
 _STAGES = 3  # every stage has n blocks of two convolutions: 6 n + 2 layers
-_LAST_INNER_EXIT = 0.9  # share of the whole work after which the last classifier but one sits
 
 
 class SDNResNet(Network):
@@ -68,20 +65,21 @@ class SDNResNet(Network):
             nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
         )
         size = (size - 1) // stride + 1
+        stem_work = size**2 * 9 * channels * width
         self.blocks = nn.ModuleList()
-        before, works, sizes = width, [size**2 * 9 * channels * width], []
+        before, works, sizes = width, list[int](), []
         for stage in range(_STAGES):
             after = width * 2**stage
             for index in range(n):
                 step = 2 if stage > 0 and index == 0 else 1
-                block = _Block(before, after, step)
+                block = Block(before, after, step)
                 size = (size - 1) // step + 1
                 works.append(size**2 * sum(p.numel() for p in block.parameters() if p.ndim == 4))
                 sizes.append((after, size))
                 self.blocks.append(block)
                 before = after
-        self.exits = _places(works, num_tasks)
-        self.heads = nn.ModuleList([_Exit(*sizes[place], num_classes) for place in self.exits])
+        self.exits = places(works, num_tasks - 1, stem_work)
+        self.heads = nn.ModuleList([MixedExit(*sizes[place], num_classes) for place in self.exits])
         self.heads.append(nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, num_classes)))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -101,48 +99,3 @@ class SDNResNet(Network):
         last = self.exits[-1] if self.exits else len(self.blocks) - 1
         shared = [self.stem, *self.blocks[: last + 1]]
         return [p for module in shared for p in module.parameters()]
-
-
-class _Block(nn.Module):
-    """Two 3 x 3 convolutions with a shortcut around them."""
-
-    def __init__(self, before: int, after: int, stride: int):
-        super().__init__()
-        self.branch = nn.Sequential(
-            nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(),
-            nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after),
-        )  # fmt: skip
-        self.shortcut: nn.Module = nn.Identity()
-        if stride != 1 or before != after:
-            self.shortcut = nn.Sequential(Pointwise(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
-
-    def forward(self, inputs: Float[Tensor, "batch before height width"]) -> Tensor:
-        return relu(self.branch(inputs) + self.shortcut(inputs))
-
-
-class _Exit(nn.Module):
-    """Mixed pooling to about 4 x 4, then a linear classifier."""
-
-    def __init__(self, channels: int, size: int, num_classes: int):
-        super().__init__()
-        self.window = max(1, size // 4)
-        self.mix = nn.Parameter(torch.zeros(1))  # through a sigmoid: half and half at first
-        self.linear = nn.Linear(channels * (size // self.window) ** 2, num_classes)
-
-    def forward(self, inputs: Float[Tensor, "batch channels height width"]) -> Tensor:
-        share = torch.sigmoid(self.mix)
-        pooled = share * max_pool2d(inputs, self.window) + (1.0 - share) * avg_pool2d(inputs, self.window)
-        return self.linear(pooled.flatten(1))
-
-
-def _places(works: list[int], num_tasks: int) -> list[int]:
-    """Blocks after which the inner exits sit, for the work of the stem and of every block: the nearest, in order."""
-    done = list(itertools.accumulate(works))
-    shares = [work / done[-1] for work in done[1:]]
-    places: list[int] = []
-    for j in range(1, num_tasks):
-        wanted = _LAST_INNER_EXIT * j / (num_tasks - 1)
-        first = places[-1] + 1 if places else 0
-        last = len(shares) - 1 - (num_tasks - j)  # leaves a block for every exit still to come
-        places.append(min(range(first, last + 1), key=lambda i: abs(shares[i] - wanted)))
-    return places

@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 
 from gradsurgery.core.pictures import first, permutation
+from gradsurgery.core.settings import check_rows
+from gradsurgery.core.training import Training
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -82,6 +84,20 @@ class Album:
                 return cut(picture.convert("RGB"), draws)
         except (OSError, SyntaxError) as error:
             raise ValueError(f"{path} must be a whole picture, found: {error}.") from None
+
+
+def albums_of(arrays: Mapping[str, np.ndarray], training: Training, folder: str, twin: bool) -> dict[str, Album]:
+    """The album of every split; none without arrays.
+
+    Raises:
+        ValueError: as `Album`, too few pictures, or a twin whose pictures come from files.
+    """
+    if twin and any(name.endswith("_files") for name in arrays):
+        raise ValueError("`twin` must be false for pictures from files, found true.")
+    albums = {split: Album(arrays, split, n, folder) for split, n in training.sizes.items() if arrays}
+    if arrays:
+        check_rows({split: len(album) for split, album in albums.items()}, training.batch_size)
+    return albums
 
 
 def random_cut(picture: "Image", draws: Float64[np.ndarray, " draws"], size: int) -> UInt8[np.ndarray, "size size 3"]:

@@ -1,21 +1,21 @@
 """Pictures of which few are labelled: classes, and two losses that need no label."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, splits_of, standardised
-from gradsurgery.core.settings import OneSet, check, check_sizes, network_of
-from gradsurgery.core.training import Stepped
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, coloured, device_of, splits_of
+from gradsurgery.core.settings import OneSet, check, check_sizes
+from gradsurgery.core.training import Declared, Stepped
 from gradsurgery.networks.wide_resnet import WideResNet
 from gradsurgery.problems._auxiliary import reweigh, statistics_kept
 from gradsurgery.problems._few_labels import divided, endless, labelled_places, moved, pierce
@@ -39,7 +39,7 @@ class _Training(Stepped):
     gamma: float = 0.2
 
 
-class SemiSupervised(Problem):
+class SemiSupervised(Declared):
     """Tasks "main", the classes of the labelled half of a batch; "rotation", by which quarter turn a picture was
     turned; "exemplar", features that should be those of a running mean of the network on another view of the picture.
 
@@ -90,25 +90,13 @@ class SemiSupervised(Problem):
             raise ValueError(f"`batch_size` must be even, found batch_size = {training.batch_size}.")
         self.tasks: tuple[str, ...] = TASKS
         self.metrics = {"main.accuracy": True}
-        self.epochs, self.clip, self._training = training.all_epochs, training.clip, training
-        self._network, self._own = network, {"num_classes": num_classes}
-        if not isinstance(network_of(network, self._own, None), WideResNet):
-            raise ValueError(f"`network.name` must be wide_resnet, found {network['name']!r}.")
+        super().__init__(network, {"num_classes": num_classes}, training, WideResNet)
         self._steps, self._memory, self._strength = steps, memory, strength
         self._reweighting = reweighting
         self._splits = splits_of(arrays, training.sizes, training.batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
         if arrays:
             self._places = labelled_places(self._splits["train"][1], labelled // num_classes, num_classes)
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
@@ -189,8 +177,7 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
 
 
 def _shown(network: Network, images: UInt8[Tensor, "n 32 32 3"]) -> Float[Tensor, "n 3 32 32"]:
-    device = next(network.parameters()).device
-    return standardised(images.to(device), CIFAR_MEAN, CIFAR_SD).permute(0, 3, 1, 2)
+    return coloured(images, device_of(network), CIFAR_MEAN, CIFAR_SD)
 
 
 def _turned(network: WideResNet, pictures: Float[Tensor, "n 3 32 32"]) -> Float[Tensor, ""]:

@@ -1,21 +1,21 @@
 """CelebA: forty attributes of a face, each a binary task on one picture."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import permutation, splits_of
-from gradsurgery.core.settings import OneSet, network_of
-from gradsurgery.core.training import Stepped
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import permutation, splits_of, whole_batches
+from gradsurgery.core.settings import OneSet
+from gradsurgery.core.training import Declared, Stepped
 
 DATA_CARD = """\
 CelebA (Liu et al. 2015), for non-commercial research and not to be passed on: 162,770 training, 19,867 validation and
@@ -36,7 +36,7 @@ class _Training(Stepped):
     lr: float = 3e-4
 
 
-class CelebA(Problem):
+class CelebA(Declared):
     """Forty binary tasks on one picture; metric: F1 at probability one half, or the error.
 
     Source: SAM-GS (arXiv 2506.06130), B.2: 64 x 64, Adam at 3e-4, batches of 256, 15 epochs, F1 in the best epoch on
@@ -55,28 +55,15 @@ class CelebA(Problem):
         judged: Literal["f1", "error"] = "f1",
     ):  # fmt: skip
         self.tasks, self.metrics = TASKS, {f"{task}.{judged}": judged == "f1" for task in TASKS}
-        self.epochs, self.clip = training.all_epochs, training.clip
-        self._network, self._training = network, training
-        self._own = {"num_tasks": NUM_TASKS}
-        network_of(network, self._own, None)  # wrong fields are found before any work
+        super().__init__(network, {"num_tasks": NUM_TASKS}, training)
         self._splits = splits_of(arrays, training.sizes, training.batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
 
     def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch in a fresh order; the last, smaller batch is left out. Nothing is augmented."""
         images, labels = self._splits["train"]
-        places, size = order.permutation(len(images)), self._training.batch_size
-        for start in range(0, len(images) - size + 1, size):
-            chosen = np.sort(places[start : start + size])  # ascending: rows come from the disk
+        for places in whole_batches(order, len(images), self._training.batch_size):
+            chosen = np.sort(places)  # ascending: rows come from the disk
             yield torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen])
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:

@@ -1,7 +1,7 @@
 """Census-Income (KDD): does a person earn more than 50,000 dollars, and was the person never married."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,13 +11,11 @@ from jaxtyping import Float, Int64, Integer, UInt8
 from torch import Tensor, nn
 
 from gradsurgery.core.discovery import make
-from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.extras import need
-from gradsurgery.core.interfaces import Network, Problem
+from gradsurgery.core.interfaces import Network
 from gradsurgery.core.pictures import permutation
-from gradsurgery.core.settings import check, check_rows, check_seed, network_of
-from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
-from gradsurgery.core.training import Training
+from gradsurgery.core.settings import check, check_seed
+from gradsurgery.core.table import TableTraining, Tabular, binary_losses
 
 DATA_CARD = """\
 Census-Income (KDD), UCI Machine Learning Repository 2000, https://doi.org/10.24432/C5N30T: 199,523 + 99,762 people from
@@ -46,14 +44,27 @@ _PAPER_TEST, _PAPER_VAL = 70_000, 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Training(Training):
-    """Of Adam."""
+class _Training(TableTraining):
+    """As for `TableTraining`.
+
+    Args:
+        beta2: of Adam.
+    """
 
     batch_size: int = 1024
-    lr: float = 1e-3
+    beta2: float = 0.999
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.beta2 < 1:
+            raise ValueError(f"`beta2` must be at least 0 and less than 1, found beta2 = {self.beta2}.")
+
+    def optimizer_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        betas = (0.9, self.beta2)
+        return torch.optim.Adam(parameters, self.lr, betas, weight_decay=self.weight_decay, fused=True)
 
 
-class Census(Problem):
+class Census(Tabular):
     """Two binary tasks, `income` (above 50,000 dollars: 6 in 100) and `never_married` (43 in 100); metric: exact AUC.
 
     Source: the data of the public comparisons in Liu et al. 2025 (DRGrad, arXiv 2510.09643) and Ma et al. 2018 (MMoE).
@@ -65,7 +76,6 @@ class Census(Problem):
         network: `name` of the network and its fields.
         training: data, rate and schedule, whose fields are settings beside the others.
         sizes: fields of the network that belong to the scale, not to the line, such as `width`; `network` goes first.
-        beta2: of Adam.
         income_weight: weight of the positives of `income` in the training loss.
 
     Departures:
@@ -79,45 +89,17 @@ class Census(Problem):
 
     def __init__(
         self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training, sizes: dict | None = None,
-        beta2: float = 0.999, income_weight: float = 1.0,
+        income_weight: float = 1.0,
     ):  # fmt: skip
         check({}, {"income_weight": income_weight})
-        if not 0 <= beta2 < 1:
-            raise ValueError(f"`beta2` must be at least 0 and less than 1, found beta2 = {beta2}.")
-        self.tasks = ("income", "never_married")
-        self.metrics = {"income.auc": True, "never_married.auc": True}
-        self.epochs, self.clip = training.epochs, training.clip
-        self._network, self._training, self._beta2 = {**(sizes or {}), **network}, training, beta2
-        self._positive_weights = torch.tensor([income_weight, 1.0])
         # Without data the number of categories is unknown, and no check of the network's other fields depends on it.
-        self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * len(NOMINAL)
-        self._own = {"num_tasks": 2, "num_continuous": len(CONTINUOUS), "cardinalities": self._cardinalities}
-        network_of(self._network, self._own, None)  # wrong fields are found before any work
-        self._splits = {split: rows_of(arrays, split, count) for split, count in training.sizes.items() if arrays}
-        if arrays:
-            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, training.batch_size)
-        self.test_rows = len(self._splits["test"][1]) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        lr, decay = self._training.lr, self._training.weight_decay
-        return torch.optim.Adam(parameters, lr, (0.9, self._beta2), weight_decay=decay, fused=True)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return None
-
-    def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
-        """One epoch in a fresh order. Nothing is augmented."""
-        return batches_of(self._splits["train"], self._training.batch_size, order)
+        cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * len(NOMINAL)
+        own = {"num_tasks": 2, "num_continuous": len(CONTINUOUS), "cardinalities": cardinalities}
+        super().__init__(arrays, ("income", "never_married"), {**(sizes or {}), **network}, own, training)
+        self._positive_weights = torch.tensor([income_weight, 1.0])
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
         return binary_losses(network, batch, self._positive_weights)
-
-    def evaluate(self, network: Network, split: str) -> Evaluation:
-        """Exact AUCs, AUCs at 200 thresholds, and mean losses without the weight of positives."""
-        return judge(network, self._splits[split], self.tasks)
 
 
 @dataclass(frozen=True)

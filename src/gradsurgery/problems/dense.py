@@ -1,23 +1,23 @@
 """Pictures in which every pixel has answers: what is seen there, how far it is, which way it faces."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
-from torch import Tensor, nn
+from torch import Tensor
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import first
-from gradsurgery.core.settings import OneSet, check, check_rows, network_of
-from gradsurgery.core.training import Stepped
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import device_of, first, whole_batches
+from gradsurgery.core.settings import OneSet, check, check_rows
+from gradsurgery.core.training import Declared, Stepped
 from gradsurgery.dense.augment import ZOOMS, changed, draw
 from gradsurgery.dense.maps import prepared
-from gradsurgery.dense.scenes import SCENES
+from gradsurgery.dense.scenes import SCENES, Scene
 
 DATA_CARD = """\
 CamVid (Brostow et al. 2009), in the split of the SegNet tutorial: 367, 101 and 233 pictures of streets, here 120 x 160,
@@ -35,7 +35,7 @@ class _Training(Stepped):
     lr: float = 1e-3
 
 
-class Dense(Problem):
+class Dense(Declared):
     """A network with one map per task, on pictures of one kind of scene.
 
     Source: section 5.2 and appendix B.2 of Liu et al., CAGrad, NeurIPS 2021, arXiv 2110.14048, for NYUv2 and
@@ -69,22 +69,22 @@ class Dense(Problem):
         test_batch: int = 8,
         twin: bool = False,
     ):
-        check({"test_batch": (test_batch, 1)}, {})
-        self._scene, self._training, self._augment, self._test_batch = SCENES[scene], training, augment, test_batch
-        if augment == "zoom" and not self._scene.zooms:
+        if augment == "zoom" and not SCENES[scene].zooms:
             raise ValueError(f"`augment` must be none or swap for scene {scene!r}, found augment = {augment!r}.")
         if twin and scene == "camvid":
             raise ValueError(f"`twin` must be false for scene {scene!r}, whose pictures can be had, found true.")
-        self.tasks: tuple[str, ...] = tuple(self._scene.tasks)
-        self.metrics = {
-            f"{name}.{metric}": higher
-            for name, task in self._scene.tasks.items()
-            for metric, higher in task.metrics.items()
-        }
-        self.epochs, self.clip = training.all_epochs, training.clip
-        self._network = network
-        self._own = {"outputs": [task.channels for task in self._scene.tasks.values()]}
-        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
+        self._show(SCENES[scene], arrays, network, training, augment, test_batch)
+
+    def _show(
+        self, scene: Scene, arrays: Mapping[str, np.ndarray], network: dict, training: _Training, augment: str,
+        test_batch: int, kind: type[Network] = Network,
+    ) -> None:  # fmt: skip
+        """What every constructor does once it knows what is seen."""
+        check({"test_batch": (test_batch, 1)}, {})
+        self._scene, self._augment, self._test_batch = scene, augment, test_batch
+        self.tasks: tuple[str, ...] = tuple(scene.tasks)
+        self.metrics = {f"{name}.{key}": up for name, task in scene.tasks.items() for key, up in task.metrics.items()}
+        super().__init__(network, {"outputs": [task.channels for task in scene.tasks.values()]}, training, kind)
         sizes = training.sizes if arrays else {}
         self._arrays = {
             split: {name: first(arrays, f"{split}_{name}", size) for name in ("images", *self.tasks)}
@@ -94,25 +94,15 @@ class Dense(Problem):
             check_rows({split: len(own["images"]) for split, own in self._arrays.items()}, training.batch_size)
         self.test_rows = len(self._arrays["test"]["images"]) if arrays else None
 
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
-
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
     ) -> Iterator[tuple[Shaped[Tensor, "batch height width 3"], list[Tensor]]]:
         """One epoch in a fresh order; pictures stay as they are on the disk until the device has them."""
         own = self._arrays["train"]
-        size, count = self._training.batch_size, len(own["images"])
-        permutation = order.permutation(count)
+        size = self._training.batch_size
         zooms = ZOOMS if self._augment == "zoom" else (1.0,)
-        for start in range(0, count - size + 1, size):
-            chosen = np.sort(permutation[start : start + size])  # ascending: on the disk, one way
+        for places in whole_batches(order, len(own["images"]), size):
+            chosen = np.sort(places)  # ascending: on the disk, one way
             if self._augment == "none":
                 images, *truths = (torch.from_numpy(values[chosen]) for values in own.values())
             else:
@@ -186,8 +176,8 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     return prepared(raw[own.left], own.scene, own.seed)
 
 
-def _shown(images: Shaped[Tensor, "batch height width 3"], network: nn.Module) -> Float[Tensor, "batch 3 height width"]:
+def _shown(images: Shaped[Tensor, "batch height width 3"], network: Network) -> Float[Tensor, "batch 3 height width"]:
     """Pictures of bytes or of numbers in [0, 1] as the network takes them, on its device."""
-    moved = images.to(next(network.parameters()).device)
+    moved = images.to(device_of(network))
     numbers = moved.float().div(255.0) if moved.dtype == torch.uint8 else moved.float()
     return numbers.permute(0, 3, 1, 2).contiguous()

@@ -1,23 +1,22 @@
 """ImageNet with classifiers along the depth of one network: the tasks are the exits."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 
+from gradsurgery.core.classification import Answers, Classification
 from gradsurgery.core.discovery import make
-from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import judge, standardised
-from gradsurgery.core.settings import OneSet, check, check_rows, check_sizes, network_of
-from gradsurgery.core.training import Stepped
-from gradsurgery.problems._album import IMAGENET_MEAN, IMAGENET_SD, TRIES, Album, divided, middle_cut, random_cut
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import coloured, device_of, whole_batches
+from gradsurgery.core.settings import OneSet, check, check_sizes
+from gradsurgery.problems._album import IMAGENET_MEAN, IMAGENET_SD, TRIES, albums_of, divided, middle_cut, random_cut
+from gradsurgery.problems._exits import ExitTraining, at_every_exit, check_classes, exit_names
 
 DATA_CARD = """\
 ImageNet-1K (Russakovsky et al. 2015), for non-commercial research and not to be passed on: the user's own copy, 1,000
@@ -31,16 +30,13 @@ _CHUNK = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Training(Stepped):
-    """SGD, as in the papers."""
+class _Training(ExitTraining):
+    """As for `ExitTraining`."""
 
     batch_size: int = 256
-    optimizer: Literal["adam", "sgd"] = "sgd"
-    lr: float = 0.1
-    gamma: float = 0.1
 
 
-class ImageNetExits(Problem):
+class ImageNetExits(Classification):
     """Classify the same picture at every exit; the exit that is task k + 1 sees all that the one of task k has seen.
 
     Source: experiments of Meta-GF (ECCV 2022) and DR-MGF (arXiv 2305.19844) on MSDNet with 5 exits; the schedule is
@@ -66,30 +62,11 @@ class ImageNetExits(Problem):
     ):  # fmt: skip
         check_sizes({"exits": (exits, 2), "num_classes": (num_classes, 2)})
         check({"size": (size, 32)}, {})
-        self.tasks = tuple(f"exit{k + 1}" for k in range(exits))
-        self.metrics = {f"{task}.accuracy": True for task in self.tasks}
-        self.epochs, self.clip, self._training = training.all_epochs, training.clip, training
-        self._network, self._own = network, {"num_tasks": exits, "num_classes": num_classes}
-        self._size = size
-        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
-        if twin and any(name.endswith("_files") for name in arrays):
-            raise ValueError("`twin` must be false for pictures from files, found true.")
-        self._albums = {split: Album(arrays, split, n, folder) for split, n in training.sizes.items() if arrays}
-        for split, album in self._albums.items():
-            if len(album) and album.labels.max() >= num_classes:
-                raise ValueError(f"`{split}_labels` must be less than {num_classes}, found {album.labels.max()}.")
-        if arrays:
-            check_rows({split: len(album) for split, album in self._albums.items()}, training.batch_size)
+        own = {"num_tasks": exits, "num_classes": num_classes}
+        super().__init__(exit_names(exits), network, own, training)
+        self._size, self._albums = size, albums_of(arrays, training, folder, twin)
+        check_classes({split: album.labels for split, album in self._albums.items()}, num_classes)
         self.test_rows = len(self._albums["test"]) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
@@ -97,26 +74,17 @@ class ImageNetExits(Problem):
         """One epoch in a fresh order; the last, smaller batch is left out. Pictures stay bytes until the device has
         them."""
         album, n = self._albums["train"], self._training.batch_size
-        places = order.permutation(len(album))
-        chosen = (
-            (places[start : start + n], augmentation.random((n, 4 * TRIES + 1)))
-            for start in range(0, len(album) - n + 1, n)
-        )
+        chosen = ((places, augmentation.random((n, 4 * TRIES + 1))) for places in whole_batches(order, len(album), n))
         for rows, images in album.batches(chosen, partial(random_cut, size=self._size)):
             yield torch.from_numpy(images), torch.from_numpy(album.labels[rows])
 
-    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        outputs, labels = _forward(network, *batch)
-        return [cross_entropy(output, labels) for output in outputs]
-
-    def evaluate(self, network: Network, split: str) -> Evaluation:
-        """Accuracies in [0, 1] and mean losses of every exit."""
-        return judge(network, self.tasks, self._answers(network, self._albums[split]))
-
-    def _answers(self, network: Network, album: Album) -> Iterator[Any]:
+    def parts(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        album = self._albums[split]
         for rows, images in album.whole(_CHUNK, partial(middle_cut, size=self._size, share=_SHOWN)):
-            outputs, truth = _forward(network, torch.from_numpy(images), torch.from_numpy(album.labels[rows]))
-            yield outputs, [truth] * len(outputs)
+            yield torch.from_numpy(images), torch.from_numpy(album.labels[rows])
+
+    def answers(self, network: Network, images: Tensor, labels: Tensor) -> Answers:
+        return at_every_exit(network(coloured(images, device_of(network), IMAGENET_MEAN, IMAGENET_SD)), labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +110,3 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     """
     own: _Preparation = make(_Preparation, "prepare", settings)
     return divided(raw[own.left], own.held, own.seed)
-
-
-def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    device = next(network.parameters()).device
-    scaled = standardised(images.to(device), IMAGENET_MEAN, IMAGENET_SD)
-    return network(scaled.permute(0, 3, 1, 2)), labels.to(device)

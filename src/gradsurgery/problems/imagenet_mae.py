@@ -1,6 +1,6 @@
 """ImageNet with three patches in four hidden: fill them in, and where asked for say what is seen."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import first
-from gradsurgery.core.settings import OneSet, check, check_rows, check_sizes, network_of
-from gradsurgery.core.training import Training
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import first, whole_batches
+from gradsurgery.core.settings import OneSet, check, check_sizes
+from gradsurgery.core.training import Declared
 from gradsurgery.networks.masked_autoencoder import PATCH, MaskedAutoencoder
-from gradsurgery.problems._album import Album, divided, middle_cut
-from gradsurgery.problems._holes import holes_of, judge, warmed_cosine
+from gradsurgery.problems._album import IMAGENET_MEAN, IMAGENET_SD, albums_of, divided, middle_cut
+from gradsurgery.problems._holes import MaskedTraining, drawn_holes, holes_of, judge
 
 DATA_CARD = """\
 ImageNet-1K (Russakovsky et al. 2015), for non-commercial research and not to be passed on: the user's own copy, 1,000
@@ -33,17 +33,7 @@ _CHUNK = 128
 Batch = tuple[UInt8[Tensor, "n size size 3"], Bool[Tensor, "n grid grid"], Int64[Tensor, " n"]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Training(Training):
-    """Of AdamW after warm-up; a batch is a micro-batch."""
-
-    batch_size: int = 256
-    lr: float = 2e-4
-    weight_decay: float = 0.05
-    clip: float | None = 50.0
-
-
-class ImageNetMAE(Problem):
+class ImageNetMAE(Declared):
     """Tasks "l1", the mean absolute error of hidden pixels, "ssim", 1 - SSIM of the same, and perhaps "classification".
 
     Source: section IV of the Gradient Conductor, 2025, arXiv 2509.07252 (v2): pictures of 256 x 256, patches of 32, L1
@@ -58,9 +48,6 @@ class ImageNetMAE(Problem):
         folder: where the files are that the arrays name; nothing is read of it where the arrays hold pictures.
         size: height and width of the pictures, a multiple of 32.
         hidden: share of the patches that are hidden.
-        betas: of AdamW.
-        warmup: epochs over which the learning rate rises in even steps.
-        lr_end: rate of the last epoch, down to which it falls by a cosine.
         classify: whether there is a third task, the class of the picture with its holes.
         num_classes: number of classes.
         twin: whether the pictures are drawn, which tables then say.
@@ -73,66 +60,42 @@ class ImageNetMAE(Problem):
     """
 
     def __init__(
-        self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training, folder: str = "data/own/imagenet",
-        size: int = 256, hidden: float = 0.75, betas: tuple[float, ...] = (0.9, 0.95), warmup: int = 0,
-        lr_end: float = 1e-6, classify: bool = False, num_classes: int = 1000, twin: bool = False,
+        self, arrays: Mapping[str, np.ndarray], network: dict, training: MaskedTraining,
+        folder: str = "data/own/imagenet", size: int = 256, hidden: float = 0.75, classify: bool = False,
+        num_classes: int = 1000, twin: bool = False,
     ):  # fmt: skip
         check_sizes({"size": (size, PATCH), "num_classes": (num_classes, 2)})
-        check({"warmup": (warmup, 0), "lr_end": (lr_end, 0)}, {"hidden": hidden})
-        self._grid = size // PATCH
-        self._hidden, self._training = round(hidden * self._grid**2), training
+        check({}, {"hidden": hidden})
+        self._size, self._grid = size, size // PATCH
+        self._hidden = round(hidden * self._grid**2)
         if not 1 <= self._hidden <= self._grid**2:
             raise ValueError(f"`hidden` must leave 1 to {self._grid**2} patches hidden, found hidden = {hidden}.")
-        if len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"`betas` must be two numbers from 0 to below 1, found betas = {tuple(betas)}.")
-        self._betas = (betas[0], betas[1])
-        if warmup > training.epochs:
-            raise ValueError(f"`warmup` must be at most {training.epochs} epochs, found warmup = {warmup}.")
-        if twin and any(name.endswith("_files") for name in arrays):
-            raise ValueError("`twin` must be false for pictures from files, found true.")
         self.tasks = TASKS if classify else TASKS[:2]
         self.metrics = {"l1.loss": False, "ssim.loss": False} | ({"classification.accuracy": True} if classify else {})
-        self.epochs, self.clip, self._size = training.epochs, training.clip, size
-        self._share = partial(warmed_cosine, warmup, training.epochs, lr_end / training.lr)
-        self._network = network
-        self._own = {"num_tasks": len(self.tasks), "num_classes": num_classes, "size": size}
-        if not isinstance(network_of(network, self._own, None), MaskedAutoencoder):
-            raise ValueError(f"`network.name` must be masked_autoencoder, found {network['name']!r}.")
-        sizes = training.sizes if arrays else {}
-        self._albums = {split: Album(arrays, split, n, folder) for split, n in sizes.items()}
-        self._patches = {split: first(arrays, f"{split}_patches", sizes[split]) for split in sizes if split != "train"}
+        own = {"num_tasks": len(self.tasks), "num_classes": num_classes, "size": size}
+        super().__init__(network, own, training, MaskedAutoencoder)
+        self._albums, sizes = albums_of(arrays, training, folder, twin), training.sizes
+        self._patches = {split: first(arrays, f"{split}_patches", sizes[split]) for split in ("val", "test") if arrays}
         for split, patches in self._patches.items():
             if patches.shape[1] != self._grid**2:
                 raise ValueError(
                     f"`size` must be that of {patches.shape[1]} prepared patches in {split}, found size = {size}."
                 )
-        if arrays:
-            check_rows({split: len(album) for split, album in self._albums.items()}, training.batch_size)
         self.test_rows = len(self._albums["test"]) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        lr, decay = self._training.lr, self._training.weight_decay
-        return torch.optim.AdamW(parameters, lr=lr, betas=self._betas, weight_decay=decay)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return torch.optim.lr_scheduler.LambdaLR(optimizer, self._share)
 
     def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Batch]:
         """One epoch in a fresh order, with fresh holes; pictures stay bytes until the device has them."""
         album, n = self._albums["train"], self._training.batch_size
-        places = order.permutation(len(album))
-        starts = range(0, len(album) - n + 1, n)
-        for rows, images in album.batches(((places[s : s + n], np.empty((n, 0))) for s in starts), self._whole):
-            patches = np.argsort(augmentation.random((n, self._grid**2)), axis=1, kind="stable")
-            yield torch.from_numpy(images), holes_of(patches, self._hidden), torch.from_numpy(album.labels[rows])
+        chosen = ((places, np.empty((n, 0))) for places in whole_batches(order, len(album), n))
+        for rows, images in album.batches(chosen, self._whole):
+            holes = drawn_holes(augmentation, n, self._grid**2, self._hidden)
+            yield torch.from_numpy(images), holes, torch.from_numpy(album.labels[rows])
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        error, similarity, scores = judge(network, *batch[:2])
+        images, holes, labels = batch
+        error, similarity, scores = judge(network, images, holes, IMAGENET_MEAN, IMAGENET_SD)
         found = [error.mean(), 1.0 - similarity.mean()]
-        return found if scores is None else [*found, cross_entropy(scores, batch[2].to(scores.device))]
+        return found if scores is None else [*found, cross_entropy(scores, labels.to(scores.device))]
 
     def evaluate(self, network: Network, split: str) -> Evaluation:
         """Over hidden pixels of every picture, mean over pictures: absolute error in standard deviations of the data,
@@ -143,7 +106,7 @@ class ImageNetMAE(Problem):
         with torch.no_grad():
             for rows, images in album.whole(_CHUNK, self._whole):
                 holes = holes_of(self._patches[split][rows], self._hidden)
-                error, similarity, scores = judge(network, torch.from_numpy(images), holes)
+                error, similarity, scores = judge(network, torch.from_numpy(images), holes, IMAGENET_MEAN, IMAGENET_SD)
                 values = [error, 1.0 - similarity]
                 if scores is not None:
                     truth = torch.from_numpy(album.labels[rows]).to(scores.device)

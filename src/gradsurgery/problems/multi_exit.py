@@ -1,30 +1,19 @@
 """CIFAR-100 with classifiers along the depth of one network: the tasks are the exits."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int64, UInt8
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from jaxtyping import Bool, Int64, UInt8
+from torch import Tensor
 
+from gradsurgery.core.classification import Answers, Labelled
 from gradsurgery.core.discovery import make
-from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import (
-    CIFAR_MEAN,
-    CIFAR_SD,
-    check_cifar,
-    judge,
-    permutation,
-    splits_of,
-    standardised,
-    tenth_of_each,
-)
-from gradsurgery.core.settings import OneSet, check_sizes, network_of
-from gradsurgery.core.training import Stepped
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, coloured, cut, device_of
+from gradsurgery.core.settings import OneSet, check_sizes
+from gradsurgery.problems._exits import ExitTraining, at_every_exit, check_classes, exit_names
 
 DATA_CARD = """\
 CIFAR-100 (Krizhevsky 2009): 50,000 training and 10,000 test colour pictures of 32 x 32 in 100 classes, 500 and 100 of
@@ -35,19 +24,14 @@ _SHIFT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Training(Stepped):
-    """SGD, as in the papers."""
+class _Training(ExitTraining):
+    """As for `ExitTraining`."""
 
     batch_size: int = 64
-    optimizer: Literal["adam", "sgd"] = "sgd"
-    lr: float = 0.1
-    gamma: float = 0.1
 
 
-class MultiExit(Problem):
+class MultiExit(Labelled):
     """Classify the same picture at every exit; the exit that is task k + 1 sees all that the one of task k has seen.
-
-    The constructor takes plain settings, and the methods `network` and `optimizer` make the objects they describe.
 
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
@@ -58,6 +42,8 @@ class MultiExit(Problem):
         num_classes: number of classes.
         augment: whether training pictures are shifted and mirrored.
     """
+
+    chunk = 500
 
     def __init__(
         self,
@@ -70,59 +56,21 @@ class MultiExit(Problem):
         network_fields: dict | None = None,
     ):
         check_sizes({"exits": (exits, 2), "num_classes": (num_classes, 2)})
-        self.tasks = tuple(f"exit{k + 1}" for k in range(exits))
-        self.metrics = {f"{task}.accuracy": True for task in self.tasks}
-        self.epochs, self.clip, self._training = training.all_epochs, training.clip, training
-        self._network = {**(network_fields or {}), **network}
-        self._own = {"num_tasks": exits, "num_classes": num_classes}
+        fields, own = {**(network_fields or {}), **network}, {"num_tasks": exits, "num_classes": num_classes}
+        super().__init__(arrays, exit_names(exits), fields, own, training)
         self._augment = augment
-        network_of(self._network, self._own, None)  # wrong fields of the network are found here, before any work
-        self._splits = splits_of(arrays, training.sizes, training.batch_size)
-        self.test_rows = len(self._splits["test"][0]) if arrays else None
-        for split, (_, labels) in self._splits.items():
-            if len(labels) and labels.max() >= num_classes:
-                raise ValueError(f"`{split}_labels` must be less than {num_classes}, found {labels.max()}.")
+        check_classes({split: labels for split, (_, labels) in self._splits.items()}, num_classes)
 
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
+    def augmented(
+        self, images: UInt8[np.ndarray, "n 32 32 3"], generator: np.random.Generator
+    ) -> UInt8[np.ndarray, "n 32 32 3"]:
+        if not self._augment:
+            return images
+        shifts = generator.integers(0, 2 * _SHIFT + 1, (len(images), 2))
+        return shifted(images, shifts, generator.integers(0, 2, len(images)).astype(bool))
 
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
-
-    def batches(
-        self, order: np.random.Generator, augmentation: np.random.Generator
-    ) -> Iterator[tuple[UInt8[Tensor, "batch 32 32 3"], Int64[Tensor, " batch"]]]:
-        """One epoch in a fresh order; pictures stay bytes until the device has them."""
-        images, labels = self._splits["train"]
-        permutation = order.permutation(len(images))
-        size = self._training.batch_size
-        for start in range(0, len(images) - size + 1, size):
-            chosen = permutation[start : start + size]
-            batch = images[chosen]
-            if self._augment:
-                n = len(chosen)
-                shifts = augmentation.integers(0, 2 * _SHIFT + 1, (n, 2))
-                batch = shifted(batch, shifts, augmentation.integers(0, 2, n).astype(bool))
-            yield torch.from_numpy(batch), torch.from_numpy(labels[chosen].astype(np.int64))
-
-    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        images, labels = batch
-        outputs, labels = _forward(network, images, labels)
-        return [cross_entropy(output, labels) for output in outputs]
-
-    def evaluate(self, network: Network, split: str) -> Evaluation:
-        """Accuracies in [0, 1] and mean losses of every exit."""
-        return judge(network, self.tasks, self._answers(network, *self._splits[split]))
-
-    def _answers(self, network: Network, images: Any, labels: Any) -> Iterator[Any]:
-        for start in range(0, len(images), 500):
-            part = slice(start, start + 500)
-            truth = torch.from_numpy(labels[part].astype(np.int64))
-            outputs, truth = _forward(network, torch.from_numpy(images[part].copy()), truth)
-            yield outputs, [truth] * len(outputs)
+    def answers(self, network: Network, images: Tensor, labels: Tensor) -> Answers:
+        return at_every_exit(network(coloured(images, device_of(network), CIFAR_MEAN, CIFAR_SD)), labels)
 
 
 _Preparation = OneSet
@@ -142,19 +90,7 @@ def prepare(raw: Mapping[str, Mapping[str, np.ndarray]], settings: Mapping[str, 
     own: _Preparation = make(_Preparation, "prepare", settings)
     source = raw[own.left]
     check_cifar(source)
-    words = np.random.Philox(own.seed)
-    order = permutation(words, len(source["train_labels"]))
-    is_val = tenth_of_each(source["train_labels"][order])
-    chosen = {
-        "train": ("train", order[~is_val]),
-        "val": ("train", order[is_val]),
-        "test": ("test", permutation(words, len(source["test_labels"]))),
-    }
-    arrays = {"val_index": chosen["val"][1]}
-    for split, (part, index) in chosen.items():
-        for kind in ("images", "labels"):
-            arrays[f"{split}_{kind}"] = source[f"{part}_{kind}"][index]
-    return arrays
+    return cut(source, own.seed)
 
 
 def shifted(
@@ -166,9 +102,3 @@ def shifted(
     rows, columns = shifts[:, :1] + places, shifts[:, 1:] + places
     columns[mirrored] = columns[mirrored, ::-1]
     return padded[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    device = next(network.parameters()).device
-    scaled = standardised(images.to(device), CIFAR_MEAN, CIFAR_SD)
-    return network(scaled.permute(0, 3, 1, 2)), labels.to(device)

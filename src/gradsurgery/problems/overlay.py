@@ -1,20 +1,18 @@
 """MultiMNIST, MultiFashion and Multi-Fashion+MNIST: two pictures laid over each other, one task for each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int64, UInt8
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from jaxtyping import Int64, UInt8
+from torch import Tensor
 
+from gradsurgery.core.classification import Answers, Labelled
 from gradsurgery.core.discovery import make
-from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import judge, permutation, splits_of
-from gradsurgery.core.settings import check_seed, network_of
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import device_of, greys, permutation
+from gradsurgery.core.settings import check_seed
 from gradsurgery.core.training import Stepped
 
 DATA_CARD = """\
@@ -25,8 +23,6 @@ From the 60,000 training pictures of each set, every one used twice in its corne
 test pictures, 20,000. The validation split is 12,000 of the 120,000, built from 6,000 pictures of each set that no
 training picture shows, so that it measures what the test set measures."""
 
-# Mean and s.d. that loaders of MNIST commonly use. One pair for all three problems: it only sets the inputs' scale.
-_MEAN, _SD = 0.1307, 0.3081
 _COPIES = 2  # every source picture appears twice on each side: 60,000 -> 120,000
 _VAL_SHARE = 10  # one source picture in ten is kept for validation: 12,000 of 120,000
 
@@ -39,10 +35,8 @@ class _Training(Stepped):
     lr: float = 1e-3
 
 
-class Overlay(Problem):
+class Overlay(Labelled):
     """Classify the picture in the top left corner (`left`) and the one in the bottom right corner (`right`).
-
-    The constructor takes plain settings, and the methods `network` and `optimizer` make the objects they describe.
 
     Args:
         arrays: what `prepare` returned; may be empty for a problem that is only checked, not trained.
@@ -50,56 +44,12 @@ class Overlay(Problem):
         training: data, rate and schedule, whose fields are settings beside the others.
     """
 
-    def __init__(
-        self,
-        arrays: Mapping[str, np.ndarray],
-        network: dict,
-        training: _Training,
-    ):
-        self.tasks = ("left", "right")
-        self.metrics = {"left.accuracy": True, "right.accuracy": True}
-        self.epochs, self.clip = training.all_epochs, training.clip
-        self._network, self._training = network, training
-        self._own = {"num_tasks": 2, "num_classes": 10}
-        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
-        self._splits = splits_of(arrays, training.sizes, training.batch_size)
-        self.test_rows = len(self._splits["test"][0]) if arrays else None
+    def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training):
+        super().__init__(arrays, ("left", "right"), network, {"num_tasks": 2, "num_classes": 10}, training)
 
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
-
-    def batches(
-        self, order: np.random.Generator, augmentation: np.random.Generator
-    ) -> Iterator[tuple[UInt8[Tensor, "batch 36 36"], Int64[Tensor, "batch 2"]]]:
-        """One epoch in a fresh order; pictures stay bytes until the device has them. Nothing is augmented."""
-        images, labels = self._splits["train"]
-        permutation = order.permutation(len(images))
-        size = self._training.batch_size
-        for start in range(0, len(images) - size + 1, size):
-            chosen = permutation[start : start + size]
-            yield torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen].astype(np.int64))
-
-    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        images, labels = batch
-        outputs, labels = _forward(network, images, labels)
-        return [cross_entropy(output, labels[:, k]) for k, output in enumerate(outputs)]
-
-    def evaluate(self, network: Network, split: str) -> Evaluation:
-        """Accuracies in [0, 1] and mean losses."""
-        return judge(network, self.tasks, self._answers(network, *self._splits[split]))
-
-    def _answers(self, network: Network, images: Any, labels: Any) -> Iterator[Any]:
-        for start in range(0, len(images), 1000):
-            part = slice(start, start + 1000)
-            truth = torch.from_numpy(labels[part].astype(np.int64))
-            outputs, truth = _forward(network, torch.from_numpy(images[part].copy()), truth)
-            yield outputs, truth.unbind(dim=1)
+    def answers(self, network: Network, images: Tensor, labels: Tensor) -> Answers:
+        device = device_of(network)
+        return network(greys(images, device)), labels.to(device).unbind(dim=1)
 
 
 @dataclass(frozen=True)
@@ -170,9 +120,3 @@ def _overlay(
     corner = canvas[:, 8:, 8:]
     np.maximum(corner, right[pair[:, 1]], out=corner)
     return canvas
-
-
-def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    device = next(network.parameters()).device
-    scaled = images.to(device).float().div_(255.0).sub_(_MEAN).div_(_SD)
-    return network(scaled[:, None]), labels.to(device)

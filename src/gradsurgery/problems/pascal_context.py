@@ -10,8 +10,8 @@ from jaxtyping import Float32
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.interfaces import Network
-from gradsurgery.core.pictures import first, permutation
-from gradsurgery.core.settings import check, check_rows, check_seed, network_of
+from gradsurgery.core.pictures import permutation
+from gradsurgery.core.settings import check_seed, network_of
 from gradsurgery.dense.pascal import TASKS
 from gradsurgery.dense.scenes import Scene
 from gradsurgery.networks.mobilenet_raspp import MobileNetRASPP
@@ -61,29 +61,14 @@ class PascalContext(Dense):
         self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training,
         augment: Literal["none", "swap"] = "swap", test_batch: int = 1,
     ):  # fmt: skip
-        check({"test_batch": (test_batch, 1)}, {})
-        self._scene, self._training, self._augment, self._test_batch = Scene(TASKS), training, augment, test_batch
-        self.tasks = tuple(TASKS)
-        self.metrics = {f"{name}.{key}": up for name, task in TASKS.items() for key, up in task.metrics.items()}
-        self.epochs, self.clip = training.all_epochs, training.clip
-        self._network, self._own = network, {"outputs": [task.channels for task in TASKS.values()]}
-        if not isinstance(sketch := network_of(network, self._own, None), MobileNetRASPP):
-            raise ValueError(f"`network.name` must be mobilenet_raspp, found {network['name']!r}.")
-        sizes = training.sizes if arrays else {}
-        self._arrays = {
-            split: {name: first(arrays, f"{split}_{name}", size) for name in ("images", *self.tasks)}
-            for split, size in sizes.items()
-        }
+        self._show(Scene(TASKS), arrays, network, training, augment, test_batch, MobileNetRASPP)
         self._weights = arrays["trunk"] if arrays else None
-        count = sum(values.numel() for values in _state(sketch))
+        count = sum(values.numel() for values in _state(network_of(network, self._own, None)))
         if self._weights is not None and self._weights.shape != (count,):
             raise ValueError(f"`trunk` must hold the {count} numbers of the network, found {self._weights.shape}.")
-        if arrays:
-            check_rows({split: len(own["images"]) for split, own in self._arrays.items()}, training.batch_size)
-        self.test_rows = len(self._arrays["test"]["images"]) if arrays else None
 
     def network(self, generator: torch.Generator) -> Network:
-        drawn = network_of(self._network, self._own, generator)
+        drawn = super().network(generator)
         if self._weights is not None:
             own = _state(drawn)
             given = torch.from_numpy(np.array(self._weights)).split([values.numel() for values in own])

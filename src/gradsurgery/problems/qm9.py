@@ -1,21 +1,21 @@
 """QM9: eleven properties of a small molecule from the distances between its atoms. Eleven regressions on one row."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float64, Real
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import first, permutation
-from gradsurgery.core.settings import OneSet, check_rows, network_of
-from gradsurgery.core.training import Stepped
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import first, permutation, whole_batches
+from gradsurgery.core.settings import OneSet, check_rows
+from gradsurgery.core.training import Declared, Stepped
 from gradsurgery.problems._molecules import FEATURES, molecules
 
 DATA_CARD = """\
@@ -41,7 +41,7 @@ class _Training(Stepped):
     lr: float = 1e-3
 
 
-class QM9(Problem):
+class QM9(Declared):
     """Eleven properties of a molecule, each scaled to s.d. 1; loss: squared error; metric: mean absolute error.
 
     Source: Navon et al. 2022 for tasks, sizes of the splits, scaling and loss; the network is not theirs: see
@@ -55,31 +55,17 @@ class QM9(Problem):
 
     def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training):
         self.tasks, self.metrics = TASKS, {f"{task}.mae": False for task in TASKS}
-        self.epochs, self.clip = training.all_epochs, training.clip
-        self._network, self._training = network, training
-        self._own = {"num_tasks": len(TASKS), "num_classes": 1, "in_features": FEATURES}
-        network_of(network, self._own, None)  # wrong fields are found before any work
+        super().__init__(network, {"num_tasks": len(TASKS), "num_classes": 1, "in_features": FEATURES}, training)
         self._splits = {split: _rows(arrays, split, size) for split, size in training.sizes.items() if arrays}
         if arrays:
             check_rows({split: len(y) for split, (_, y) in self._splits.items()}, training.batch_size)
         self.test_rows = len(self._splits["test"][1]) if arrays else None
 
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
-
     def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch in a fresh order; the last, smaller batch is left out. Nothing is augmented."""
         x, y = self._splits["train"]
-        places, size = torch.from_numpy(order.permutation(len(x))), self._training.batch_size
-        for start in range(0, len(x) - size + 1, size):
-            chosen = places[start : start + size]
-            yield x[chosen], y[chosen]
+        for places in whole_batches(order, len(x), self._training.batch_size):
+            yield x[places], y[places]
 
     def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
         x, y = batch

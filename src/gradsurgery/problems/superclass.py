@@ -1,20 +1,19 @@
 """CIFAR-100 as 20 tasks: each tells apart the five classes of one superclass."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, Shaped, UInt8
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from jaxtyping import Int64, Shaped, UInt8
+from torch import Tensor
 
+from gradsurgery.core.classification import Answers, Classification
 from gradsurgery.core.discovery import make
-from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, judge, permutation, standardised
-from gradsurgery.core.settings import OneSet, check_rows, network_of
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.pictures import CIFAR_MEAN, CIFAR_SD, check_cifar, coloured, device_of, permutation
+from gradsurgery.core.settings import OneSet, check_rows
 from gradsurgery.core.training import Training
 
 DATA_CARD = """\
@@ -51,7 +50,7 @@ class _Training(Training):
     lr: float = 1e-3
 
 
-class Superclass(Problem):
+class Superclass(Classification):
     """Tell apart the five classes of a superclass; every step sees equally many pictures of all 20 superclasses.
 
     Accuracies are per task; the paper prints their mean, the share of test pictures that a network which is told the
@@ -63,32 +62,14 @@ class Superclass(Problem):
         training: data, rate and schedule, whose fields are settings beside the others.
     """
 
-    def __init__(
-        self,
-        arrays: Mapping[str, np.ndarray],
-        network: dict,
-        training: _Training,
-    ):
-        self.tasks, self.metrics = TASKS, {f"{task}.accuracy": True for task in TASKS}
-        self.epochs, self.clip = training.epochs, training.clip
-        self._network, self._training = network, training
-        self._own = {"num_tasks": len(TASKS), "num_classes": _CLASSES}
-        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
+    def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training):
+        super().__init__(TASKS, network, {"num_tasks": len(TASKS), "num_classes": _CLASSES}, training)
         sizes = training.sizes if arrays else {}
         self._splits = {split: _by_task(arrays, split, size) for split, size in sizes.items()}
         if arrays:
             check_rows({split: labels.shape[1] for split, (_, labels) in self._splits.items()}, training.batch_size)
         rows = int(self._splits["test"][1].shape[1]) if arrays else 0
         self.test_rows = dict.fromkeys(TASKS, rows) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self._training.lr, weight_decay=self._training.weight_decay)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> None:
-        return None
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
@@ -101,20 +82,15 @@ class Superclass(Problem):
             chosen = np.arange(len(TASKS))[:, None], orders[:, start : start + size]
             yield torch.from_numpy(images[chosen]), torch.from_numpy(labels[chosen].astype(np.int64))
 
-    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        outputs, labels = _forward(network, *batch)
-        return [cross_entropy(output, labels[k]) for k, output in enumerate(outputs)]
-
-    def evaluate(self, network: Network, split: str) -> Evaluation:
-        """Accuracies in [0, 1] and mean losses of every task, on its own pictures."""
-        return judge(network, TASKS, self._answers(network, *self._splits[split]))
-
-    def _answers(self, network: Network, images: Any, labels: Any) -> Iterator[Any]:
+    def parts(self, split: str) -> Iterator[tuple[Tensor, Tensor]]:
+        images, labels = self._splits[split]
         for start in range(0, images.shape[1], 50):
             part = np.s_[:, start : start + 50]
-            yield _forward(
-                network, torch.from_numpy(images[part].copy()), torch.from_numpy(labels[part].astype(np.int64))
-            )
+            yield torch.from_numpy(images[part].copy()), torch.from_numpy(labels[part].astype(np.int64))
+
+    def answers(self, network: Network, images: Tensor, labels: Tensor) -> Answers:
+        device = device_of(network)
+        return network(coloured(images, device, CIFAR_MEAN, CIFAR_SD)), labels.to(device).unbind()
 
 
 _Preparation = OneSet
@@ -167,9 +143,3 @@ def _by_task(arrays: Mapping[str, np.ndarray], split: str, size: int) -> tuple[S
     if len(labels) and labels[..., 1].max() >= _CLASSES:
         raise ValueError(f"`{split}_labels` must be less than {_CLASSES}, found {labels[..., 1].max()}.")
     return np.asarray(images)[: size or None].swapaxes(0, 1), np.asarray(labels)[: size or None, :, 1].T
-
-
-def _forward(network: Network, images: Tensor, labels: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-    device = next(network.parameters()).device
-    scaled = standardised(images.to(device), CIFAR_MEAN, CIFAR_SD)
-    return network(scaled.permute(0, 1, 4, 2, 3)), labels.to(device)

@@ -1,22 +1,19 @@
 """Made-up tables with two binary tasks: DRGrad's, MMoE's, whose tasks agree as much as one wants, and one of users."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64, Real
-from torch import Tensor, nn
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.extras import need
-from gradsurgery.core.interfaces import Network, Problem
-from gradsurgery.core.settings import check_rows, check_seed, network_of
-from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
-from gradsurgery.core.training import Training
+from gradsurgery.core.interfaces import Network
+from gradsurgery.core.settings import check_seed
+from gradsurgery.core.table import TableTraining, Tabular
 
 DATA_CARD = """\
 `drgrad` (Liu et al. 2025, arXiv 2510.09643, section on synthetic data): six skewed values x_i per row, of which a sum
@@ -38,14 +35,13 @@ _USERS, _GROUPS = 200, 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Training(Training):
-    """Of Adam."""
+class _Training(TableTraining):
+    """As for `TableTraining`."""
 
     batch_size: int = 512
-    lr: float = 1e-3
 
 
-class Synthetic(Problem):
+class Synthetic(Tabular):
     """Two binary tasks, `first` and `second`; metric: exact AUC.
 
     `evaluate` also gives `<task>.auc_200`, and `labels.correlation` and `labels.sign_correlation`, of the labels before
@@ -66,41 +62,16 @@ class Synthetic(Problem):
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training, sizes: dict | None = None):
-        self.tasks = ("first", "second")
-        self.metrics = {"first.auc": True, "second.auc": True}
-        self.epochs, self.clip = training.epochs, training.clip
-        self._network, self._training = {**(sizes or {}), **network}, training
         # Without data it is unknown which of the sets it will be; no check of the network's other fields depends on it.
-        self._cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * _SPARSE
-        self._continuous = arrays["train_continuous"].shape[1] if arrays else _DENSE
+        cardinalities = tuple(arrays["cardinalities"].tolist()) if arrays else (1,) * _SPARSE
+        continuous = arrays["train_continuous"].shape[1] if arrays else _DENSE
+        own = {"num_tasks": 2, "num_continuous": continuous, "cardinalities": cardinalities}
+        super().__init__(arrays, ("first", "second"), {**(sizes or {}), **network}, own, training)
         self._correlations = arrays["correlations"].tolist() if arrays else [0.0, 0.0]
-        self._own = {"num_tasks": 2, "num_continuous": self._continuous, "cardinalities": self._cardinalities}
-        network_of(self._network, self._own, None)  # wrong fields are found before any work
-        self._splits = {split: rows_of(arrays, split, count) for split, count in training.sizes.items() if arrays}
-        if arrays:
-            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, training.batch_size)
-        self.test_rows = len(self._splits["test"][1]) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        lr, decay = self._training.lr, self._training.weight_decay
-        return torch.optim.Adam(parameters, lr, weight_decay=decay, fused=True)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return None
-
-    def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
-        """One epoch in a fresh order. Nothing is augmented."""
-        return batches_of(self._splits["train"], self._training.batch_size, order)
-
-    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        return binary_losses(network, batch, torch.ones(2))
 
     def evaluate(self, network: Network, split: str) -> Evaluation:
         """AUCs and mean losses, and the correlations of the training labels."""
-        found = judge(network, self._splits[split], self.tasks)
+        found = super().evaluate(network, split)
         names = ("labels.correlation", "labels.sign_correlation")
         return replace(found, metrics=found.metrics | dict(zip(names, self._correlations, strict=True)))
 

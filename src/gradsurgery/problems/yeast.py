@@ -1,22 +1,19 @@
 """Yeast: which of 14 functional classes does a gene belong to? Fourteen binary tasks on one row."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float64, Int64, UInt8
-from torch import Tensor, nn
+from jaxtyping import Float64, Int64, UInt8
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
+from gradsurgery.core.interfaces import Network
 from gradsurgery.core.pictures import permutation
-from gradsurgery.core.settings import OneSet, check, check_rows, network_of
-from gradsurgery.core.table import Rows, batches_of, binary_losses, judge, rows_of
-from gradsurgery.core.training import Training
+from gradsurgery.core.settings import OneSet, check
+from gradsurgery.core.table import Rows, TableTraining, Tabular
 
 DATA_CARD = """\
 Yeast (Elisseeff and Weston, NeurIPS 2001, in the form of the Mulan library): 2,417 genes, 103 numbers of each
@@ -34,14 +31,13 @@ _DEAL = np.array(["train", "test", "train", "val", "train", "test", "train", "va
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Training(Training):
-    """Of Adam."""
+class _Training(TableTraining):
+    """As for `TableTraining`."""
 
     batch_size: int = 64
-    lr: float = 1e-3
 
 
-class Yeast(Problem):
+class Yeast(Tabular):
     """Fourteen binary tasks with a row in common; metric: exact AUC of every class.
 
     Source: the data of Elisseeff and Weston 2001; no paper of this house trains on it.
@@ -57,37 +53,18 @@ class Yeast(Problem):
 
     def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training, passes: int = 1):
         check({"passes": (passes, 1)}, {})
-        self.tasks, self.metrics = TASKS, {f"{task}.auc": True for task in TASKS}
-        self.epochs, self.clip = training.epochs, training.clip
-        self._network, self._training, self._passes = network, training, passes
-        self._own = {"num_tasks": len(TASKS), "num_continuous": _FEATURES, "cardinalities": ()}
-        network_of(network, self._own, None)  # wrong fields are found before any work
-        self._splits = {split: rows_of(arrays, split, count) for split, count in training.sizes.items() if arrays}
-        if arrays:
-            check_rows({split: len(labels) for split, (_, labels) in self._splits.items()}, training.batch_size)
-        self.test_rows = len(self._splits["test"][1]) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        lr, decay = self._training.lr, self._training.weight_decay
-        return torch.optim.Adam(parameters, lr, weight_decay=decay, fused=True)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return None
+        own = {"num_tasks": len(TASKS), "num_continuous": _FEATURES, "cardinalities": ()}
+        super().__init__(arrays, TASKS, network, own, training)
+        self._passes = passes
 
     def batches(self, order: np.random.Generator, augmentation: np.random.Generator) -> Iterator[Rows]:
         """One epoch: `passes` passes, each in a fresh order. Nothing is augmented."""
         for _ in range(self._passes):
-            yield from batches_of(self._splits["train"], self._training.batch_size, order)
-
-    def losses(self, network: Network, batch: Any) -> list[Float[Tensor, ""]]:
-        return binary_losses(network, batch, torch.ones(len(TASKS)))
+            yield from super().batches(order, augmentation)
 
     def evaluate(self, network: Network, split: str) -> Evaluation:
         """Exact AUCs and mean losses."""
-        found = judge(network, self._splits[split], TASKS)
+        found = super().evaluate(network, split)
         # The area at 200 thresholds is DRGrad's; here it would be a third of every history and say nothing.
         return replace(found, metrics={name: v for name, v in found.metrics.items() if not name.endswith("auc_200")})
 
