@@ -68,6 +68,8 @@ class SemiSupervised(Problem):
         4. CAGrad's code for this was not released, so that the rest is ARML's.
     """
 
+    divisible = False  # its own weights and teacher move with what a process sees
+
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
