@@ -5,11 +5,9 @@ import math
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -99,7 +97,9 @@ def close(found, wanted, relative, absolute):
     if isinstance(wanted, dict):
         return found.keys() == wanted.keys() and all(close(found[k], wanted[k], relative, absolute) for k in wanted)
     if isinstance(wanted, list | tuple):
-        return len(found) == len(wanted) and all(close(*pair, relative, absolute) for pair in zip(found, wanted))
+        return len(found) == len(wanted) and all(
+            close(*pair, relative, absolute) for pair in zip(found, wanted, strict=True)
+        )
     if isinstance(wanted, float):
         return math.isclose(found, wanted, rel_tol=relative, abs_tol=absolute)
     return bool(found == wanted)
@@ -205,9 +205,9 @@ def test_what_two_processes_cannot_train_is_refused_before_any_work(device, decl
 
 @pytest.fixture(scope="module")
 def folders(checkout, params, pins, tmp_path_factory):
-    """Three folders with the same two runs, long enough to be caught."""
+    """Two folders with the same two runs, long enough to be caught."""
     problem = {**params["problems"]["multi_mnist"]}
-    problem["smoke"] = {**problem["smoke"], "epochs": 20, "seeds": [0], "lr": 1e-3, "optimizer": "sgd"}
+    problem["smoke"] = {**problem["smoke"], "epochs": 12, "seeds": [0], "lr": 1e-3, "optimizer": "sgd"}
     words = np.random.default_rng(0)
     digits = {
         f"{split}_{what}": words.integers(0, below, (n, *shape)).astype(np.uint8)
@@ -215,7 +215,7 @@ def folders(checkout, params, pins, tmp_path_factory):
         for what, below, shape in (("images", 256, (28, 28)), ("labels", 10, ()))
     }
     made = []
-    for name in ("alone", "straight", "killed"):
+    for name in ("straight", "killed"):
         root = tmp_path_factory.mktemp("ranks") / name
         shutil.copytree(checkout.root, root, symlinks=True)
         settle(root, {**params, "problems": {**params["problems"], "multi_mnist": problem}}, pins)
@@ -226,13 +226,17 @@ def folders(checkout, params, pins, tmp_path_factory):
     return made
 
 
+def load(folder):
+    return {path.stem: np.load(path) for path in folder.glob("*.npy")}
+
+
 def histories(root):
     return {path.name: path.read_bytes() for path in sorted((root / "reports/history").rglob("multi_mnist*.json*"))}
 
 
 @pytest.mark.slow
 def test_a_killed_rank_ends_all_and_the_same_command_ends_in_the_same_bytes(folders):
-    alone, straight, killed = folders
+    straight, killed = folders
     names = ["multi_mnist-sum", "multi_mnist-pcgrad"]
     started = killed.start(*TORCHRUN, *names)
     deadline = time.monotonic() + 120
@@ -255,8 +259,7 @@ def test_a_killed_rank_ends_all_and_the_same_command_ends_in_the_same_bytes(fold
     assert histories(killed.root) == histories(straight.root)
     assert len(histories(straight.root)) == 2
 
-    alone.python("-m", "pipelines.train", *names, "--jobs", "1")
-    for name, text in histories(alone.root).items():
-        ours, theirs = (json.loads(own.splitlines()[0]) for own in (histories(straight.root)[name], text))
-        assert ours["declaration"] == theirs["declaration"]
-        assert close(ours["epochs"], theirs["epochs"], 1e-5, 1e-6)
+    for text in histories(straight.root).values():
+        line = json.loads(text)
+        learner = build_learner(line["declaration"], load(straight.root / "data/processed/multi_mnist"), 0)
+        assert close(line["epochs"], [learner.epoch() for _ in line["epochs"]], 1e-5, 1e-6)
