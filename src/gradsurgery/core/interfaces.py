@@ -168,11 +168,7 @@ class Problem(ABC):
         epochs: number of epochs a run lasts.
         clip: largest norm of the whole gradient, the same for every method, or None.
         test_rows: examples behind every test metric, by task where each has examples of its own; None without data.
-        divisible: `losses` reads the batch and changes nothing but statistics of it, so that several processes may
-            each see a part.
     """
-
-    divisible: ClassVar[bool] = True
 
     tasks: tuple[str, ...]
     metrics: Mapping[str, bool]

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gradsurgery.core.batch import part
+from gradsurgery.core.capabilities import Indivisible
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.interfaces import Losses, Network, Problem
 from gradsurgery.core.processes import several
@@ -83,8 +84,9 @@ def divided(problem: Problem, rule: TrainingRule) -> Problem:
 
 def check_divisible(problem: type, rule: type, count: int) -> None:
     """Refuses the problem or rule of a run that `count` processes cannot share. Raises ValueError."""
+    whole = {"problem": issubclass(problem, Indivisible), "rule": not rule.divisible}  # type: ignore[attr-defined]
     for kind, found in (("problem", problem), ("rule", rule)):
-        if not found.divisible:  # type: ignore[attr-defined]
+        if whole[kind]:
             name = found.__module__.rpartition(".")[2]
             raise ValueError(f"{kind} `{name}` must run in one process, found {count}.")
 

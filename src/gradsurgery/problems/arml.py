@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity, cross_entropy
 
+from gradsurgery.core.capabilities import Indivisible
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.interfaces import Network, Problem
@@ -39,7 +40,7 @@ class _Training(Stepped):
     gamma: float = 0.2
 
 
-class SemiSupervised(Problem):
+class SemiSupervised(Problem, Indivisible):
     """Tasks "main", the classes of the labelled half of a batch; "rotation", by which quarter turn a picture was
     turned; "exemplar", features that should be those of a running mean of the network on another view of the picture.
 
@@ -67,8 +68,6 @@ class SemiSupervised(Problem):
         3. The step in which the weights move trains the network too; ARML's leaves that out.
         4. CAGrad's code for this was not released, so that the rest is ARML's.
     """
-
-    divisible = False  # its own weights and teacher move with what a process sees
 
     def __init__(
         self,

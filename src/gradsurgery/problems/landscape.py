@@ -74,8 +74,6 @@ class Landscape(Problem, ClosedForm):
            joined; the losses there jump with every step, so they decide nothing.
     """
 
-    divisible = False  # it has no examples
-
     def __init__(
         self,
         arrays: Mapping[str, np.ndarray],
