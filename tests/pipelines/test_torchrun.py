@@ -31,7 +31,6 @@ from tests.pipelines.divided import arrays, declared, lines, trained
 LINES = lines()
 ALONE = {"rules/descent", "rules/dr_mgf", "rules/floor", "rules/sac"}  # what several processes may refuse
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "pipelines.train")
-pytestmark = pytest.mark.timeout(300)
 
 
 def normalised(rank=None):
@@ -239,7 +238,7 @@ def test_a_killed_rank_ends_all_and_the_same_command_ends_in_the_same_bytes(fold
     straight, killed = folders
     names = ["multi_mnist-sum", "multi_mnist-pcgrad"]
     started = killed.start(*TORCHRUN, *names)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((killed.root / "runs").glob("*/seed-0.pt")):
         assert started.poll() is None, started.communicate()[0]
         assert time.monotonic() < deadline
@@ -247,7 +246,7 @@ def test_a_killed_rank_ends_all_and_the_same_command_ends_in_the_same_bytes(fold
     below = psutil.Process(started.pid).children(recursive=True)
     ranks = {own.environ().get("RANK"): own for own in below if "pipelines.train" in own.cmdline()}
     os.kill(ranks["1"].pid, signal.SIGKILL)
-    said = started.communicate(timeout=60)[0]
+    said = started.communicate(timeout=300)[0]
     assert started.returncode == 1
     assert "the same command goes on" in said
     assert not any(own.is_running() for own in below)
