@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 from gradsurgery.core.discovery import find
 from gradsurgery.core.options import check_options
+from gradsurgery.core.processes import several
 from pipelines._blocks import fields
 
 VARIABLE = "GRADSURGERY_DEVICE"
@@ -88,13 +90,16 @@ def device_for(declaration: Mapping[str, Any], device: str) -> str:
 
 
 def name_of(device: str) -> str:
-    """What results of a device are known by: "cpu", or the model of the GPU, whatever its number."""
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    """What results of a device are known by: "cpu", or the model of the GPU, whatever its number; of several processes
+    that train together also how many."""
+    own = torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    return f"{own} x {dist.get_world_size()}" if several() else own
 
 
 def fingerprint_on(fingerprint: str, device: str) -> str:
     """A fingerprint for results of this device, which no other device takes for its own; the CPU's is the bare one."""
-    return fingerprint if device == "cpu" else f"{fingerprint}@{name_of(device)}"
+    name = name_of(device)
+    return fingerprint if name == "cpu" else f"{fingerprint}@{name}"
 
 
 def say_elsewhere(path: Path, found: str, fingerprint: str) -> None:
@@ -110,7 +115,7 @@ def say_elsewhere(path: Path, found: str, fingerprint: str) -> None:
 def facts(device: str) -> dict[str, Any]:
     """What numbers and times depend on besides the processor: nothing more on the CPU."""
     if not device.startswith("cuda"):
-        return {"device": device}
+        return {"device": name_of(device)}
     return {
         "device": name_of(device),
         "cuda": torch.version.cuda,

@@ -20,6 +20,15 @@ def whole(name: str, text: str) -> int:
     return int(text)
 
 
+def asked(name: str, given: str | None) -> str | None:
+    """An option, or what the environment says, which reaches stages that DVC starts. Raises ValueError."""
+    told = os.environ.get(f"GRADSURGERY_{name}")
+    if given is None and told:
+        whole(f"GRADSURGERY_{name}", told)
+        return told
+    return given
+
+
 def refuse_ranks() -> None:
     """Raises ValueError under torchrun and its like: every rank would do all of it and write the same files."""
     if (found := os.environ.get("WORLD_SIZE") or "1") != "1":

@@ -14,9 +14,11 @@ from typing import Any
 from gradsurgery.core.learner import Learner
 from gradsurgery.experiment import build_learner, history
 from pipelines._arrays import load
-from pipelines._checkpoints import keep, resume, save
+from pipelines._checkpoints import keep, save
 from pipelines._costs import cost_of, environment
+from pipelines._equal_states import check_equal
 from pipelines._params import Experiment
+from pipelines._ranks import leads, resumed
 
 Tell = Callable[[str, dict[str, Any]], None]  # the name of an event, and its contents
 
@@ -49,13 +51,16 @@ class Run:
 
 
 def train(run: Run, device: str, tell: Tell) -> None:
-    """Trains on a device to the end, the last epoch or the one that diverged; the result goes to runs/<experiment>/."""
+    """Trains on a device to the end, the last epoch or the one that diverged; the result goes to runs/<experiment>/.
+
+    Of several processes that train the run together the first one alone writes.
+    """
     experiment, folder = run.experiment, Path("runs") / run.experiment.name
     checkpoint = folder / f"seed-{run.seed}.pt"
     data = Path("data/processed") / experiment.problem
     make = functools.partial(begin, experiment, data, run.arrays, run.seed, device, run.evidence)
     begun = f"{run.fingerprint} {run.protocol}"  # what was begun under another protocol begins anew
-    learner, spent = resume(checkpoint, begun, make)
+    learner, spent = resumed(checkpoint, begun, make)
     machine = environment(device)
     tell("begin", {"environment": machine})
     logged = len(learner.diagnostics)
@@ -63,7 +68,9 @@ def train(run: Run, device: str, tell: Tell) -> None:
         started = time.perf_counter()
         row = learner.epoch()
         spent += time.perf_counter() - started
-        save(checkpoint, begun, spent, learner)
+        check_equal(learner)
+        if leads():
+            save(checkpoint, begun, spent, learner)
         done = {"row": row, "of": learner.problem.epochs, "diagnostics": learner.diagnostics[logged:]}
         tell("epoch", done)
         logged = len(learner.diagnostics)
@@ -73,7 +80,8 @@ def train(run: Run, device: str, tell: Tell) -> None:
     )  # fmt: skip
     line["protocol"] = run.protocol
     cost = cost_of(learner, spent)
-    keep(folder, run.seed, run.fingerprint, {"history": line, "cost": cost, "environment": machine})
+    if leads():
+        keep(folder, run.seed, run.fingerprint, {"history": line, "cost": cost, "environment": machine})
     tell("end", {"history": line, "cost": cost})
 
 

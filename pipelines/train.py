@@ -12,6 +12,7 @@ Examples:
     python -m pipelines.train --plan               in what order, and how long it takes (`make plan SCALE=overnight`)
     python -m pipelines.train pcgrad               the lines of one family, as `dvc repro train@pcgrad` does
     python -m pipelines.train multi_mnist-pcgrad   one line
+    torchrun --nproc-per-node 4 -m pipelines.train multi_mnist-pcgrad      each run on four GPUs together
 """
 
 import argparse
@@ -23,11 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.ledger.protocol import Protocol
-from pipelines import _cluster, _missing, _run
+from pipelines import _cluster, _missing, _ranks, _run
 from pipelines._checkpoints import finished
 from pipelines._device import asked_device, device_for
 from pipelines._fingerprint import digest, parts_of
-from pipelines._jobs import refuse_ranks, whole
+from pipelines._jobs import asked, refuse_ranks
 from pipelines._params import SCALES, Experiment, Params, complain, load_or_exit
 from pipelines._plan import Line, Plan, chosen
 from pipelines._pool import EndedError, Tell, Work, places_on, share_out
@@ -45,8 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when everything is there, also a run that diverged; 2 for a wrong input or a full disk, 1 when a
     process ended before its run did, 130 after an interrupt."""
     arguments = _arguments(argv)
+    if (ranked := _ranks.started()) and os.environ["RANK"] != "0":
+        return _ranks.follow(train_one)
     try:
-        refuse_ranks()
+        _ranks.refuse(arguments) if ranked else refuse_ranks()
     except ValueError as error:
         return complain(error)
     params = load_or_exit(scale=arguments.scale)
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         without = _missing.problems_without(missing)
         lines = chosen(arguments.names, params)
         device = asked_device(arguments.device, params.compute, params.scale)
-        places = places_on(device, _asked("JOBS", arguments.jobs), _asked("PER_GPU", arguments.per_gpu))
+        places = places_on(device, asked("JOBS", arguments.jobs), asked("PER_GPU", arguments.per_gpu))
         wanted = [line for line in lines if line.problem not in without]
         if skipped := [line for line in lines if line.problem in without]:
             names = ", ".join(sorted({line.problem for line in skipped}))
@@ -72,10 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if address := arguments.cluster or os.environ.get(_cluster.VARIABLE):
             cluster = _cluster.Cluster(address)
             places, share = [cluster.device(arguments.device, params.compute, params.scale)], cluster.share_out
+        if ranked:
+            places, share = _ranks.begin(device, wanted), _ranks.share_out
         training = Training(params, places, protocol, share=share)
         end_with(drivers())
         signal.signal(signal.SIGTERM, _interrupt)
         count = training.bring(wanted)
+        _ranks.end()
         training.tidy({line.family for line in lines if not arguments.names or line.family in arguments.names})
     except (ValueError, OSError) as error:
         return complain(error)
@@ -196,15 +202,6 @@ def train_one(run: Run, place: str, tell: Tell) -> None:
 
 def _result(run: Run) -> dict[str, Any] | None:
     return finished(Path("runs") / run.experiment.name, run.seed, run.fingerprint)
-
-
-def _asked(name: str, given: str | None) -> str | None:
-    """An option, or what the environment says, which reaches stages that DVC starts. Raises ValueError."""
-    told = os.environ.get(f"GRADSURGERY_{name}")
-    if given is None and told:
-        whole(f"GRADSURGERY_{name}", told)
-        return told
-    return given
 
 
 def _interrupt(*_: object) -> None:

@@ -26,6 +26,7 @@ from gradsurgery.core.divergence import finite_or_null
 from gradsurgery.core.layers import as_evidence
 from gradsurgery.core.learner import Learner
 from gradsurgery.core.seeding import Generators
+from gradsurgery.core.shards import divided
 
 
 def build_learner(
@@ -59,7 +60,7 @@ def build_learner(
     given = parts.problem.network(generators.init)
     network = parts.transform(given, evidence, generators.transform)
     learner = Learner(
-        parts.problem,
+        divided(parts.problem, parts.rule),
         network,
         parts.rule,
         parts.balancer,

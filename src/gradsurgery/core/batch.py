@@ -22,6 +22,19 @@ def move(batch: Any, device: torch.device) -> Any:
     return batch
 
 
+def part(batch: Any, m: int, K: int) -> Any:
+    """The m-th of K parts of a batch: of every tensor in it, along its first axis."""
+    if isinstance(batch, Tensor):
+        if len(batch) < K:
+            raise ValueError(f"`batch_size` must be at least the number of parts, {K}, found {len(batch)}.")
+        return batch.tensor_split(K)[m]
+    if isinstance(batch, tuple | list):
+        return type(batch)(part(entry, m, K) for entry in batch)
+    if isinstance(batch, dict):
+        return {name: part(entry, m, K) for name, entry in batch.items()}
+    return batch
+
+
 def gradient_norm(parameters: Iterable[nn.Parameter | Tensor]) -> Float[Tensor, ""]:
     """Length of all gradients together, of those that have one; on their device."""
     return get_total_norm([p.grad for p in parameters if p.grad is not None])

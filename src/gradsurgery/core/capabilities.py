@@ -45,6 +45,10 @@ class Columns:
     cardinalities: Sequence[int]
 
 
+class Indivisible:
+    """Beside `Problem`: its `losses` move more than statistics of a batch, so that no process may see a part only."""
+
+
 class Points:
     """Beside `Network`: it is S points in the plane and nothing else.
 

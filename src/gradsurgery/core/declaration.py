@@ -18,7 +18,7 @@ _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _KEYS = ("problem", "module", "settings", *_SLOTS)
 _OPTIONS = {
     "precision": str, "diagnose_every": int, "score_layers": tuple[float, ...], "observe_layers": bool,
-    "half_batches": bool,
+    "half_batches": bool, "sync_batchnorm": bool,
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from gradsurgery.core.conflict import mean_cosine
 from gradsurgery.core.interfaces import Losses, Metrics
 from gradsurgery.core.jacobian import gram
 from gradsurgery.core.layers import layer_grams
+from gradsurgery.core.processes import averaged
 
 _Rows = list[Float[Tensor, " P"] | None]
 
@@ -50,7 +51,7 @@ def half_batch_null(
     if not tasks:
         return {}, []
     some = next(row for row in first if row is not None)
-    J = torch.stack([torch.zeros_like(some) if row is None else row for row in first + second])
+    J = averaged(torch.stack([torch.zeros_like(some) if row is None else row for row in first + second]))
     own = [_nulls(G, tasks) for G in layer_grams(J, shared, layers)] if layers else []
     return {**_nulls(gram(J), tasks), "null.random_sd": float(J.shape[1]) ** -0.5}, own
 

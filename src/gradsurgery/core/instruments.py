@@ -14,6 +14,7 @@ from gradsurgery.core.curvature import curvature_shares
 from gradsurgery.core.half_batches import half_batch_null
 from gradsurgery.core.interfaces import Losses, Metrics, Network
 from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
+from gradsurgery.core.processes import averaged
 from gradsurgery.core.surgery import GradientSurgery
 
 
@@ -105,7 +106,10 @@ class Instruments:
     def _observe(self, step: int, batches: Sequence[Any], G: Float64[np.ndarray, "L K K"]) -> Metrics:
         losses = [[loss for loss in self._losses(batch) if loss is not None] for batch in batches]
         loss = torch.stack([torch.stack(own).mean() for own in losses if own]).mean()
-        whole, shares = curvature_shares(loss, self._surgery.parameters, self._surgery.direction, self.layers)
+        d = self._surgery.direction
+        found = curvature_shares(loss, self._surgery.parameters, d, self.layers)
+        # Linear in the loss; on the device, as what gathers them may know no other.
+        whole, *shares = averaged(torch.tensor([found[0], *found[1]], dtype=torch.float64, device=d.device)).tolist()
         self.rows.append({
             "step": step, "mean_cosine": [mean_cosine(own) for own in G],
             "magnitude_similarity": [magnitude_similarity(own) for own in G], "curvature": shares,

@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from gradsurgery.core.activity import of_weights
 from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses, move
+from gradsurgery.core.batch_statistics import of_processes
 from gradsurgery.core.buffers import Buffers
 from gradsurgery.core.divergence import has_diverged, mean_of_finite
 from gradsurgery.core.examples import Examples
@@ -37,7 +38,7 @@ class Learner:
     """Network, optimiser, schedule, method state and generators of one run.
 
     Under `torch.distributed` give each process its own shard of every batch (equally many examples) and the same seed:
-    the engine averages gradients over processes, BatchNorm's statistics stay local.
+    the engine averages gradients over processes, and the problem of `build_learner` deals out whole batches itself.
 
     Args:
         problem: data, losses, metrics, optimiser, schedule, clipping.
@@ -53,6 +54,7 @@ class Learner:
         score_layers: see `Instruments`, as for the next two.
         observe_layers: a rule that takes no step of the learner, as `dr_mgf`, gives these nothing to see.
         half_batches: likewise.
+        sync_batchnorm: BatchNorm takes the statistics of all processes' parts of a batch together.
 
     Attributes:
         surgery: the engine; used by `step` only.
@@ -86,8 +88,9 @@ class Learner:
         score_layers: Sequence[float] = (),
         observe_layers: bool = False,
         half_batches: bool = False,
+        sync_batchnorm: bool = False,
     ) -> None:
-        check_options(precision, diagnose_every, score_layers, observe_layers, half_batches)
+        check_options(precision, diagnose_every, score_layers, observe_layers, half_batches, sync_batchnorm)
         for name, module in network.named_modules():
             if wrapper := {kind.__name__ for kind in type(module).__mro__} & _WRAPPERS:
                 found = f"{wrapper.pop()} as its `{name}`" if name else wrapper.pop()
@@ -103,6 +106,8 @@ class Learner:
         self.device = torch.device(device)
         self.precision, self.diagnose_every = precision, diagnose_every
         attached = rule.attach(network)
+        if several():
+            of_processes(attached, sync_batchnorm)
         self.network = (reroute(attached) if self.device.type == "cpu" else attached).to(self.device)
         balancer.check(len(problem.tasks))
         self.balancer_parameters = {

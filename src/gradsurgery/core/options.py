@@ -15,13 +15,18 @@ def check_options(
     score_layers: Sequence[float] = (),
     observe_layers: object = False,
     half_batches: object = False,
+    sync_batchnorm: object = False,
 ) -> None:
     """Refuses what a `Learner` cannot run with."""
     if precision not in list(PRECISIONS):  # a list also takes what has no hash
         raise ValueError(f"`precision` must be one of {', '.join(PRECISIONS)}, found {precision!r}.")
     if type(diagnose_every) is not int or diagnose_every < 1:
         raise ValueError(f"`diagnose_every` must be a whole number from 1, found {diagnose_every!r}.")
-    for name, value in (("observe_layers", observe_layers), ("half_batches", half_batches)):
+    for name, value in (
+        ("observe_layers", observe_layers),
+        ("half_batches", half_batches),
+        ("sync_batchnorm", sync_batchnorm),
+    ):
         if type(value) is not bool:
             raise ValueError(f"`{name}` must be true or false, found {value!r}.")
     check_thresholds(score_layers, "score_layers")

@@ -15,6 +15,14 @@ def several() -> bool:
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
+def averaged(own: Tensor) -> Tensor:
+    """The mean over all processes, in the memory of `own`; `own` as it is where there is one."""
+    if several():
+        dist.all_reduce(own)
+        own /= dist.get_world_size()
+    return own
+
+
 def agree(
     gradients: Tensor, heads: Sequence[Tensor], flags: Sequence[bool], strange: int, witness: Witness
 ) -> tuple[list[bool], float]:

@@ -89,10 +89,12 @@ class TrainingRule(ABC):
     Attributes:
         needs_every_task: whether a step cannot do without the loss of a task: such a batch is then refused.
         cpu_only: its work is done by numpy, so that a run of it lives on the CPU whatever device was asked for.
+        divisible: it takes every step by `Run.step`, and several processes may then share the batches of a run.
     """
 
     needs_every_task = False
     cpu_only: ClassVar[bool] = False
+    divisible: ClassVar[bool] = False
 
     def check(self, num_tasks: int) -> None:  # noqa: B027 - most rules take any number
         """Refuses, before any work, a number of tasks that it cannot train. Raises ValueError."""

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, cross_entropy
 
+from gradsurgery.core.capabilities import Indivisible
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.interfaces import Network
@@ -39,7 +40,7 @@ class _Training(Stepped):
     gamma: float = 0.2
 
 
-class SemiSupervised(Declared):
+class SemiSupervised(Declared, Indivisible):
     """Tasks "main", the classes of the labelled half of a batch; "rotation", by which quarter turn a picture was
     turned; "exemplar", features that should be those of a running mean of the network on another view of the picture.
 

@@ -57,6 +57,7 @@ class DRGrad(TrainingRule):
     """
 
     needs_every_task = True
+    divisible = True
     pairing: Literal["printed", "matched"] = "printed"
     updater: Literal["sum", "mean", "frozen"] = "sum"
     gamma: float = 1.0

@@ -43,6 +43,7 @@ class DRGradCode(TrainingRule):
     """
 
     needs_every_task = True
+    divisible = True
     similarity: Literal["cosine", "sign_agreement"] = "sign_agreement"
 
     def __post_init__(self) -> None:

@@ -35,6 +35,7 @@ class Joint(TrainingRule):
         3. It draws from a stream without end and says nothing of leftovers; "drop" is what it would have to do.
     """
 
+    divisible = True
     micro_batches: int = 1
     accumulation: Literal["exact", "stochastic"] = "exact"
     leftover: Literal["drop", "average"] = "drop"

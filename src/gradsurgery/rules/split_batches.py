@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
+from gradsurgery.core.batch import part
 from gradsurgery.core.interfaces import Metrics
 from gradsurgery.core.run import Run, TrainingRule
 
@@ -24,21 +23,10 @@ class SplitBatches(TrainingRule):
         2. Normalisation over the batch sees the parts and not the batch.
     """
 
+    divisible = True
+
     def epoch(self, run: Run, batches: Iterator[Any]) -> Iterator[Metrics]:
         """One `Learner.step` per batch. Raises ValueError for a batch of fewer examples than tasks."""
         K = len(run.problem.tasks)
         for batch in batches:
             yield run.step(*(part(batch, m, K) for m in range(K)))
-
-
-def part(batch: Any, m: int, K: int) -> Any:
-    """The m-th of K parts of a batch: of every tensor in it, along its first axis."""
-    if isinstance(batch, Tensor):
-        if len(batch) < K:
-            raise ValueError(f"`batch_size` must be at least the number of parts, {K}, found {len(batch)}.")
-        return batch.tensor_split(K)[m]
-    if isinstance(batch, tuple | list):
-        return type(batch)(part(entry, m, K) for entry in batch)
-    if isinstance(batch, dict):
-        return {name: part(entry, m, K) for name, entry in batch.items()}
-    return batch
