@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_SHARDS = ("DTensor", "FlatParameter")  # by name: importing FSDP only to ask would take seconds
+_WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
+_SHARDS = ("DTensor", "FlatParameter")  # by name, as they: importing FSDP only to ask would take seconds
 
 
 def parameters_of(name: str, given: Any) -> list[Any]:
@@ -34,6 +35,17 @@ def trainable(name: str, parameters: Iterable[Any]) -> list[Any]:
             how = f"{type(p).__name__} ({p.dtype}, {p.layout}{'' if p.is_leaf else ', computed from others'})"
             raise TypeError(f"`{name}` must be real, dense parameters of 16 to 64 bits, found {how}.")
     return found
+
+
+def check_bare(network: nn.Module) -> None:
+    """Raises TypeError for a network that is wrapped, or is so in part."""
+    for name, module in network.named_modules():
+        if wrapper := {kind.__name__ for kind in type(module).__mro__} & _WRAPPERS:
+            found = f"{wrapper.pop()} as its `{name}`" if name else wrapper.pop()
+            raise TypeError(
+                f"`network` must not be wrapped, found {found}: gradient surgery averages the task gradients over "
+                "processes itself, and wrappers average what comes after it. Pass the bare network."
+            )
 
 
 def check_state(state: Mapping[str, Any], method: str, more: Sequence[str] = ()) -> None:

@@ -10,6 +10,7 @@ J that its parameters have; these go into G and are forgotten. What waits at the
 A layer that one node computes, such as a compiled network, is one stretch.
 """
 
+import functools
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -35,8 +36,8 @@ def gram_of(losses: Sequence[Float[Tensor, ""]], parameters: Sequence[Tensor]) -
         parameters: leaves, as J's columns would have them; whatever else the losses reach is left alone.
     """
     losses = [loss if loss.grad_fn is not None else loss.view_as(loss) for loss in losses]
-    graph = _Graph([get_gradient_edge(loss).node for loss in losses], parameters)
-    waiting: list[dict[Edge, Tensor | None]] = [{tuple(get_gradient_edge(loss)[:2]): None} for loss in losses]
+    graph = _Graph([loss.grad_fn for loss in losses], parameters)
+    waiting: list[dict[Edge, Tensor | None]] = [{_edge(loss): None} for loss in losses]
     G = np.zeros((len(losses), len(losses)))
     for nodes in graph.stretches():
         targets = graph.edges_out_of(nodes)
@@ -47,7 +48,7 @@ def gram_of(losses: Sequence[Float[Tensor, ""]], parameters: Sequence[Tensor]) -
                 roots = {edge: held[edge] for edge in held if edge[0] in nodes}
                 if not roots:
                     continue
-                wanted = [*group, *(GradientEdge(*edge) for edge in targets)] if last else group
+                wanted: list[Any] = [*group, *(GradientEdge(*edge) for edge in targets)] if last else [*group]
                 found = torch.autograd.grad(
                     [GradientEdge(*edge) for edge in roots], wanted, list(roots.values()), True, allow_unused=True
                 )
@@ -85,10 +86,11 @@ class _Graph:
 
     def stretches(self) -> list[set[Any]]:
         """The nodes, cut as finely as the budget for parameters asks for and the graph allows."""
-        cuts, size, ends = [0], 0, [*self._cuts(), len(self._order)]
-        for start, end in pairwise([0, *ends]):
+        allowed = self._cuts()
+        cuts, size = [0], 0
+        for start, end in pairwise([0, *allowed, len(self._order)]):
             own = sum(self._leaves[leaf].numel() for leaf, uses in self._uses.items() if start <= uses[0] < end)
-            if size and size + own > self._budget:
+            if size and size + own > self._budget and all(map(_untouched, allowed[start])):
                 cuts.append(start)
                 size = 0
             size += own
@@ -113,28 +115,36 @@ class _Graph:
                 size, before = size + parameter.numel(), uses[0]
         return groups
 
-    def _cuts(self) -> list[int]:
-        """Places in the order before which all gradients can wait."""
-        reached: dict[Any, int] = {}  # as bits
+    def _cuts(self) -> dict[int, list[Edge]]:
+        """Places in the order before which all gradients can wait, and where they do."""
+        reached: dict[Any, int] = {}  # from each node, as bits
         for i in reversed(range(len(self._order))):
             own = 1 << i
             for node, _ in self._following[self._order[i]]:
                 own |= reached.get(node, 0)
             reached[self._order[i]] = own
-        shut = np.zeros(len(self._order) + 1, dtype=int)  # between the uses of a parameter
+        between = np.zeros(len(self._order) + 1, dtype=int)  # how many parameters have uses on both sides
         for uses in self._uses.values():
-            shut[uses[0] + 1] += 1
-            shut[uses[-1] + 1] -= 1
-        open_, cuts, crossing = np.cumsum(shut) == 0, [], set[int]()
+            between[uses[0] + 1] += 1
+            between[uses[-1] + 1] -= 1
+        shut, cuts, crossing = np.cumsum(between) > 0, dict[int, list[Edge]](), dict[Edge, int]()
         for i in range(1, len(self._order)):
-            before = self._order[i - 1]
-            crossing.discard(i - 1)
-            crossing |= {self._place[node] for node, _ in self._following[before] if node in self._place}
-            if open_[i]:
-                bits = sum(1 << place for place in crossing)
-                if all(reached[self._order[place]] & bits == 1 << place for place in crossing):
-                    cuts.append(i)
+            for edge in self._following[self._order[i - 1]]:
+                if edge[0] in self._place:
+                    crossing[edge] = 1 << self._place[edge[0]]
+            crossing = {edge: bit for edge, bit in crossing.items() if bit >> i}
+            bits = functools.reduce(int.__or__, crossing.values(), 0)
+            if not shut[i] and all(reached[edge[0]] & bits == bit for edge, bit in crossing.items()):
+                cuts[i] = list(crossing)
         return cuts
+
+
+def _untouched(edge: Edge) -> bool:
+    """Whether no hook of a tensor changes the gradient there: it would do so twice."""
+    about = edge[0]._input_metadata[edge[1]]
+    ones = torch.ones(about.shape, dtype=about.dtype, device=about.device)
+    (found,) = torch.autograd.grad([GradientEdge(*edge)], [GradientEdge(*edge)], [ones], True)
+    return torch.equal(found, ones)
 
 
 def _heights(roots: Sequence[Any], leaves: dict[Any, Tensor]) -> tuple[dict[Any, int], dict[Any, list[Edge]]]:
@@ -153,6 +163,11 @@ def _heights(roots: Sequence[Any], leaves: dict[Any, Tensor]) -> tuple[dict[Any,
             todo.append((node, True))
             todo += [(n, False) for n, _ in node.next_functions if n is not None]
     return height, following
+
+
+def _edge(tensor: Tensor) -> Edge:
+    found = get_gradient_edge(tensor)
+    return found.node, found.output_nr
 
 
 def _fill(row: Tensor, group: Sequence[Tensor], found: Sequence[Tensor | None]) -> None:

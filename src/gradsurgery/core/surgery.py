@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch._functorch.config
@@ -21,7 +21,6 @@ from gradsurgery.core.seeding import philox
 from gradsurgery.core.witness import Witness
 
 Leaves = Iterable[Tensor] | None
-Gradients = Literal["stored", "two_pass", "representation", "sub_batch"]
 _log = logging.getLogger(__name__)
 
 
@@ -90,7 +89,7 @@ class GradientSurgery(LastStep):
         *,
         seed: int = 0,
         heads: Any = (),
-        gradients: Gradients = "stored",
+        gradients: str = "stored",
         keep_weights: int = 1,
     ) -> None:
         self._shared = SharedGradients(parameters_of("shared", shared))
