@@ -72,7 +72,7 @@ def x():
 
 @pytest.fixture
 def pictures():
-    return torch.randn(8, 3, 7, 7, generator=torch.Generator().manual_seed(1))
+    return torch.randn(4, 3, 7, 7, generator=torch.Generator().manual_seed(1))
 
 
 def gradients(network):
@@ -387,6 +387,31 @@ def test_several_processes_are_refused(x, monkeypatch):
     monkeypatch.setattr("gradsurgery.core.surgery.several", lambda: True)
     with pytest.raises(ValueError, match="`keep_weights` must be 1, not 2, where several processes train together"):
         engine.backward(network(x)[1])
+
+
+def test_no_more_waits_than_a_stretch_has_columns(monkeypatch):
+    """With large batches what waits would be more than J; nor do the gradients of all weights wait to the end."""
+    waited = []
+    real = torch.autograd.grad
+
+    def spy(outputs, inputs, *more, **options):
+        edges = [wanted for wanted in inputs if isinstance(wanted, torch.autograd.graph.GradientEdge)]
+        waited.append(sum(np.prod(edge.node._input_metadata[edge.output_nr].shape) for edge in edges))
+        return real(outputs, inputs, *more, **options)
+
+    torch.manual_seed(0)
+    layers = nn.Sequential(*(nn.Linear(8, 8) for _ in range(12)))
+    P = sum(p.numel() for p in layers.parameters())
+    for rows in (2, 512):
+        waited.clear()
+        z = layers(torch.randn(rows, 8))
+        losses = [z[:, 0].square().mean(), z[:, 1].square().mean()]
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.autograd, "grad", spy)
+            gram_of(losses, list(layers.parameters()))
+        assert max(waited) <= P // 8
+        cuts = sum(found > 0 for found in waited) // 3  # each with a look for hooks, and two tasks
+        assert cuts >= 10 if rows == 2 else cuts <= 2
 
 
 def test_a_hook_of_a_tensor_acts_once(x):

@@ -4,13 +4,15 @@ Source: ours. The graph of the losses is cut where the gradients of all tasks ca
 which is reached from another, and between no two uses of one parameter. Within a stretch, K passes fill the columns of
 J that its parameters have; these go into G and are forgotten. What waits at the cut is K gradients of activations.
 
-    memory   K x (an eighth of P, or little more than the largest tensor) + K x (the activations at a cut), not K x P
-    time     K backward passes; a stretch that holds more than that share of P is taken again for each part of it
+    memory   instead of K x P a few times K x B, B an eighth of P or little more than the largest tensor: columns of J
+             take no more, nor does what waits, since a cut where more would wait is none
+    time     K backward passes; a stretch that holds more than B parameters is taken again for each part of it
 
 A layer that one node computes, such as a compiled network, is one stretch.
 """
 
 import functools
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -24,6 +26,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from gradsurgery.core.jacobian import gram
 
 _PARTS = 8  # of P: more of them save little where one tensor is the largest part, and cost passes
+_OF_ONE_WEIGHT = 2  # leaves, as of a weight that is given by its length and direction
 
 Edge = tuple[Any, int]  # a node of the graph and which of its outputs, as in `next_functions`
 
@@ -70,15 +73,12 @@ class _Graph:
 
     def __init__(self, roots: Sequence[Any], parameters: Sequence[Tensor]) -> None:
         leaves = {get_gradient_edge(p).node: p for p in parameters}
-        height, following = _heights(roots, leaves)
-        # By the longest way to a leaf, so that what hangs on late, as an early exit does, is taken late.
-        self._order = sorted(following, key=height.__getitem__, reverse=True)
-        self._following = following
+        self._order, self._following = _ordered(roots, leaves)
         self._place = {node: i for i, node in enumerate(self._order)}
         self._uses: dict[Any, list[int]] = {}  # of each leaf
         self._leaves = leaves
         for i, node in enumerate(self._order):
-            for leaf, _ in following[node]:
+            for leaf, _ in self._following[node]:
                 if leaf in leaves:
                     self._uses.setdefault(leaf, []).append(i)
         sizes = [p.numel() for p in parameters]
@@ -116,7 +116,7 @@ class _Graph:
         return groups
 
     def _cuts(self) -> dict[int, list[Edge]]:
-        """Places in the order before which all gradients can wait, and where they do."""
+        """Places in the order before which all gradients can wait, in as much room as columns may take, and where."""
         reached: dict[Any, int] = {}  # from each node, as bits
         for i in reversed(range(len(self._order))):
             own = 1 << i
@@ -134,7 +134,8 @@ class _Graph:
                     crossing[edge] = 1 << self._place[edge[0]]
             crossing = {edge: bit for edge, bit in crossing.items() if bit >> i}
             bits = functools.reduce(int.__or__, crossing.values(), 0)
-            if not shut[i] and all(reached[edge[0]] & bits == bit for edge, bit in crossing.items()):
+            small = sum(math.prod(node._input_metadata[nr].shape) for node, nr in crossing) <= self._budget
+            if small and not shut[i] and all(reached[edge[0]] & bits == bit for edge, bit in crossing.items()):
                 cuts[i] = list(crossing)
         return cuts
 
@@ -145,6 +146,25 @@ def _untouched(edge: Edge) -> bool:
     ones = torch.ones(about.shape, dtype=about.dtype, device=about.device)
     (found,) = torch.autograd.grad([GradientEdge(*edge)], [GradientEdge(*edge)], [ones], True)
     return torch.equal(found, ones)
+
+
+def _ordered(roots: Sequence[Any], leaves: dict[Any, Tensor]) -> tuple[list[Any], dict[Any, list[Edge]]]:
+    """By the longest way to a leaf, so that what hangs on late, as an early exit does, is taken late.
+
+    But what only turns or scales a parameter comes at once, or the gradients of all of them would wait to the end.
+    """
+    height, following = _heights(roots, leaves)
+    by_height = sorted(following, key=height.__getitem__, reverse=True)
+    ends = {leaf: 1 << i for i, leaf in enumerate(leaves)}  # the leaves that each node leads to, as bits
+    for node in reversed(by_height):
+        ends[node] = functools.reduce(int.__or__, (ends[n] for n, _ in following[node]))
+    keys: dict[Any, tuple[int, ...]] = {}
+    last: dict[Any, tuple[int, ...]] = {}  # of what leads to each node
+    for i, node in enumerate(by_height):
+        keys[node] = (*last[node], 0) if node in last and ends[node].bit_count() <= _OF_ONE_WEIGHT else (i,)
+        for n, _ in following[node]:
+            last[n] = max(last.get(n, ()), keys[node])
+    return sorted(by_height, key=keys.__getitem__), following
 
 
 def _heights(roots: Sequence[Any], leaves: dict[Any, Tensor]) -> tuple[dict[Any, int], dict[Any, list[Edge]]]:
