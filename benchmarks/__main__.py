@@ -71,7 +71,7 @@ def main() -> int:
         record: dict[str, Any] = {"mode": mode, "environment": machine, "rows": [asdict(row) for row in found[part]]}
         if part == "aggregation":
             record["earlier"] = aggregation.EARLIER
-        (chosen.out / f"{part}-{mode}.json").write_text(_lines(record), encoding="utf-8")
+        (chosen.out / f"{part}-{mode}.json").write_text(lines(record), encoding="utf-8")
 
     print("\nTargets")
     for line in targets.judge(found["step_time"], found["aggregation"], found["memory"]):
@@ -84,7 +84,7 @@ def _narrow(plan: Mapping[str, tuple[int, ...]], chosen: argparse.Namespace) -> 
     return {case: chosen.tasks or plan.get(case, TASKS) for case in cases}
 
 
-def _lines(record: dict[str, Any]) -> str:
+def lines(record: dict[str, Any]) -> str:
     """JSON with one row per line, so that a diff shows which row moved."""
     head = {k: v for k, v in record.items() if k != "rows"}
     rows = ",\n    ".join(json.dumps(row) for row in record["rows"])

@@ -45,10 +45,10 @@ class Training:
         self.inputs = torch.randn(case.batch, 1, 36, 36, generator=draws)
         self.targets = torch.randint(10, (tasks, case.batch), generator=draws)
 
-    def forward(self) -> tuple[Tensor, list[Tensor]]:
-        """The representation (TorchJD asks for it) and the K losses."""
-        features = self.network.trunk(self.inputs)
-        heads = zip(self.network.heads, self.targets, strict=True)
+    def forward(self, rows: int | None = None) -> tuple[Tensor, list[Tensor]]:
+        """The representation (TorchJD asks for it) and the K losses, of the first `rows` of the batch or of all."""
+        features = self.network.trunk(self.inputs[:rows])
+        heads = zip(self.network.heads, self.targets[:, :rows], strict=True)
         return features, [nn.functional.cross_entropy(head(features), targets) for head, targets in heads]
 
     @property

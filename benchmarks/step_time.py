@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -20,6 +21,13 @@ from gradsurgery import GradientSurgery, build
 
 Step = Callable[[], object]
 OURS: dict[str, dict[str, float]] = {"sum": {}, "pcgrad": {}, "cagrad": {"c": 0.5}, "sam_gs": {}}
+
+
+MODES: dict[str, dict[str, Any]] = {  # of PCGrad, asked for by `benchmarks.modes`
+    "stored": {}, "two_pass": {"gradients": "two_pass"}, "representation": {"gradients": "representation"},
+    "sub_batch": {"gradients": "sub_batch"}, "kept8": {"keep_weights": 8},
+    "two_pass-kept8": {"gradients": "two_pass", "keep_weights": 8},
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,23 @@ def step(variant: str, case: str, tasks: int, libmtl: Path | None) -> Step | Non
     if who == "ours":
         surgery = GradientSurgery(training.shared, build(name, **OURS[name]), seed=0)
         return _around(training, lambda: surgery.backward(training.forward()[1]))
+    if who == "mode":
+        surgery = GradientSurgery(training.shared, build("pcgrad"), seed=0, **MODES[name])
+        return _around(training, lambda: differentiate(training, surgery))
     if who == "libmtl":
         weigh = peers.libmtl_backward(libmtl, name, training.shared, tasks)
         return _around(training, lambda: weigh(training.forward()[1]))
     chunk = 1 if "chunk1" in who else None
     jd = peers.torchjd_backward(name, training.shared, chunk, gramian=who.endswith("gram"))
     return _around(training, lambda: jd(*training.forward()))
+
+
+def differentiate(training: Training, surgery: GradientSurgery, diagnose: bool = False) -> None:
+    """A step's backward passes, in the way that the engine's `mode` asks for."""
+    if surgery.mode is not None and surgery.mode.gradients == "sub_batch" and surgery.mode.due:
+        surgery.weigh(training.forward(len(training.inputs) // 4)[1])
+    features, losses = training.forward()
+    surgery.backward(losses, diagnose=diagnose, representation=features)
 
 
 def _around(training: Training, differentiate: Step) -> Step:

@@ -40,3 +40,18 @@ def test_settings_cannot_replace_the_problem_or_its_data(declare, name):
     declaration["settings"] = declaration["settings"] | {name: "x"}
     with pytest.raises(ValueError, match=rf"`settings\.{name}` is no field of a problem, found 'x'"):
         validate(declaration)
+
+
+def test_other_ways_to_the_weights_are_refused_where_they_have_no_place(declare):
+    def line(method, rule=None, **options):
+        declaration = declare(method) | {"learner": options}
+        return declaration | ({} if rule is None else {"rule": rule})
+
+    validate(line("pcgrad", gradients="two_pass", keep_weights=8))
+    validate(line("sam_gs", gradients="stored", keep_weights=1))
+    with pytest.raises(ValueError, match="`gradients` must be 'stored', not 'two_pass', with SAMGS"):
+        validate(line("sam_gs", gradients="two_pass"))
+    with pytest.raises(ValueError, match=r"`keep_weights` must be 1, not 8, .* as `joint` does here"):
+        validate(line("pcgrad", {"name": "joint", "micro_batches": 2}, keep_weights=8))
+    with pytest.raises(ValueError, match=r"`learner\.gradients` must be"):
+        validate(line("pcgrad", gradients=3))

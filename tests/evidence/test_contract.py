@@ -138,6 +138,9 @@ def test_watching_is_free_and_precision_is_not(records: Records) -> None:
     for record in records["p-pcgrad"]:
         record["declaration"]["learner"] = {"diagnose_every": 5, "score_layers": [0.0]}
     assert found(records) == {}
+    for record in records["p-pcgrad"]:  # how a method comes by its weights is the method's
+        record["declaration"]["learner"] = {"gradients": "two_pass", "keep_weights": 8}
+    assert found(records) == {}
     for record in records["p-pcgrad"]:
         record["declaration"]["learner"] = {"precision": "bfloat16"}
     assert found(records) == {"p-pcgrad": ["sets precision to bfloat16 where the problem has None"]}

@@ -5,6 +5,7 @@ A rule asks for one of these classes, never for a certain network or problem, an
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -77,3 +78,32 @@ class ClosedForm(ABC):
     @abstractmethod
     def solved(self, theta: Float64[np.ndarray, "S 2"], losses: Float64[np.ndarray, "2 S"]) -> Bool[np.ndarray, " S"]:
         """Which points have arrived."""
+
+
+@runtime_checkable
+class Trunk(Protocol):
+    """A network whose tasks share nothing but the output of one module, called in the forward pass.
+
+    Attributes:
+        trunk: it.
+    """
+
+    trunk: nn.Module
+
+
+def watched(network: Network) -> list[Tensor]:
+    """What its trunk gives, pass by pass, where gradients are wanted; to be cleared before a pass.
+
+    Raises ValueError for a network without one.
+    """
+    if not isinstance(network, Trunk):
+        found = type(network).__name__
+        raise ValueError(f"`gradients` must not be 'representation' for a network without a `trunk`, found {found}.")
+    given: list[Tensor] = []
+
+    def take(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        tensors = [output] if isinstance(output, Tensor) else output
+        given.extend(z for z in tensors if isinstance(z, Tensor) and z.requires_grad)
+
+    network.trunk.register_forward_hook(take)
+    return given

@@ -4,6 +4,8 @@ Everything is a function of G, of the gains J d and of |d|. Convention: a quotie
 as 0, and so does a mean over no pairs (K = 1). So a task without a gradient neither agrees nor conflicts.
 """
 
+import math
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -71,3 +73,11 @@ def _mean(values: np.ndarray) -> float:
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)
+
+
+def cosine(G: Float64[np.ndarray, "K K"], a: Float64[np.ndarray, " K"], b: Float64[np.ndarray, " K"]) -> float:
+    """cos(J^T a, J^T b), 1 where both are zero and 0 where one is."""
+    squares = float(a @ G @ a), float(b @ G @ b)
+    if min(squares) <= 0.0:
+        return float(max(squares) <= 0.0)
+    return min(1.0, max(-1.0, float(a @ G @ b) / math.sqrt(squares[0]) / math.sqrt(squares[1])))

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradsurgery.core.discovery import build, did_you_mean, plain, require
 from gradsurgery.core.interfaces import Balancer, Method, ModelTransform, Network, Problem
+from gradsurgery.core.modes import check_mode, refuse
 from gradsurgery.core.options import check_options
 from gradsurgery.core.run import TrainingRule
 from gradsurgery.core.seeding import Generators
@@ -18,8 +19,9 @@ _SLOTS = ("transform", "balancer", "rule", "aggregator")
 _KEYS = ("problem", "module", "settings", *_SLOTS)
 _OPTIONS = {
     "precision": str, "diagnose_every": int, "score_layers": tuple[float, ...], "observe_layers": bool,
-    "half_batches": bool, "sync_batchnorm": bool,
+    "half_batches": bool, "sync_batchnorm": bool, "gradients": str, "keep_weights": int,
 }  # fmt: skip
+_RULE = "under a rule that takes its steps itself or on several batches, as `{}` does here"
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,12 @@ def _parts(
     slots: dict[str, Any] = {slot: part(f"{slot}s", declaration[slot]) for slot in _SLOTS}
     slots["balancer"].check(len(problem.tasks))
     slots["rule"].check(len(problem.tasks))
-    return Parts(
-        problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], _options(declaration)
-    )
+    options = _options(declaration)
+    gradients, keep_weights = options.get("gradients", "stored"), options.get("keep_weights", 1)
+    check_mode(gradients, keep_weights, slots["aggregator"])
+    if not slots["rule"].one_batch:
+        refuse(gradients, keep_weights, _RULE.format(declaration["rule"]["name"]))
+    return Parts(problem, slots["transform"], slots["balancer"], slots["rule"], slots["aggregator"], options)
 
 
 def _check_entries(declaration: Mapping[str, Any]) -> None:

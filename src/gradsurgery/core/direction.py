@@ -82,6 +82,36 @@ class Conductor:
             self.state = self._remembered(after, tasks, K)
         return True
 
+    def weigh(self, G: np.ndarray, tasks: list[int], K: int, rehearse: bool = False) -> tuple[np.ndarray, State | None]:
+        """A `Weighting`'s weights for `G` of `tasks`, and the state after; to `rehearse` moves no generator."""
+        assert isinstance(self.method, Weighting)
+        state, generator = self._recalled(tasks, K), self.generator
+        if rehearse:
+            state, generator = copy.deepcopy(state), copy.deepcopy(generator)
+        return self.method(G, state, generator)
+
+    def accept(
+        self,
+        d: Tensor,
+        w: np.ndarray,
+        G: np.ndarray | None,
+        after: State | None,
+        tasks: list[int],
+        K: int,
+        beside: Tensor | None,
+    ) -> bool:
+        """Takes over `w` of `tasks`, which led to `d`, and where they are known `G` and the state `after`.
+
+        False if the weights or `d` are not finite.
+        """
+        self.gram = None if G is None else _whole(G, tasks, K)
+        if not np.isfinite(w).all() or math.isnan(_length(d, beside)):
+            return False
+        self.weights = _whole(w, tasks, K)
+        if after is not None:
+            self.state = self._remembered(after, tasks, K)
+        return True
+
     def _aggregate(
         self,
         method: Aggregator,

@@ -1,13 +1,14 @@
 """What the engine is handed, as people hand it: parameters and losses in any usual container, checked one by one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_SHARDS = ("DTensor", "FlatParameter")  # by name: importing FSDP only to ask would take seconds
+_WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
+_SHARDS = ("DTensor", "FlatParameter")  # by name, as they: importing FSDP only to ask would take seconds
 
 
 def parameters_of(name: str, given: Any) -> list[Any]:
@@ -36,9 +37,20 @@ def trainable(name: str, parameters: Iterable[Any]) -> list[Any]:
     return found
 
 
-def check_state(state: Mapping[str, Any], method: str) -> None:
+def check_bare(network: nn.Module) -> None:
+    """Raises TypeError for a network that is wrapped, or is so in part."""
+    for name, module in network.named_modules():
+        if wrapper := {kind.__name__ for kind in type(module).__mro__} & _WRAPPERS:
+            found = f"{wrapper.pop()} as its `{name}`" if name else wrapper.pop()
+            raise TypeError(
+                f"`network` must not be wrapped, found {found}: gradient surgery averages the task gradients over "
+                "processes itself, and wrappers average what comes after it. Pass the bare network."
+            )
+
+
+def check_state(state: Mapping[str, Any], method: str, more: Sequence[str] = ()) -> None:
     """Refuses what an engine with this method did not write: part of a state, or that of another method."""
-    if missing := [name for name in ("of", "method", "generator", "skipped_steps") if name not in state]:
+    if missing := [name for name in ("of", "method", "generator", "skipped_steps", *more) if name not in state]:
         raise ValueError(f"`state` must be all of a `state_dict`, found no {', '.join(missing)} in it.")
     if state["of"] != method:
         raise ValueError(f"`state` must be that of the method {method}, found that of {state['of']}.")
@@ -73,6 +85,22 @@ def losses_of(given: Any) -> tuple[list[Any] | None, list[Tensor | None]]:
         if not loss.requires_grad:
             raise ValueError(f"{name} must depend on a trainable parameter, found a constant.")
     return names, losses
+
+
+def leaves_of(losses: Iterable[Tensor]) -> list[Any]:
+    """The tensors that the losses' graph ends in, each once."""
+    seen: set[Any] = set()
+    found: dict[Any, None] = {}
+    todo: list[Any] = [loss.grad_fn for loss in losses]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        todo.extend(following for following, _ in node.next_functions)
+        if node.name() == "torch::autograd::AccumulateGrad":
+            found[node.variable] = None
+    return list(found)
 
 
 class TaskOrder:

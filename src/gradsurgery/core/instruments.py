@@ -70,7 +70,9 @@ class Instruments:
             # Exact, and free: J d = G w and |d|^2 = w^T G w.
             products, length = G @ w, float(np.sqrt(max(w @ G @ w, 0.0)))
         numbers = diagnose(G[np.ix_(tasks, tasks)], products[tasks], length)
-        state = self._surgery.state or {}
+        state, mode = self._surgery.state or {}, self._surgery.mode
+        if mode is not None and mode.exact_cosine is not None:
+            numbers["exact_cosine"] = mode.exact_cosine
         return numbers | {f"method.{name}": value for name, value in state.items() if type(value) is float}
 
     def look(self, step: int, tasks: Sequence[int], batches: Sequence[Any], diagnosed: bool) -> Metrics:

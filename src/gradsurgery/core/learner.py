@@ -17,20 +17,22 @@ from gradsurgery.core.activity import of_weights
 from gradsurgery.core.batch import check_every_task, gradient_norm, mean_losses, move
 from gradsurgery.core.batch_statistics import of_processes
 from gradsurgery.core.buffers import Buffers
+from gradsurgery.core.capabilities import watched
 from gradsurgery.core.divergence import has_diverged, mean_of_finite
 from gradsurgery.core.examples import Examples
+from gradsurgery.core.handed import check_bare
 from gradsurgery.core.instruments import Instruments
 from gradsurgery.core.interfaces import Balancer, Losses, Method, Metrics, Network, Problem, Scalarization, State
 from gradsurgery.core.options import PRECISIONS, check_options
-from gradsurgery.core.plain import from_plain, to_plain
+from gradsurgery.core.plain import to_plain
 from gradsurgery.core.pointwise import reroute
 from gradsurgery.core.processes import several
+from gradsurgery.core.quarters import weigh_quarter
+from gradsurgery.core.resuming import restore, state_of
 from gradsurgery.core.run import TrainingRule
 from gradsurgery.core.seeding import Generators
 from gradsurgery.core.surgery import GradientSurgery
 
-# By name: importing torch.distributed.fsdp only to ask would take seconds at the start of every process.
-_WRAPPERS = {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel"}
 Row = dict[str, int | float]  # metrics beside a counter ("epoch", "step"), which stays whole
 
 
@@ -55,6 +57,9 @@ class Learner:
         observe_layers: a rule that takes no step of the learner, as `dr_mgf`, gives these nothing to see.
         half_batches: likewise.
         sync_batchnorm: BatchNorm takes the statistics of all processes' parts of a batch together.
+        gradients: what the method's weights are made from (`core/modes.py`); "representation" is the output of the
+            network's `trunk`, "sub_batch" the first quarter of each batch.
+        keep_weights: how many steps they serve.
 
     Attributes:
         surgery: the engine; used by `step` only.
@@ -69,7 +74,8 @@ class Learner:
         skipped_steps: steps not taken, because a loss or a gradient was not finite or no task had a loss. Such a step
             leaves no trace but its draws from the generators.
         backward_passes: backward passes of the last step, over all its micro-batches; what the diagnostics of a
-            `Scalarization` cost is not counted.
+            `Scalarization` cost is not counted. With other `gradients` or `keep_weights`, those of a step on average.
+        representation: what the network's `trunk` gave in the last step's forward pass, where it is asked for.
         step_times: seconds of every step that took no diagnostics.
     """
 
@@ -89,15 +95,12 @@ class Learner:
         observe_layers: bool = False,
         half_batches: bool = False,
         sync_batchnorm: bool = False,
+        gradients: str = "stored",
+        keep_weights: int = 1,
     ) -> None:
-        check_options(precision, diagnose_every, score_layers, observe_layers, half_batches, sync_batchnorm)
-        for name, module in network.named_modules():
-            if wrapper := {kind.__name__ for kind in type(module).__mro__} & _WRAPPERS:
-                found = f"{wrapper.pop()} as its `{name}`" if name else wrapper.pop()
-                raise TypeError(
-                    f"`network` must not be wrapped, found {found}: gradient surgery averages the task gradients over "
-                    "processes itself, and wrappers average what comes after it. Pass the bare network."
-                )
+        options = (precision, diagnose_every, score_layers, observe_layers, half_batches, sync_batchnorm)
+        check_options(*options, gradients, keep_weights)
+        check_bare(network)
         self.problem = problem
         self.rule = rule
         self.balancer = balancer
@@ -121,8 +124,9 @@ class Learner:
         self.scheduler = problem.scheduler(self.optimizer)
         shared = self.network.shared_parameters()
         known = {id(p) for p in shared}
-        heads = [p for p in self.network.parameters() if id(p) not in known]
-        self.surgery = GradientSurgery(shared, method, heads=[*heads, *self.balancer_parameters.values()])
+        heads = [p for p in self.network.parameters() if id(p) not in known] + [*self.balancer_parameters.values()]
+        self.surgery = GradientSurgery(shared, method, heads=heads, gradients=gradients, keep_weights=keep_weights)
+        self.representation = watched(self.network) if gradients == "representation" else []
         self.surgery.generator = generators.method
         self.instruments = Instruments(
             self.network, self.surgery, self.losses, score_layers, observe_layers, half_batches
@@ -139,7 +143,7 @@ class Learner:
         self.diverged: int | None = None
         self.step_count = 0
         self.skipped_steps = 0
-        self.backward_passes = 0
+        self.backward_passes: float = 0
         self.step_times: list[float] = []
 
     def step(self, *batches: Any, owners: Sequence[int] | None = None) -> Metrics:
@@ -162,8 +166,11 @@ class Learner:
         diagnosed, scoring = self.step_count % self.diagnose_every == 0, bool(self.instruments.score_layers)
         self.optimizer.zero_grad()
         self.buffers.keep()
-        seen, passes, before, there = [], 0, self.balancer_state, set[int]()
+        passes: float = 0
+        seen, before, there = [], self.balancer_state, set[int]()
         for batch, tasks in zip(batches, served, strict=True):
+            weigh_quarter(self, batch)
+            self.representation.clear()
             losses = self.losses(batch)
             if diagnosed and not self.balancer.neutral:
                 given = (losses, self.balancer_parameters, self.balancer_state, self.generators.method)
@@ -176,9 +183,10 @@ class Learner:
                 shares = [None if share is None else self.scaler.scale(share) for share in shares]
             present = [k for k, share in enumerate(shares) if share is not None]
             if present:
-                self.surgery.accumulate(shares, diagnosed or scoring)
+                self.surgery.accumulate(shares, diagnosed or scoring, representation=self.representation)
                 one = isinstance(self.method, Scalarization) and not scoring
-                passes += 1 if one else len(present)
+                mode = self.surgery.mode
+                passes += mode.passes(len(present)) if mode is not None else 1 if one else len(present)
             there.update(present)
             seen.append([None if loss is None else loss.detach() for loss in losses])
         rows = sorted(there)
@@ -240,52 +248,11 @@ class Learner:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the rest of the run depends on, as it is now; `torch.load` reads it by default."""
-        return to_plain(self._state())
-
-    def _state(self) -> dict[str, Any]:
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
-            "scaler": None if self.scaler is None else self.scaler.state_dict(),
-            "surgery": self.surgery.state_dict(),
-            "generators": self.generators.state_dict(),
-            "balancer": self.balancer_state,
-            "balancer_parameters": dict(self.balancer_parameters),
-            "rule": self.rule_state,
-            "instruments": self.instruments.state_dict(),
-            "examples": self.examples.state_dict(),
-            "epochs": self.epochs,
-            "diagnostics": self.diagnostics,
-            "diverged": self.diverged,
-            "counters": [self.step_count, self.skipped_steps, self.backward_passes],
-            "step_times": self.step_times,
-        }
+        return to_plain(state_of(self))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where `state_dict` stood, to the bit. Raises ValueError, before any change, for a part of it."""
-        if missing := self._state().keys() - state.keys():
-            raise ValueError(f"`state` must be all of a `state_dict`, found no {', '.join(sorted(missing))} in it.")
-        state = from_plain(state)
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
-        if self.scaler is not None:
-            self.scaler.load_state_dict(state["scaler"])
-        self.surgery.load_state_dict(state["surgery"])
-        self.generators.load_state_dict(state["generators"])
-        self.balancer_state = state["balancer"]
-        for name, parameter in self.balancer_parameters.items():
-            parameter.detach().copy_(state["balancer_parameters"][name])
-        self.rule_state = state["rule"]
-        self.instruments.load_state_dict(state["instruments"])
-        self.examples.load_state_dict(state["examples"])
-        self.epochs = state["epochs"]
-        self.diagnostics = state["diagnostics"]
-        self.diverged = state["diverged"]
-        self.step_count, self.skipped_steps, self.backward_passes = state["counters"]
-        self.step_times = state["step_times"]
+        restore(self, state)
 
     def autocast(self) -> AbstractContextManager[Any]:
         dtype = PRECISIONS[self.precision]

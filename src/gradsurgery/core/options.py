@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from gradsurgery.core.layers import check_thresholds
+from gradsurgery.core.modes import check_mode
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -16,6 +17,8 @@ def check_options(
     observe_layers: object = False,
     half_batches: object = False,
     sync_batchnorm: object = False,
+    gradients: object = "stored",
+    keep_weights: object = 1,
 ) -> None:
     """Refuses what a `Learner` cannot run with."""
     if precision not in list(PRECISIONS):  # a list also takes what has no hash
@@ -30,3 +33,7 @@ def check_options(
         if type(value) is not bool:
             raise ValueError(f"`{name}` must be true or false, found {value!r}.")
     check_thresholds(score_layers, "score_layers")
+    check_mode(gradients, keep_weights)
+    if gradients == "two_pass" and (observe_layers or tuple(score_layers)):
+        name = "observe_layers" if observe_layers else "score_layers"
+        raise ValueError(f"`{name}` must be left out with gradients = 'two_pass', which has no J, found both.")

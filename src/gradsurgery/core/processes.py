@@ -1,12 +1,12 @@
 """What several processes of one training must agree on. Without `torch.distributed` all of it is free."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from gradsurgery.core.handed import leaves_of
 from gradsurgery.core.witness import Witness
 
 
@@ -63,17 +63,4 @@ def agree(
 def strays(losses: Iterable[Tensor], known: Iterable[Tensor]) -> int:
     """How many parameters the losses' graph holds besides the known ones."""
     ours = {id(p) for p in known}
-    seen: set[Any] = set()
-    found: set[int] = set()
-    todo: list[Any] = [loss.grad_fn for loss in losses]
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        todo.extend(following for following, _ in node.next_functions)
-        if node.name() == "torch::autograd::AccumulateGrad":
-            leaf = node.variable
-            if isinstance(leaf, nn.Parameter) and id(leaf) not in ours:
-                found.add(id(leaf))
-    return len(found)
+    return sum(isinstance(leaf, nn.Parameter) and id(leaf) not in ours for leaf in leaves_of(losses))

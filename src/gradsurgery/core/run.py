@@ -96,6 +96,11 @@ class TrainingRule(ABC):
     cpu_only: ClassVar[bool] = False
     divisible: ClassVar[bool] = False
 
+    @property
+    def one_batch(self) -> bool:
+        """Whether every step is `Run.step` with one batch."""
+        return False
+
     def check(self, num_tasks: int) -> None:  # noqa: B027 - most rules take any number
         """Refuses, before any work, a number of tasks that it cannot train. Raises ValueError."""
 

@@ -5,16 +5,16 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 import torch._functorch.config
-from jaxtyping import Float, Float64
 from torch import Tensor
 
 from gradsurgery.core.direction import Conductor
 from gradsurgery.core.gradients import SharedGradients
 from gradsurgery.core.handed import TaskOrder, check_state, losses_of, parameters_of, trainable
-from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, State, Weighting
+from gradsurgery.core.interfaces import Aggregator, Method, Scalarization, Weighting
+from gradsurgery.core.last_step import LastStep
+from gradsurgery.core.modes import check_mode, mode_of, refuse
 from gradsurgery.core.plain import from_plain, to_plain
 from gradsurgery.core.processes import agree, several, strays
 from gradsurgery.core.seeding import philox
@@ -24,7 +24,7 @@ Leaves = Iterable[Tensor] | None
 _log = logging.getLogger(__name__)
 
 
-class GradientSurgery:
+class GradientSurgery(LastStep):
     """Puts a method's direction where `loss.backward()` would have put the gradient of the summed losses.
 
         surgery = GradientSurgery(network.shared_parameters(), build("pcgrad"))
@@ -61,6 +61,9 @@ class GradientSurgery:
       pass only and raises. Buffers such as BatchNorm's statistics stay local.
     - *torch.compile*: donated buffers are switched off for the process, because a donated graph cannot be kept for the
       next task. A network compiled and run before the engine was made must be compiled again.
+    - *Less memory, fewer passes*: `gradients` and `keep_weights`, for every `Weighting` (`core/modes.py`). Such a step
+      takes one call of `accumulate`, in one process, and has `gram` only where its weights come from it; `jacobian` is
+      of diagnosed steps. `mode.exact_cosine` says in those how far the direction is from the exact one.
     - *oneDNN*: on x86 the weight gradients of strided 1 x 1 convolutions of few channels can be wrong, and the engine
       sees no modules: call `core.pointwise.reroute(network)` first. A `Learner` does.
 
@@ -71,18 +74,32 @@ class GradientSurgery:
         seed: seeds the method's own generator; the global generators are never used.
         heads: the other parameters that the losses train. Their gradients must be finite for the step to be taken, and
             are averaged over processes: under `torch.distributed` none may be left out.
+        gradients: what the weights are made from: "stored" J; "two_pass", the same without holding J; "representation",
+            the gradients on what `backward` is handed; "sub_batch", those of a part of the batch that `weigh` was.
+        keep_weights: how many steps the weights serve.
 
     Attributes:
         skipped_steps: how many steps were left out, as above.
     """
 
-    def __init__(self, shared: Any, method: Method, *, seed: int = 0, heads: Any = ()) -> None:
+    def __init__(
+        self,
+        shared: Any,
+        method: Method,
+        *,
+        seed: int = 0,
+        heads: Any = (),
+        gradients: str = "stored",
+        keep_weights: int = 1,
+    ) -> None:
         self._shared = SharedGradients(parameters_of("shared", shared))
         self.heads = trainable("heads", parameters_of("heads", heads))
         if not isinstance(method, Scalarization | Weighting | Aggregator):
             raise TypeError(f"`method` must be a Scalarization, Weighting or Aggregator, found {method!r}.")
+        check_mode(gradients, keep_weights, method)
         torch._functorch.config.donated_buffer = False
         self._conductor = Conductor(method, philox(seed, "method"))
+        self.mode = mode_of(gradients, keep_weights, self._shared, self._conductor)
         self.skipped_steps = self._strays = 0
         self._order = TaskOrder()
         self._checked = False  # whether the losses were looked through for parameters that are nobody's
@@ -91,65 +108,14 @@ class GradientSurgery:
         self._present: list[bool] = []
         self._witness = Witness()
 
-    @property
-    def method(self) -> Method:
-        return self._conductor.method
-
-    @property
-    def generator(self) -> np.random.Generator:
-        """The method's source of randomness; may be replaced."""
-        return self._conductor.generator
-
-    @generator.setter
-    def generator(self, generator: np.random.Generator) -> None:
-        self._conductor.generator = generator
-
-    @property
-    def state(self) -> State | None:
-        """The method's state; None makes it start anew."""
-        return self._conductor.state
-
-    @state.setter
-    def state(self, state: State | None) -> None:
-        self._conductor.state = state
-
-    @property
-    def gram(self) -> Float64[np.ndarray, "K K"] | None:
-        """G of the last step, or None where it was not needed."""
-        return self._conductor.gram
-
-    @property
-    def weights(self) -> Float64[np.ndarray, " K"] | None:
-        """w of the last step, or None for an `Aggregator` and where the step was left out."""
-        return self._conductor.weights
-
-    @property
-    def gains(self) -> tuple[Float64[np.ndarray, " K"], float] | None:
-        """J d and |d| of the last step, of an `Aggregator` that was diagnosed; else None."""
-        return self._conductor.gains
-
-    @property
-    def parameters(self) -> list[Any]:
-        """The trainable ones of `shared` as the last step found them, in the order of J's columns."""
-        return self._shared.parameters
-
-    @property
-    def jacobian(self) -> Float[Tensor, "K P"]:
-        """J of the last step. A view: the next step overwrites it."""
-        if self._shared.J is None:
-            raise RuntimeError("`jacobian` needs a backward pass per task first, found none.")
-        return self._shared.J
-
-    @property
-    def direction(self) -> Float[Tensor, " P"]:
-        """d of the last step. A view of the memory behind `.grad`: what clips or unscales `.grad` changes it too.
-
-        Where `.grad` held an earlier gradient, the sum lies there and d here.
-        """
-        return self._shared.d
-
     def backward(
-        self, losses: Any, scale: float = 1.0, diagnose: bool = False, retain_graph: bool = False, inputs: Leaves = None
+        self,
+        losses: Any,
+        scale: float = 1.0,
+        diagnose: bool = False,
+        retain_graph: bool = False,
+        inputs: Leaves = None,
+        representation: Any = None,
     ) -> bool:
         """Differentiates the K losses and adds the direction to `.grad`.
 
@@ -160,16 +126,34 @@ class GradientSurgery:
             diagnose: take the K passes and compute G even where the method does without.
             retain_graph: keep the graph, as for `Tensor.backward`.
             inputs: the leaves besides `shared` whose `.grad` grows; None for all that the losses reach.
+            representation: for `gradients="representation"`, the tensor, or tensors, of this forward pass that every
+                task is computed from.
 
         Returns:
             False if a loss or a gradient was not finite: `.grad` of the shared parameters is NaN, which makes a
             `GradScaler` skip the step; without one, skip it yourself. The next step forgets that NaN.
         """
-        self.accumulate(losses, diagnose, retain_graph, inputs)
+        self.accumulate(losses, diagnose, retain_graph, inputs, representation)
         return self.aggregate(scale)
 
+    def weigh(self, losses: Any) -> None:
+        """With `gradients="sub_batch"`, before `backward`: the K losses of a part of the batch, with the same scale.
+
+        Needed where `mode.due`. Where it was not called, or has other tasks, the whole batch gives the weights.
+        """
+        rows, K = self._order.rows(*losses_of(losses))
+        if self.mode is None:
+            raise ValueError("`gradients` must be 'sub_batch' for `weigh`, found 'stored'.")
+        self._begin(K, False)
+        self.mode.weigh(rows, K)
+
     def accumulate(
-        self, losses: Any, diagnose: bool = False, retain_graph: bool = False, inputs: Leaves = None
+        self,
+        losses: Any,
+        diagnose: bool = False,
+        retain_graph: bool = False,
+        inputs: Leaves = None,
+        representation: Any = None,
     ) -> None:
         """Differentiates the K losses of one micro-batch and adds to J; `.grad` of the shared parameters stays.
 
@@ -179,9 +163,13 @@ class GradientSurgery:
             diagnose: as for `backward`; the first micro-batch decides.
             retain_graph: as for `backward`.
             inputs: as for `backward`.
+            representation: as for `backward`.
         """
         rows, K = self._order.rows(*losses_of(losses))
         shared, first = self._shared, not self._pending
+        if self.mode is not None and (several() or not first):
+            where = "where several processes train together" if several() else "in a step of several micro-batches"
+            refuse(self.mode.gradients, self.mode.keep_weights, where)
         if first:
             self._begin(K, diagnose)
         if not self._checked and several():
@@ -190,7 +178,10 @@ class GradientSurgery:
         self._pending = False  # a half-filled J must not be aggregated
         lent = shared.lend(first)  # between the calls `.grad` is the user's
         try:
-            if not self._per_task:
+            if self.mode is not None:
+                self.mode.prepare(rows, K, diagnose, representation)
+                self._rest = retain_graph, leaves
+            elif not self._per_task:
                 total = torch.stack(list(rows.values())).sum()
                 shared.differentiate(total, shared.sum(first), retain_graph, leaves)
             else:
@@ -214,6 +205,8 @@ class GradientSurgery:
         shared, conductor = self._shared, self._conductor
         conductor.gram = conductor.weights = conductor.gains = None
         source = shared.J if self._per_task and shared.J is not None else shared.d
+        if self.mode is not None:
+            self.mode.differentiate(scale, *self._rest)
         if several():
             self._agree(source)
         self._checked = True
@@ -223,6 +216,8 @@ class GradientSurgery:
         tasks = [k for k, there in enumerate(self._present) if there]
         if not math.isfinite(self._witness.total):
             finite = False
+        elif self.mode is not None:
+            finite = self.mode.finish(tasks, beside)
         elif not self._per_task:
             finite = conductor.scale_sum(shared.d, tasks, K, beside)
         else:
@@ -241,20 +236,23 @@ class GradientSurgery:
         A snapshot, of what `torch.load` takes by default. Raises TypeError if the method's state holds something else.
         """
         own = {"of": type(self.method).__name__, "method": self.state, "generator": self.generator.bit_generator.state}
-        return to_plain({**own, "skipped_steps": self.skipped_steps})
+        kept = {} if self.mode is None else {"mode": self.mode.state_dict()}
+        return to_plain({**own, "skipped_steps": self.skipped_steps, **kept})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues where `state_dict` stood, to the bit, on a copy. ValueError for part of one or another method's."""
-        check_state(state, type(self.method).__name__)
+        check_state(state, type(self.method).__name__, [] if self.mode is None else ["mode"])
         self.state = from_plain(state["method"], self._shared.d.device)
         self.generator.bit_generator.state = from_plain(state["generator"])
+        if self.mode is not None:
+            self.mode.load_state_dict(from_plain(state["mode"]))
         self.skipped_steps, self._pending = state["skipped_steps"], False
 
     def _begin(self, num_tasks: int, diagnose: bool) -> None:
         if self._shared.changed():
             self._shared.renew(remembered=bool(self.state) and isinstance(self.method, Aggregator))
         self._diagnose = diagnose
-        self._per_task = diagnose or not isinstance(self.method, Scalarization)
+        self._per_task = self.mode is None and (diagnose or not isinstance(self.method, Scalarization))
         self._present = [False] * num_tasks
         self._witness = Witness()
 

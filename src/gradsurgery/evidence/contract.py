@@ -22,6 +22,7 @@ REFERENCE = "reference"  # on another budget than its problem: shown, and never 
 
 # What a line may set for itself without changing what is trained.
 _OBSERVING = ("diagnose_every", "score_layers", "observe_layers", "half_batches")
+_OF_THE_METHOD = ("gradients", "keep_weights")  # how it comes by its weights
 
 
 def check_line(declaration: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -75,7 +76,7 @@ def _identity(run: Run, standard: Run) -> list[str]:
             shown = "" if field == "data_sha256" else f" ({mine}, not {theirs})"
             found.append(f"has another {field.replace('_sha256', '')}{shown}")
     learner, common = (r.declaration.get("learner", {}) for r in (run, standard))
-    for name in sorted((set(learner) | set(common)) - set(_OBSERVING)):
+    for name in sorted((set(learner) | set(common)) - {*_OBSERVING, *_OF_THE_METHOD}):
         if learner.get(name) != common.get(name):
             found.append(f"sets {name} to {learner.get(name)} where the problem has {common.get(name)}")
     epochs = run.declaration.get("settings", {}).get("epochs", len(run.epochs))

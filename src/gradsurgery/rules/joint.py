@@ -47,6 +47,10 @@ class Joint(TrainingRule):
             if getattr(self, name) not in words:
                 raise ValueError(f"`{name}` must be one of {words}, found {name} = {getattr(self, name)!r}.")
 
+    @property
+    def one_batch(self) -> bool:
+        return self.micro_batches == 1
+
     def check(self, num_tasks: int) -> None:
         """Refuses a number of tasks that the micro-batches of a step cannot be dealt out to."""
         if self.accumulation == "stochastic" and self.micro_batches % num_tasks:
