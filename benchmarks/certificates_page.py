@@ -49,7 +49,7 @@ _FAMILIES = {
         "gradients of representations only, and DWA, GLS, GradNorm and UW go by the losses: they are left out.",
     ),
 }
-_CELLS = {"holds": "holds", "fails": "fails", "does not apply": ""}
+_CELLS = {"holds": "holds", "fails": "fails", "no answer": "no answer", "does not apply": ""}
 
 
 def page(records: Mapping[str, Mapping[str, Any]]) -> str:
@@ -74,7 +74,7 @@ def _family(title: str, about: str, record: Mapping[str, Any]) -> Sequence[str]:
         lines.append(f"| `{each.name}` | " + " | ".join(_cell(m["findings"][place]) for m in methods) + " |")
     lines += ["", "<details><summary>Counter-examples, the largest violation seen, and the tolerance</summary>", ""]
     lines += ["| method | property | worst | tolerance | smallest J |", "|---|---|---|---|---|"]
-    lines += [_counterexample(m["name"], f) for m in methods for f in m["findings"] if f["verdict"] == "fails"]
+    lines += [_counterexample(m["name"], f) for m in methods for f in m["findings"] if f["counterexample"]]
     return [*lines, "", "</details>"]
 
 
