@@ -13,12 +13,12 @@ _LEAD = """\
 
 Which promises published implementations keep, as `gradsurgery certify` finds it: each property is searched for task
 gradients J (K, P) that break it, and what is found is shrunk to the smallest. *Holds* means that no counter-example was
-found among the J that were tried; *fails* comes with a J that anyone can paste.
+found among the J that were tried; *fails* comes with a J that anyone can paste; *no answer* means that the method hung,
+or took longer than the limit, at the J that is shown; an empty cell that the property says nothing about the method.
 
 A method that fails a property need not be wrong: most were never meant to have most of them. What a method claims is in
-bold, and only a bold **fails** contradicts somebody. Claims of ours are what their docstrings say; claims of torchjd's
-are what its own tests assert, at the tolerance of those tests; LibMTL states none, and is examined in float32, which it
-computes in. Violations are shares of |d|, or of the mean length of the gradients where that is larger.
+bold, all else is not claimed, and only a bold **fails** contradicts somebody: each of these is worked out by hand below
+its table. Violations are shares of |d|, or of the mean length of the gradients where that is larger.
 
 Your own method, a function of J or an aggregator of torchjd, is examined by either of
 
@@ -31,7 +31,11 @@ A function declares its claims by `fn.claims = ("non_conflict", "permutation")`,
 of its own, and the method that it computes by `fn.implements = "cagrad:c=0.4"`. One with a memory that a checkpoint is
 to hold takes `(J, state, generator)` and returns `(d, state)`; a weighting of LibMTL becomes a function by
 `gradsurgery.certify.libmtl.FromLibMTL(weighting, calpha=0.5)`. What searches comes by `pip install
-'gradsurgery[certify]'`.
+'.[certify]'` here ([a script](../examples/certify_your_own.py)). `--limit 30` is the number of seconds on the clock that
+each property may take; the method is called in a process of its own, which is killed then, on every system.
+
+The tables are made again by `python -m benchmarks.certificates ours torchjd`, and LibMTL's by the two lines that
+`--help` of it has.
 """
 _FAMILIES = {
     "ours": ("Ours", ""),

@@ -148,6 +148,17 @@ def test_what_computes_in_float32_is_asked_for_no_more():
     assert found(lambda J: J.float().sum(dim=0), "finite_scales", dtype="float32").verdict == "holds"
 
 
+@pytest.mark.parametrize("name", ["float32", "half"])
+def test_draws_of_another_dtype_are_other_draws(name):
+    """torch.rand gives other numbers in float32 than in float64, which is no rounding of the method's."""
+
+    def drops(J):
+        return (torch.rand(len(J), dtype=J.dtype) > 0.5).to(J.dtype) @ J
+
+    assert found(drops, name, examples=10).verdict == "holds"
+    assert found(lambda J: drops(J) * (1.0 if J.dtype == torch.float64 else 9.0), name, examples=10).verdict == "fails"
+
+
 def test_torchjds_object_shows_its_weights_and_draws_from_the_seed():
     peers = pytest.importorskip("torchjd.aggregation")
     assert found(peers.UPGrad(), "weights", examples=10).verdict == "holds"

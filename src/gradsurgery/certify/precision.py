@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 
 from gradsurgery.certify import matrices
-from gradsurgery.certify.measure import apart, size
+from gradsurgery.certify.measure import apart, draws, same_law, size
 from gradsurgery.certify.properties import Missed, Property, conflict
 from gradsurgery.certify.subject import Subject, told_by
 from gradsurgery.foreign import Fault
 
 # Powers of ten that a whole J is multiplied with: squares of its entries overflow in float32, not in float64.
 _SCALES = {torch.float64: (-60, 60), torch.float32: (-18, 25), torch.float16: (-2, 2)}
+_ROUNDING = 1e-4
 
 
 def _dtype_kept(subject: Subject, J: Tensor) -> float:
@@ -74,13 +75,19 @@ def _holds(dtype: torch.dtype, power: float) -> bool:
 
 
 def _float32(subject: Subject, J: Tensor) -> float:
-    return apart(subject.direction(J.float()), subject.direction(J), size(J))
+    return _rounded(subject, J.float(), J)
 
 
 def _half(subject: Subject, J: Tensor) -> float:
     """J is rounded first, so that only what the method does differs."""
     found = [J.to(dtype) for dtype in (torch.float16, torch.bfloat16)]
-    return max(apart(subject.direction(low), subject.direction(low.to(J.dtype)), size(J)) for low in found)
+    return max(_rounded(subject, low, low.to(J.dtype)) for low in found)
+
+
+def _rounded(subject: Subject, low: Tensor, J: Tensor) -> float:
+    """How far the directions at the same J in two dtypes are apart; in law, where the dtype changes what is drawn."""
+    found = apart(subject.direction(low), subject.direction(J), size(J))
+    return same_law(subject, low, subject, J) if found > _ROUNDING and draws(subject, J) else found
 
 
 PRECISION = (
@@ -92,7 +99,7 @@ PRECISION = (
              matrices.spread_rows),
     Property("finite_scales", "d is finite, and not lost, from 1e-60 J to 1e60 J (less in float32, float16)",
              _finite_scales, matrices.moving_rows, 0.0, 0.0),
-    Property("float32", "float32 gives float64's direction", _float32, matrices.moving_rows, 1e-4, 1e-3),
+    Property("float32", "float32 gives float64's direction", _float32, matrices.moving_rows, _ROUNDING, 1e-3),
     Property("half", "float16 and bfloat16 give the direction of the same numbers in full precision", _half,
              matrices.moving_rows, 2e-2, 2e-2),
 )  # fmt: skip
