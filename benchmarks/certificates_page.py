@@ -94,6 +94,6 @@ def _cell(finding: Mapping[str, Any]) -> str:
 def _counterexample(method: str, finding: Mapping[str, Any]) -> str:
     note = finding["note"].replace("|", "\\|")
     J = f"`{finding['counterexample']}`" + (f" {note}" if note else "")
-    worst = finding["worst"] if isinstance(finding["worst"], str) else f"{finding['worst']:.0e}"
+    worst = f"{finding['worst']:.0e}" if isinstance(finding["worst"], float) else finding["worst"] or "-"
     tolerance = f"{finding['tolerance']:.0e}" if finding["tolerance"] else "exact"
     return f"| {method} | `{finding['name']}` | {worst} | {tolerance} | {J} |"

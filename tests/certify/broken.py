@@ -131,6 +131,18 @@ class Smooth:
         return self.before
 
 
+class Unloadable(torch.nn.Module):
+    """Smooth, with a buffer that is there only once it has been called: nothing new takes its `state_dict`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("before", None)
+
+    def forward(self, J: Tensor) -> Tensor:
+        self.before = J.mean(dim=0)
+        return self.before
+
+
 def stateful(J: Tensor, state: dict[str, Tensor] | None, generator: np.random.Generator) -> object:
     """Right: the same average, as state that goes in and comes out."""
     g = J.mean(dim=0)

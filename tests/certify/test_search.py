@@ -39,6 +39,7 @@ def found(target, name, examples=25, **more):
         (broken.tilted, "certificate"),
         (broken.tilted, "agrees_ours"),
         (broken.Smooth, "resume"),
+        (broken.Unloadable, "resume"),
         (broken.Smooth, "memoryless"),
     ],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
