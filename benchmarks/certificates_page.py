@@ -38,20 +38,42 @@ The tables are made again by `python -m benchmarks.certificates ours torchjd`, a
 `--help` of it has.
 """
 _FAMILIES = {
-    "ours": ("Ours", ""),
+    "ours": ("Ours", "Claims are what the docstrings and papers say (`certify/claims.py`)."),
     "torchjd": (
         "TorchJD",
-        "Each class with its default arguments, or with those that it must be given: CAGrad(c=0.5), FairGrad(alpha=1), "
-        "Krum(n_byzantine=1), NashMTL(n_tasks=2), TrimmedMean(trim_number=1). Those whose memory is not in their "
-        "`state_dict` fail `resume`.",
+        "Each class with its default arguments, or with those that it must be given: CAGrad(c=0.5), Constant(weights=[1, "
+        "2]), FairGrad(alpha=1), Krum(n_byzantine=1), NashMTL(n_tasks=2), TrimmedMean(trim_number=1); CAGrad(c=1) and "
+        "FairGrad(alpha=0.1, max_iters=100) besides, as its tests have them. Claims are what its tests assert of each "
+        "class, at the tolerances of those tests (`tests/unit/aggregation` of "
+        "[its repository](https://github.com/SimplexLab/TorchJD), which the package leaves out; read at several commits "
+        "up to 9090bb6). They assert it of matrices of their own, random ones of several ranks and scales, and hold "
+        "there; its docstrings state no property. What is claimed is tried on four times as many J. CRMOGM, MoDo and "
+        "SDMGrad are weightings that need more than J, and are left out. `dtype_kept`, `half` and `finite_scales` fail "
+        "where float16 or bfloat16 is not supported on a CPU; `resume` where a new object refuses the `state_dict` of "
+        "one that has taken a step, because its buffers are there only from then on; MGDA stops after 100 iterations.",
     ),
     "libmtl": (
         "LibMTL",
-        "The latest version on the package index; its repository has moved on since. The weightings that are functions "
-        "of the task gradients of shared parameters, fed losses whose gradients are J. CAGrad has the number of tasks, "
-        "3, written into its solver, and is examined with three tasks; IMTL and MGDA take two or more. GradDrop takes "
-        "gradients of representations only, and DWA, GLS, GradNorm and UW go by the losses: they are left out.",
+        "The latest version on the package index; its repository has moved on since. It states no property "
+        "(docstrings of `LibMTL/weighting`), so nothing here contradicts it. It computes in float32, with the tolerances "
+        "of that. Fed are losses whose gradients are J. CAGrad has the number of tasks, 3, written into its solver, and "
+        "is examined with three tasks; IMTL and MGDA take two or more. IMTL inverts a matrix that is singular where "
+        "gradients are equal or zero (`torch.inverse`, line 33), which is all that most of its failures are; MGDA looks "
+        "for a pair of tasks below 1e8 in squared length (`dmin`), and raises where there is none. `agrees_torchjd` is as "
+        "much about torchjd's solver as about LibMTL's. GradDrop takes gradients of representations only, and DWA, GLS, "
+        "GradNorm and UW go by the losses: they are left out.",
     ),
+}
+# What is said of claims that fail, worked out without the search: tests/certify/test_certificates.py does the sums.
+_PROJECTED = (
+    "J = [[30], [-1]]. Zero is the projection of the mean 14.5 onto what conflicts with neither task: weights (1/2, 15). "
+    "`reg_eps` = 1e-4 is added to the diagonal of J J^T / 901 first, and the second weight is then 15 / (1 + 901e-4): "
+    "d = 15 (1 - 1 / 1.0901) = 1.24, which raises the second loss. With `QuadprogProjector(norm_eps=0, reg_eps=1e-10)` "
+    "|d| is 1e-6. Its tests assert the property of matrices that they draw, where it holds."
+)
+BY_HAND = {
+    ("DualProj", "non_conflict"): _PROJECTED,
+    ("UPGrad", "non_conflict"): _PROJECTED,
 }
 _CELLS = {"holds": "holds", "fails": "fails", "no answer": "no answer", "does not apply": ""}
 
@@ -73,6 +95,8 @@ def _family(title: str, about: str, record: Mapping[str, Any]) -> Sequence[str]:
     methods = record["methods"]
     broken = [f"{m['name']}: `{f['name']}`" for m in methods for f in m["findings"] if _broken(f)]
     lines += [*textwrap.wrap(f"Claimed, and broken: {', '.join(broken) or 'nothing'}.", 120), ""]
+    checks = [(m["name"], f["name"]) for m in methods for f in m["findings"] if _broken(f)]
+    lines += [line for check in checks for line in [*textwrap.wrap(_check(*check), 120, subsequent_indent="  "), ""]]
     lines += ["| property | " + " | ".join(m["name"] for m in methods) + " |", "|---" * (len(methods) + 1) + "|"]
     for place, each in enumerate(ALL):
         lines.append(f"| `{each.name}` | " + " | ".join(_cell(m["findings"][place]) for m in methods) + " |")
@@ -80,6 +104,10 @@ def _family(title: str, about: str, record: Mapping[str, Any]) -> Sequence[str]:
     lines += ["| method | property | worst | tolerance | smallest J |", "|---|---|---|---|---|"]
     lines += [_counterexample(m["name"], f) for m in methods for f in m["findings"] if f["counterexample"]]
     return [*lines, "", "</details>"]
+
+
+def _check(method: str, name: str) -> str:
+    return f"- {method}, `{name}`: {BY_HAND[method, name]}"
 
 
 def _broken(finding: Mapping[str, Any]) -> bool:
