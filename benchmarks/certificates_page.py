@@ -30,9 +30,9 @@ $ pytest --surgery my_pkg:fn
 A function declares its claims by `fn.claims = ("non_conflict", "permutation")`, or a mapping from names to tolerances
 of its own, and the method that it computes by `fn.implements = "cagrad:c=0.4"`. One with a memory that a checkpoint is
 to hold takes `(J, state, generator)` and returns `(d, state)`; a weighting of LibMTL becomes a function by
-`gradsurgery.certify.libmtl.FromLibMTL(weighting, calpha=0.5)`. What searches comes by `pip install
-'.[certify]'` here ([a script](../examples/certify_your_own.py)). `--limit 30` is the number of seconds on the clock that
-each property may take; the method is called in a process of its own, which is killed then, on every system.
+`gradsurgery.certify.libmtl.FromLibMTL(weighting, calpha=0.5)` ([a script](../examples/certify_your_own.py)). What
+searches comes by `pip install 'gradsurgery[certify]'`. `--limit 30` is the number of seconds on the clock that each
+property may take; the method is called in a process of its own, which is killed then, on every system.
 
 The tables are made again by `python -m benchmarks.certificates ours torchjd`, and LibMTL's by the two lines that
 `--help` of it has.
@@ -41,35 +41,38 @@ _FAMILIES = {
     "ours": ("Ours", "Claims are what the docstrings and papers say (`certify/claims.py`)."),
     "torchjd": (
         "TorchJD",
-        "Each class with its default arguments, or with those that it must be given: CAGrad(c=0.5), Constant(weights=[1, "
-        "2]), FairGrad(alpha=1), Krum(n_byzantine=1), NashMTL(n_tasks=2), TrimmedMean(trim_number=1); CAGrad(c=1) and "
-        "FairGrad(alpha=0.1, max_iters=100) besides, as its tests have them. Claims are what its tests assert of each "
-        "class, at the tolerances of those tests (`tests/unit/aggregation` of "
-        "[its repository](https://github.com/SimplexLab/TorchJD), which the package leaves out; read at several commits "
-        "up to 9090bb6). They assert it of matrices of their own, random ones of several ranks and scales, and hold "
-        "there; its docstrings state no property. What is claimed is tried on four times as many J. CRMOGM, MoDo and "
-        "SDMGrad are weightings that need more than J, and are left out. `dtype_kept`, `half` and `finite_scales` fail "
-        "where float16 or bfloat16 is not supported on a CPU; `resume` where a new object refuses the `state_dict` of "
-        "one that has taken a step, because its buffers are there only from then on; MGDA stops after 100 iterations.",
+        "Each class with its default arguments, or with those that it must be given: CAGrad(c=0.5), "
+        "Constant(weights=[1, 2]), FairGrad(alpha=1), Krum(n_byzantine=1), NashMTL(n_tasks=2), "
+        "TrimmedMean(trim_number=1); CAGrad(c=1) and FairGrad(alpha=0.1, max_iters=100) besides, as its tests "
+        "have them. Claims are what its tests assert of each class, at the tolerances of those tests "
+        "(`tests/unit/aggregation` of [its repository](https://github.com/SimplexLab/TorchJD), which the package "
+        "leaves out; read at several commits up to 9090bb6). They assert it of matrices of their own, random ones"
+        " of several ranks and scales, and hold there; its docstrings state no property. What is claimed is tried"
+        " on four times as many J. CRMOGM, MoDo and SDMGrad are weightings that need more than J, and are left "
+        "out. `dtype_kept`, `half` and `finite_scales` fail where float16 or bfloat16 is not supported on a CPU; "
+        "`resume` where a new object refuses the `state_dict` of one that has taken a step, because its buffers "
+        "are there only from then on; MGDA stops after 100 iterations.",
     ),
     "libmtl": (
         "LibMTL",
         "The latest version on the package index; its repository has moved on since. It states no property "
-        "(docstrings of `LibMTL/weighting`), so nothing here contradicts it. It computes in float32, with the tolerances "
-        "of that. Fed are losses whose gradients are J. CAGrad has the number of tasks, 3, written into its solver, and "
-        "is examined with three tasks; IMTL and MGDA take two or more. IMTL inverts a matrix that is singular where "
-        "gradients are equal or zero (`torch.inverse`, line 33), which is all that most of its failures are; MGDA looks "
-        "for a pair of tasks below 1e8 in squared length (`dmin`), and raises where there is none. `agrees_torchjd` is as "
-        "much about torchjd's solver as about LibMTL's. GradDrop takes gradients of representations only, and DWA, GLS, "
-        "GradNorm and UW go by the losses: they are left out.",
+        "(docstrings of `LibMTL/weighting`), so nothing here contradicts it. It computes in float32, with the "
+        "tolerances of that. Fed are losses whose gradients are J. CAGrad has the number of tasks, 3, written "
+        "into its solver, and is examined with three tasks; IMTL and MGDA take two or more. IMTL inverts a matrix"
+        " that is singular where gradients are equal or zero (`torch.inverse`, line 33), which is all that most "
+        "of its failures are; MGDA looks for a pair of tasks below 1e8 in squared length (`dmin`), and raises "
+        "where there is none. `agrees_torchjd` is as much about torchjd's solver as about LibMTL's. GradDrop "
+        "takes gradients of representations only, and DWA, GLS, GradNorm and UW go by the losses: they are left "
+        "out.",
     ),
 }
 # What is said of claims that fail, worked out without the search: tests/certify/test_certificates.py does the sums.
 _PROJECTED = (
-    "J = [[30], [-1]]. Zero is the projection of the mean 14.5 onto what conflicts with neither task: weights (1/2, 15). "
-    "`reg_eps` = 1e-4 is added to the diagonal of J J^T / 901 first, and the second weight is then 15 / (1 + 901e-4): "
-    "d = 15 (1 - 1 / 1.0901) = 1.24, which raises the second loss. With `QuadprogProjector(norm_eps=0, reg_eps=1e-10)` "
-    "|d| is 1e-6. Its tests assert the property of matrices that they draw, where it holds."
+    "J = [[30], [-1]]. Zero is the projection of the mean 14.5 onto what conflicts with neither task: weights "
+    "(1/2, 15). `reg_eps` = 1e-4 is added to the diagonal of J J^T / 901 first, and the second weight is then 15 "
+    "/ (1 + 901e-4): d = 15 (1 - 1 / 1.0901) = 1.24, which raises the second loss. With "
+    "`QuadprogProjector(norm_eps=0, reg_eps=1e-10)` |d| is 1e-6. Its tests assert the property of matrices that "
+    "they draw, where it holds."
 )
 BY_HAND = {
     ("DualProj", "non_conflict"): _PROJECTED,
