@@ -47,9 +47,9 @@ _FAMILIES = {
         "have them. Claims are what its tests assert of each class, at the tolerances of those tests "
         "(`tests/unit/aggregation` of [its repository](https://github.com/SimplexLab/TorchJD), which the package "
         "leaves out; read at several commits up to 9090bb6). They assert it of matrices of their own, random ones"
-        " of several ranks and scales, and hold there; its docstrings state no property. What is claimed is tried"
-        " on four times as many J. CRMOGM, MoDo and SDMGrad are weightings that need more than J, and are left "
-        "out. `dtype_kept`, `half` and `finite_scales` fail where float16 or bfloat16 is not supported on a CPU; "
+        " of several ranks and scales; its docstrings state no property. What is claimed is tried on four times as"
+        " many J. CRMOGM, MoDo and SDMGrad, weightings around others or of several batches, are left out. "
+        "`dtype_kept`, `half` and `finite_scales` fail where float16 or bfloat16 is not supported on a CPU; "
         "`resume` where a new object refuses the `state_dict` of one that has taken a step, because its buffers "
         "are there only from then on; MGDA stops after 100 iterations.",
     ),
@@ -61,7 +61,8 @@ _FAMILIES = {
         "into its solver, and is examined with three tasks; IMTL and MGDA take two or more. IMTL inverts a matrix"
         " that is singular where gradients are equal or zero (`torch.inverse`, line 33), which is all that most "
         "of its failures are; MGDA looks for a pair of tasks below 1e8 in squared length (`dmin`), and raises "
-        "where there is none. `agrees_torchjd` is as much about torchjd's solver as about LibMTL's. GradDrop "
+        "where there is none. `agrees_torchjd` is as much about torchjd's solver as about LibMTL's. GradVac's "
+        "memory is a plain attribute, in no `state_dict`. GradDrop "
         "takes gradients of representations only, and DWA, GLS, GradNorm and UW go by the losses: they are left "
         "out.",
     ),
@@ -72,7 +73,7 @@ _PROJECTED = (
     "(1/2, 15). `reg_eps` = 1e-4 is added to the diagonal of J J^T / 901 first, and the second weight is then 15 "
     "/ (1 + 901e-4): d = 15 (1 - 1 / 1.0901) = 1.24, which raises the second loss. With "
     "`QuadprogProjector(norm_eps=0, reg_eps=1e-10)` |d| is 1e-6. Its tests assert the property of matrices that "
-    "they draw, where it holds."
+    "they draw."
 )
 BY_HAND = {
     ("DualProj", "non_conflict"): _PROJECTED,
