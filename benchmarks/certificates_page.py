@@ -51,7 +51,8 @@ _FAMILIES = {
         " many J. CRMOGM, MoDo and SDMGrad, weightings around others or of several batches, are left out. "
         "`dtype_kept`, `half` and `finite_scales` fail where float16 or bfloat16 is not supported on a CPU; "
         "`resume` where a new object refuses the `state_dict` of one that has taken a step, because its buffers "
-        "are there only from then on; MGDA stops after 100 iterations.",
+        "are there only from then on; MGDA stops after 100 iterations. CAGrad and NashMTL solve a convex program at "
+        "every call, and were tried on 8 J instead of 30.",
     ),
     "libmtl": (
         "LibMTL",
