@@ -43,7 +43,8 @@ OURS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 # What torchjd's own tests assert of each class, with their tolerances where those are wider than ours:
 # tests/unit/aggregation of its repository, `assert_expected_structure`, `assert_non_conflicting`,
-# `assert_permutation_invariant`, `assert_linear_under_scaling`, `assert_stateless` and `assert_stateful`.
+# `assert_permutation_invariant`, `assert_linear_under_scaling`, `assert_stateless` and `assert_stateful`. MGDA, whose
+# solver stops early, has the tolerance of its test of the optimality conditions.
 _SAME, _LINEAR = {"permutation": 1e-4}, {"linear_scaling": 1e-4}
 _STATELESS, _REPLAYED = {"memoryless": None}, {"replay": None}
 TORCHJD: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {  # class: its arguments, ours for `subject`
@@ -60,7 +61,7 @@ TORCHJD: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {  # class:
     "GradVac": ({}, {}),
     "IMTLG": ({}, {"implements": "imtl_g", "claims": {**_SAME, **_STATELESS}}),
     "Krum": ({"n_byzantine": 1}, {"tasks": (4, 12)}),
-    "MGDA": ({}, {"implements": "mgda", "claims": {"non_conflict": 4e-4, **_SAME, **_STATELESS}}),
+    "MGDA": ({}, {"implements": "mgda", "claims": {"non_conflict": 1e-2, **_SAME, **_STATELESS}}),
     "Mean": ({}, {"implements": "mean", "claims": {**_SAME, **_LINEAR}}),
     "NashMTL": ({"n_tasks": 2}, {"implements": "nash_mtl", "tasks": (2, 2), "claims": _REPLAYED}),
     "PCD": ({}, {"claims": {"one_task": None}}),

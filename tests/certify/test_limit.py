@@ -122,3 +122,10 @@ def test_an_interrupt_ends_both_at_once(command):
     assert said == "\ninterrupted after 1 properties; the same command begins anew.\n"
     psutil.wait_procs(children, timeout=60)
     assert not [each for each in children if each.is_running()]
+
+
+def test_a_killed_parent_leaves_nothing_that_runs(command):
+    process, children = command
+    process.kill()
+    _, running = psutil.wait_procs(children, timeout=30)
+    assert running == []

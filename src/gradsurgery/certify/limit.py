@@ -5,11 +5,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from gradsurgery.certify.declared import first_direction
@@ -19,7 +20,7 @@ from gradsurgery.certify.subject import Subject
 
 LIMIT = 30.0  # seconds for each property
 _TRIAL = 10.0  # at least so many for the very first direction, for which a method may have to compile something
-_ORPHAN = 60.0  # seconds more, after which a process that hangs ends by itself: its parent may have been killed
+_ORPHAN = 60.0  # seconds more, after which a process that hangs ends by itself
 
 
 def certify_within(
@@ -137,6 +138,7 @@ def _serve(
 ) -> None:
     """The other side: answers one property after the other, and says at which J it is before it calls the method."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         subject = make()
         wanted = [each.name for each in chosen(subject, names)]
@@ -159,9 +161,16 @@ def _serve(
         link.send((found, None))
 
 
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
 @contextmanager
 def _mortal(limit: float) -> Iterator[None]:
-    """Ends this process where it hangs, should the parent have been killed. No step of Python is needed for that."""
+    """Ends this process where it hangs in compiled code and has no parent any more: that needs no step of Python."""
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         faulthandler.dump_traceback_later(limit + _ORPHAN, exit=True, file=nowhere)
         try:
