@@ -51,9 +51,11 @@ _FAMILIES = {
         " many J. CRMOGM, MoDo and SDMGrad, weightings around others or of several batches, are left out. "
         "`dtype_kept`, `half` and `finite_scales` fail where float16 or bfloat16 is not supported on a CPU; "
         "`resume` where a new object refuses the `state_dict` of one that has taken a step, because its buffers "
-        "are there only from then on; MGDA stops after 100 iterations. CAGrad and NashMTL solve a convex program at "
-        "every call, and were tried on 8 J instead of 30; what they fail by less than 1e-3 is the tolerance of its solver, and what "
-        "DualProj and UPGrad fail by a few hundredths is `reg_eps` (below).",
+        "are there only from then on. Constant was given weights in float64, and so takes no J in another dtype. "
+        "MGDA stops after 100 iterations. CAGrad and NashMTL solve a convex program at every call, and were tried "
+        "on 8 J instead of 30, for 45 s at most a property; what CAGrad fails by less than 1e-3 is the tolerance "
+        "of its solver, and what DualProj and UPGrad fail `closed_form` by is `reg_eps` (below). NashMTL raises "
+        "where all gradients are zero, which is most of its failures.",
     ),
     "libmtl": (
         "LibMTL",
