@@ -56,7 +56,6 @@ TORCHJD: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {  # class:
     "DualProj": ({}, {"implements": "dualproj", "claims": {"non_conflict": 1e-4, "permutation": None}}),
     "ExcessMTL": ({}, {}),
     "FairGrad": ({"alpha": 1.0}, {}),
-    "FairGrad 0.1": ({"alpha": 0.1, "max_iters": 100}, {"claims": {"non_conflict": 4e-4}}),
     "GradDrop": ({}, {}),
     "GradVac": ({}, {}),
     "IMTLG": ({}, {"implements": "imtl_g", "claims": {**_SAME, **_STATELESS}}),

@@ -43,8 +43,8 @@ _FAMILIES = {
         "TorchJD",
         "Each class with its default arguments, or with those that it must be given: CAGrad(c=0.5), "
         "Constant(weights=[1, 2]), FairGrad(alpha=1), Krum(n_byzantine=1), NashMTL(n_tasks=2), "
-        "TrimmedMean(trim_number=1); CAGrad(c=1) and FairGrad(alpha=0.1, max_iters=100) besides, as its tests "
-        "have them. Claims are what its tests assert of each class, at the tolerances of those tests "
+        "TrimmedMean(trim_number=1); CAGrad(c=1) besides, as its tests have it. "
+        "Claims are what its tests assert of each class, at the tolerances of those tests "
         "(`tests/unit/aggregation` of [its repository](https://github.com/SimplexLab/TorchJD), which the package "
         "leaves out; read at several commits up to 9090bb6). They assert it of matrices of their own, random ones"
         " of several ranks and scales; its docstrings state no property. What is claimed is tried on four times as"
