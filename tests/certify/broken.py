@@ -1,5 +1,7 @@
 """Methods that are right, and methods that are wrong in one way each."""
 
+import os
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -54,6 +56,35 @@ def draws_on_its_own(J: Tensor) -> Tensor:
     return torch.from_numpy(np.random.default_rng().dirichlet(np.ones(len(J)))).to(J) @ J
 
 
+def hangs(J: Tensor) -> Tensor:
+    """Goes on for ever, whatever is thrown at it, but for one task and for J that are nothing special."""
+    while len(J) > 1 and J.shape[1] < 6:
+        try:
+            J = J * 1.0
+        except BaseException:
+            continue
+    return J.mean(dim=0)
+
+
+hangs.claims = ("permutation", "one_task")  # type: ignore[attr-defined]
+
+
+def hangs_at_once(J: Tensor) -> Tensor:
+    return hangs(J[:, :1].repeat(2, 1))
+
+
+def hangs_when_smaller(J: Tensor) -> Tensor:
+    """Opposes its task, and hangs at what a smaller counter-example could be."""
+    return hangs(J.repeat(2, 1)) if float(J.abs().sum()) <= 12.0 and J.shape[1] < 6 else -J.mean(dim=0)
+
+
+def dies(J: Tensor) -> Tensor:
+    """Ends its process, as what is wrong in compiled code does."""
+    if len(J) > 1 and J.shape[1] < 6:
+        os._exit(7)
+    return J.mean(dim=0)
+
+
 def overflows(J: Tensor) -> Tensor:
     """Divides by squares that leave float32 long before the gradients do."""
     return (J / (J * J).sum(dim=1, keepdim=True).clamp(min=1e-300 if J.dtype == torch.float64 else 1e-30)).sum(dim=0)
@@ -97,6 +128,18 @@ class Smooth:
         g = J.mean(dim=0)
         kept = self.before is not None and self.before.shape == g.shape
         self.before = 0.5 * self.before + 0.5 * g if kept else g  # type: ignore[operator]
+        return self.before
+
+
+class Unloadable(torch.nn.Module):
+    """Smooth, with a buffer that is there only once it has been called: nothing new takes its `state_dict`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("before", None)
+
+    def forward(self, J: Tensor) -> Tensor:
+        self.before = J.mean(dim=0)
         return self.before
 
 

@@ -3,8 +3,9 @@
 import json
 
 import pytest
+import torch
 
-from benchmarks import certificates
+from benchmarks import certificates, certificates_page
 from gradsurgery.certify import tables
 from gradsurgery.certify.search import ALL, examine
 
@@ -32,6 +33,29 @@ def test_nothing_that_we_claim_is_broken():
         (name, f["name"]) for name, all_of in OURS.items() for f in all_of if f["claimed"] and f["verdict"] == "fails"
     ]
     assert broken == []
+
+
+def test_what_contradicts_somebody_is_worked_out_by_hand():
+    broken = {
+        (each["name"], finding["name"])
+        for record in RECORDS.values()
+        for each in record["methods"]
+        for finding in each["findings"]
+        if finding["claimed"] and finding["verdict"] == "fails"
+    }
+    assert broken == set(certificates_page.BY_HAND)
+
+
+@pytest.mark.parametrize("name", ["DualProj", "UPGrad"])
+def test_the_regularised_projection_conflicts_as_far_as_the_page_says(name):
+    """min v'(G / 901 + 1e-4 I) v over v >= (1/2, 1/2), G = [[900, -30], [-30, 1]]: v = (1/2, 15 / (1 + 901e-4))."""
+    made, linalg = getattr(pytest.importorskip("torchjd.aggregation"), name), pytest.importorskip("torchjd.linalg")
+    J = torch.tensor([[30.0], [-1.0]], dtype=torch.float64)
+    by_hand = 30.0 * 0.5 - 15.0 / (1.0 + 901e-4)
+    assert by_hand == pytest.approx(1.24, abs=1e-3)
+    assert float(made()(J)) == pytest.approx(by_hand, rel=1e-3)
+    exact = made(projector=linalg.QuadprogProjector(norm_eps=0.0, reg_eps=1e-10))
+    assert 0.0 <= float(exact(J)) < 1e-5
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def found(target, name, examples=25, **more):
         (broken.tilted, "certificate"),
         (broken.tilted, "agrees_ours"),
         (broken.Smooth, "resume"),
+        (broken.Unloadable, "resume"),
         (broken.Smooth, "memoryless"),
     ],
     ids=lambda each: each if isinstance(each, str) else each.__name__,
@@ -114,6 +115,49 @@ def test_a_claim_may_have_a_tolerance_of_its_own():
     loose = found(broken.tilted, "agrees_ours", implements="mgda", claims={"agrees_ours": 1e-3})
     assert (loose.verdict, loose.tolerance) == ("holds", 1e-3)
     assert 1e-6 < loose.worst < 1e-3
+
+
+def squared(J):
+    """Grows with the square of J: at 1e25 J, d is no number of float32."""
+    return J.abs().max() * J.sum(dim=0)
+
+
+def cut_back(J):
+    """The same with its length cut to 1 afterwards, as SAM-GS does: d is a number of float32, what leads to it not."""
+    d = squared(J)
+    return d / d.norm().clamp(min=1.0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("method", "verdict"),
+    [
+        (lambda J: J.sum(dim=0), "holds"),
+        (squared, "holds"),
+        (lambda J: squared(J) * J.abs().max(), "holds"),  # in float32 nothing is left of it at 1e-18 J
+        (cut_back, "fails"),
+        (broken.overflows, "fails"),
+        (lambda J: J.sum(dim=0).clamp(min=-1e20, max=1e20) * (1.0 if J.abs().max() < 1e20 else math.inf), "fails"),
+    ],
+    ids=["sum", "squared", "cubed", "cut_back", "overflows", "gives_up"],
+)
+def test_a_dtype_is_asked_for_no_answer_that_it_cannot_hold(method, verdict, dtype):
+    assert found(method, "finite_scales", dtype=dtype).verdict == verdict
+
+
+def test_what_computes_in_float32_is_asked_for_no_more():
+    assert found(lambda J: J.float().sum(dim=0), "finite_scales", dtype="float32").verdict == "holds"
+
+
+@pytest.mark.parametrize("name", ["float32", "half"])
+def test_draws_of_another_dtype_are_other_draws(name):
+    """torch.rand gives other numbers in float32 than in float64, which is no rounding of the method's."""
+
+    def drops(J):
+        return (torch.rand(len(J), dtype=J.dtype) > 0.5).to(J.dtype) @ J
+
+    assert found(drops, name, examples=10).verdict == "holds"
+    assert found(lambda J: drops(J) * (1.0 if J.dtype == torch.float64 else 9.0), name, examples=10).verdict == "fails"
 
 
 def test_torchjds_object_shows_its_weights_and_draws_from_the_seed():

@@ -18,6 +18,7 @@ import torch
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDS = {  # of each script the packages that the library does not ask for
     "accelerate_loop": ["accelerate"],
+    "certify_your_own": ["hypothesis"],
     "dr_mgf_on_your_problem": ["sklearn"],
     "hf_trainer": ["transformers", "accelerate"],
     "lightning_module": ["lightning"],
@@ -37,7 +38,7 @@ def _need(name):
     missing = [package for package in NEEDS.get(name, []) if find_spec(package) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed")
-    if NEEDS.get(name, ["sklearn"])[0] not in ("sklearn", "torchjd"):
+    if NEEDS.get(name, ["sklearn"])[0] not in ("hypothesis", "sklearn", "torchjd"):
         warnings.simplefilter("default")  # other people's packages warn of what they like
 
 
@@ -57,7 +58,8 @@ def run(monkeypatch, capsys, tmp_path):
 
 def test_every_script_is_named_here():
     assert {*FALLING, *NEEDS} <= {*SCRIPTS}
-    tested = {*FALLING, "drgrad_on_your_towers", "hf_trainer", "own_aggregator", "torchjd_both_ways", "two_processes"}
+    tested = {*FALLING, "certify_your_own", "drgrad_on_your_towers", "hf_trainer", "own_aggregator",
+              "torchjd_both_ways", "two_processes"}  # fmt: skip
     assert tested == {*SCRIPTS}
 
 
@@ -105,6 +107,13 @@ def test_own_methods_are_methods(run):
     assert lines[0] == "conflict 1.0 cosine -0.447"
     assert [line.split()[0] for line in lines[1:4]] == ["pcgrad", "unit_sum", "Fading"]
     assert lines[2].split("= ")[1].startswith("[0.553, 0.894]")  # (1, 0) + (-1, 2) / sqrt(5)
+
+
+def test_a_broken_claim_comes_with_gradients_that_show_it(run):
+    lines = run("certify_your_own")
+    assert "drop_opposed is certified: permutation, mean_descent." in lines
+    assert "Claimed, and broken: non_conflict." in lines
+    assert min(json.loads(lines[-1].removeprefix("non_conflict: J @ d = "))) < 0.0
 
 
 def test_two_processes_stay_together():

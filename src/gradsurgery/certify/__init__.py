@@ -12,7 +12,8 @@ from gradsurgery.core.extras import need
 need("certify", "hypothesis")
 
 from gradsurgery.certify.declared import subject  # noqa: E402 - after the sentence that says what is missing
-from gradsurgery.certify.search import Finding, broken_claims, certify  # noqa: E402
+from gradsurgery.certify.limit import certify_within  # noqa: E402
+from gradsurgery.certify.search import Finding, broken_claims, certify, unanswered_claims  # noqa: E402
 from gradsurgery.certify.subject import Subject  # noqa: E402
 
-__all__ = ["Finding", "Subject", "broken_claims", "certify", "subject"]
+__all__ = ["Finding", "Subject", "broken_claims", "certify", "certify_within", "subject", "unanswered_claims"]

@@ -17,6 +17,7 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32}
 def subject(
     target: Any, *, name: str | None = None, claims: Any = None, implements: str | None = None,
     tasks: tuple[int, int] = (1, 12), dtype: str = "float64", fields: Mapping[str, Any] | None = None,
+    trial: bool = True,
 ) -> Subject:  # fmt: skip
     """A subject for `certify`.
 
@@ -28,6 +29,7 @@ def subject(
         tasks: fewest and most tasks that it is made for.
         dtype: "float64", or "float32" for a method that computes in it whatever it is given.
         fields: hyper-parameters, for a name of ours.
+        trial: whether it is called once, with a J that is nothing special.
 
     Raises:
         ValueError: no such method, one that gives no direction for the plainest J, or a claim that is none.
@@ -52,7 +54,8 @@ def subject(
         claims = () if isinstance(method, Foreign) else claims_of(method)
     said = implements or getattr(declared, "implements", None)
     made = Subject(label, method, _claims(claims), _identity(said, method), tasks, DTYPES[dtype])
-    _try(made)
+    if trial:
+        first_direction(made)
     return made
 
 
@@ -66,7 +69,7 @@ def _identity(said: str | None, method: Any) -> Identity | None:
     return None if isinstance(method, Foreign) else identity_of(method)
 
 
-def _try(made: Subject) -> None:
+def first_direction(made: Subject) -> None:
     """Raises Fault for a method that gives no direction for gradients that are nothing special."""
     K = min(max(2, made.tasks[0]), made.tasks[1])
     made.direction(torch.sin(torch.arange(1.0, 1.0 + 6 * K)).reshape(K, 6).to(made.dtype))

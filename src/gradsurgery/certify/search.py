@@ -22,7 +22,7 @@ from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.foreign import Fault
 
 ALL = (*PROPERTIES, *PRECISION, *REMEMBERING, *PUBLISHED)
-Verdict = Literal["holds", "fails", "does not apply"]
+Verdict = Literal["holds", "fails", "no answer", "does not apply"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Finding:
         tolerance: largest violation that was taken for rounding; that of the claim, where it has its own.
         worst: largest violation seen; infinite where the method raised or left the numbers, None where none was tried.
         tried: how many J.
-        counterexample: the smallest J that broke it, as Python.
-        note: what the method raised there, or why the property does not apply.
+        counterexample: the smallest J that broke it, as Python; without an answer, the J that it was at.
+        note: what the method raised there, why there is no answer, or why the property does not apply.
     """
 
     name: str
@@ -55,14 +55,18 @@ class Finding:
 class _Search:
     """One property of one method; remembers the largest violation and the smallest J that broke it."""
 
-    def __init__(self, subject: Subject, wanted: Property, tolerance: float) -> None:
-        self.subject, self.wanted, self.tolerance = subject, wanted, tolerance
+    def __init__(self, subject: Subject, wanted: Property, at: Callable[[Finding, Tensor], None]) -> None:
+        self.subject, self.wanted, self.at = subject, wanted, at
+        own = subject.claims.get(wanted.name)
+        default = wanted.tolerance if subject.dtype == torch.float64 else wanted.single
+        self.tolerance = default if own is None else own
         self.worst, self.tried, self.note = 0.0, 0, ""
         self.broken: tuple[tuple[int, float], Tensor, str] | None = None
 
     def __call__(self, J: Tensor) -> bool:
         """Whether J breaks the property."""
         J, said = J.to(self.subject.dtype), ""
+        self.at(self.finding(), J)
         try:
             violation = self.wanted.check(self.subject, J.clone())
         except Absent as reason:
@@ -81,26 +85,33 @@ class _Search:
             self.broken = (place, J, said)
         return breaks
 
+    def finding(self) -> Finding:
+        """What has been found so far."""
+        verdict: Verdict = "fails" if self.broken else "holds" if self.tried else "does not apply"
+        counterexample, note = None, self.note if not self.tried else ""
+        if self.broken:
+            _, J, note = self.broken
+            counterexample = pasted(J)
+        return Finding(
+            self.wanted.name, self.wanted.says, self.wanted.name in self.subject.claims, verdict, self.tolerance,
+            self.worst if self.tried else None, self.tried, counterexample, note,
+        )  # fmt: skip
 
-def examine(subject: Subject, wanted: Property, examples: int = 60, seed: int = 0) -> Finding:
-    """Tries `examples` J against one property. The same call finds the same, whatever ran before."""
-    own = subject.claims.get(wanted.name)
-    default = wanted.tolerance if subject.dtype == torch.float64 else wanted.single
-    search = _Search(subject, wanted, default if own is None else own)
-    claimed = wanted.name in subject.claims
+
+def examine(
+    subject: Subject, wanted: Property, examples: int = 60, seed: int = 0,
+    at: Callable[[Finding, Tensor], None] = lambda so_far, J: None,
+) -> Finding:  # fmt: skip
+    """Tries `examples` J against one property. The same call finds the same, whatever ran before.
+
+    `at` is called before each J with what was found so far.
+    """
+    search = _Search(subject, wanted, at)
     try:
         _search(search, wanted.matrices(subject.tasks), math.ceil(wanted.share * examples), seed)
     except NoTasks:
         search.note = f"takes {subject.tasks[0]} to {subject.tasks[1]} tasks"
-    verdict: Verdict = "fails" if search.broken else "holds" if search.tried else "does not apply"
-    counterexample, note = None, search.note if not search.tried else ""
-    if search.broken:
-        _, J, note = search.broken
-        counterexample = pasted(J)
-    worst = search.worst if search.tried else None
-    return Finding(
-        wanted.name, wanted.says, claimed, verdict, search.tolerance, worst, search.tried, counterexample, note
-    )
+    return search.finding()
 
 
 def certify(
@@ -142,6 +153,11 @@ def chosen(subject: Subject, names: Iterable[str] = ()) -> list[Property]:
 def broken_claims(findings: Sequence[Finding]) -> list[str]:
     """Names of the claims that a counter-example was found for."""
     return [each.name for each in findings if each.claimed and each.verdict == "fails"]
+
+
+def unanswered_claims(findings: Sequence[Finding]) -> list[str]:
+    """Names of the claims that had no answer in time."""
+    return [each.name for each in findings if each.claimed and each.verdict == "no answer"]
 
 
 def _search(search: _Search, strategy: object, examples: int, seed: int) -> None:

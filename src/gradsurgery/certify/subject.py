@@ -14,7 +14,7 @@ from gradsurgery.certify.identity import Identity
 from gradsurgery.core.interfaces import Method, Scalarization, State, Weighting
 from gradsurgery.core.jacobian import combine, gram
 from gradsurgery.core.memory import Tensorwise
-from gradsurgery.foreign import Fault, Foreign
+from gradsurgery.foreign import Fault, Foreign, told
 
 Claims = Mapping[str, float | None]  # names of properties, with a tolerance of the claim's own or None
 
@@ -62,7 +62,10 @@ class Session:
         if isinstance(subject.method, Foreign):
             self._function = copy.deepcopy(subject.method.function)
             if kept is not None:
-                self._function.load_state_dict(kept)
+                try:
+                    self._function.load_state_dict(kept)
+                except Exception as error:
+                    raise Fault(f"`{subject.name}` must take its `state_dict` back, found {told(error)}.") from error
         self.weights: np.ndarray | None = None
         weighting = getattr(self._function, "weighting", None)  # torchjd's name for what gives the weights
         if isinstance(weighting, nn.Module):

@@ -45,6 +45,8 @@ def summary(name: str, findings: Sequence[Finding]) -> str:
         lines.append(f"Holds too, without being claimed: {', '.join(more)}.")
     if broken:
         lines.append(f"Claimed, and broken: {', '.join(broken)}.")
+    if late := [each.name for each in findings if each.verdict == "no answer"]:
+        lines.append(f"No answer: {', '.join(late)}.")
     return "\n".join(lines)
 
 

@@ -1,0 +1,179 @@
+"""A certificate of a method that may hang: it is called in a process of its own, which is ended wherever it is."""
+
+import faulthandler
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from gradsurgery.certify.declared import first_direction
+from gradsurgery.certify.matrices import pasted
+from gradsurgery.certify.search import ALL, Finding, chosen, examine
+from gradsurgery.certify.subject import Subject
+
+LIMIT = 30.0  # seconds for each property
+_TRIAL = 10.0  # at least so many for the very first direction, for which a method may have to compile something
+_ORPHAN = 60.0  # seconds more, after which a process that hangs ends by itself
+
+
+def certify_within(
+    limit: float, make: Callable[[], Subject], names: Iterable[str] = (), examples: int = 60, seed: int = 0,
+    told: Callable[[Finding], None] = lambda finding: None,
+) -> list[Finding]:  # fmt: skip
+    """`certify` with a time limit: a property that takes longer has `no answer`, and the rest goes on.
+
+    The method lives in another process, which is killed when the time is over, also where it hangs in compiled code; no
+    signal is needed, so that this works on every system. A script that calls it does so below
+    `if __name__ == "__main__":`, as always with processes.
+
+    Args:
+        limit: seconds on the clock for each property, from the method's first call on.
+        make: makes the subject over there: anything that can be pickled, such as `partial(subject, "my_mod:fn",
+            trial=False)`.
+        names: of properties; none for all.
+        examples: J that are tried for each.
+        seed: of the search.
+        told: called with each finding as it comes.
+
+    Raises:
+        ValueError: what `subject` and `certify` refuse; a method that gives no direction for the plainest J in time;
+            a limit that is no positive number.
+    """
+    if not 0.0 < limit < float("inf"):
+        raise ValueError(f"`limit` must be a positive number of seconds, found {limit}.")
+    found: list[Finding] = []
+    worker = None
+    try:
+        worker = _Worker(make, list(names), examples, seed, limit, trial=True)
+        for name in worker.names:
+            if worker.over:
+                worker.close()
+                worker = _Worker(make, [name], examples, seed, limit, trial=False)
+            found.append(worker.finding(name))
+            told(found[-1])
+    finally:
+        if worker is not None:
+            worker.close()
+    return found
+
+
+class _Worker:
+    """The process that calls the method, seen from here.
+
+    Attributes:
+        names: of the properties that it is to be asked for.
+        over: why it says nothing any more; None as long as it does.
+    """
+
+    def __init__(
+        self, make: Callable[[], Subject], names: list[str], examples: int, seed: int, limit: float, trial: bool
+    ) -> None:
+        context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+        if sys.platform == "linux":
+            multiprocessing.set_forkserver_preload(["gradsurgery.certify"])
+        self.over: str | None = None
+        self._limit = limit
+        self._link, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, make, names, examples, seed, limit, trial))
+        self._process.start()
+        theirs.close()
+        try:
+            self.names = self._ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._link.close()
+
+    def finding(self, name: str) -> Finding:
+        """The answer for one property, or that there is none in time."""
+        with suppress(ConnectionError):  # it has ended since, which is heard below
+            self._link.send(name)
+        last, at, since = None, None, None
+        while (heard := self._hear(self._limit, since)) is not None:
+            last, at = heard
+            if at is None:
+                return last
+            if since is None:  # here the method is called for the first time
+                since = time.monotonic()
+        if last is None:
+            raise RuntimeError(f"{name}: {self.over}.")
+        if last.verdict == "fails":  # it hangs at a J that might have been smaller still
+            return last
+        return replace(last, verdict="no answer", counterexample=at, note=f"{self.over}, after {last.tried} J")
+
+    def _ready(self) -> list[str]:
+        """Its imports may take as long as they take."""
+        kind, said = self._hear() or ("over", "the method")
+        if kind == "trial":
+            kind, said = self._hear(max(self._limit, _TRIAL), time.monotonic()) or ("over", f"`{said}`")
+        if kind == "names":
+            return list(said)
+        raise ValueError(said if kind == "wrong" else f"{said} must return a direction, found {self.over}.")
+
+    def _hear(self, limit: float = 0.0, since: float | None = None) -> Any:
+        """What it says next; None, and it is `over`, if it says nothing within the limit `since` then, or has ended."""
+        try:
+            if self._link.poll(None if since is None else max(0.0, since + limit - time.monotonic())):
+                return self._link.recv()
+            self.over = f"no answer within {limit:g} s"
+        except (EOFError, ConnectionError):
+            self._process.join()
+            self.over = f"that its process ended with exit code {self._process.exitcode}"
+        return None
+
+
+def _serve(
+    link: Connection, make: Callable[[], Subject], names: list[str], examples: int, seed: int, limit: float, trial: bool
+) -> None:
+    """The other side: answers one property after the other, and says at which J it is before it calls the method."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        subject = make()
+        wanted = [each.name for each in chosen(subject, names)]
+        if trial:
+            link.send(("trial", subject.name))
+            with _mortal(limit):
+                first_direction(subject)
+    except (ValueError, ImportError, OSError) as error:
+        link.send(("wrong", str(error)))
+        return
+    link.send(("names", wanted))
+    known = {each.name: each for each in ALL}
+    while True:
+        try:
+            name = link.recv()
+        except EOFError:  # the parent has gone
+            return
+        with _mortal(limit):
+            found = examine(subject, known[name], examples, seed, lambda so_far, J: link.send((so_far, pasted(J))))
+        link.send((found, None))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def _mortal(limit: float) -> Iterator[None]:
+    """Ends this process where it hangs in compiled code and has no parent any more: that needs no step of Python."""
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        faulthandler.dump_traceback_later(limit + _ORPHAN, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
