@@ -101,10 +101,7 @@ class Learner:
         options = (precision, diagnose_every, score_layers, observe_layers, half_batches, sync_batchnorm)
         check_options(*options, gradients, keep_weights)
         check_bare(network)
-        self.problem = problem
-        self.rule = rule
-        self.balancer = balancer
-        self.method = method
+        self.problem, self.rule, self.balancer, self.method = problem, rule, balancer, method
         self.generators = generators
         self.device = torch.device(device)
         self.precision, self.diagnose_every = precision, diagnose_every
@@ -119,8 +116,7 @@ class Learner:
         }
         self.optimizer = problem.optimizer(list(self.network.parameters()))
         if self.balancer_parameters:
-            group = {"params": list(self.balancer_parameters.values()), "weight_decay": 0.0}
-            self.optimizer.add_param_group(group)
+            self.optimizer.add_param_group({"params": list(self.balancer_parameters.values()), "weight_decay": 0.0})
         self.scheduler = problem.scheduler(self.optimizer)
         shared = self.network.shared_parameters()
         known = {id(p) for p in shared}
@@ -141,8 +137,7 @@ class Learner:
         self.epochs: list[Row] = []
         self.diagnostics: list[Row] = []
         self.diverged: int | None = None
-        self.step_count = 0
-        self.skipped_steps = 0
+        self.step_count = self.skipped_steps = 0
         self.backward_passes: float = 0
         self.step_times: list[float] = []
 
