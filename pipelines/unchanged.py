@@ -2,9 +2,9 @@
 
 Bits differ between processors, so that today's code is never held against committed numbers of another machine. Both
 sides run here, side by side: the code of a named revision in a git worktree, and today's. Every experiment is trained
-at scale smoke, and at the scale of params.yaml the cheapest line of every kind (problem x rule x transform x kind of
-method x weighted or not), one seed each. Histories must be equal to the last bit; what only today's code records is
-listed, and does not count.
+at scale smoke; at the scale of params.yaml those that smoke has not, and the cheapest line of every kind (problem x
+rule x transform x kind of method x weighted or not); one seed each. Histories must be equal to the last bit; what only
+today's code records is listed, and does not count.
 
 With --record the lines that were equal get today's fingerprints in reports/costs, their results stay those that are
 committed, and dvc.lock says of every family of which nothing is stale that it is up to date. Lines that differ, or
@@ -49,8 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         params = load(ROOT / "params.yaml")
         with _worktree(arguments.revision) as before:
             data = _data(arguments.data)
-            wanted = {} if arguments.quick else {params.scale: sample(params, ROOT)}
-            wanted |= {"smoke": list(params.experiments)}
+            wanted = chosen(
+                params, load(ROOT / "params.yaml", "smoke"), [] if arguments.quick else sample(params, ROOT)
+            )
             old = _histories(before, wanted, data, params.scale, at_once, f"code of {arguments.revision}")
         new = _histories(ROOT, wanted, data, params.scale, at_once, "code of today")
     except ValueError as error:
@@ -66,6 +67,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         count = record(ROOT, params, same)
         print(f"{count} lines have today's fingerprints: run `dvc repro -s evaluate report`, commit")
     return 1 if differing else 0
+
+
+def chosen(params: Params, smoke: Params, sample: Sequence[str]) -> dict[str, list[str]]:
+    """Experiments by scale: every line at smoke, what is not run there at the scale of `params`, and there a sample."""
+    absent = [name for name in params.experiments if name not in smoke.experiments]
+    wanted = {"smoke": [name for name in params.experiments if name in smoke.experiments]}
+    return {params.scale: sorted({*absent, *sample})} | wanted
 
 
 def sample(params: Params, root: Path) -> list[str]:
@@ -187,7 +195,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("revision", help="the code to compare with: a commit, branch or tag")
     parser.add_argument("--record", action="store_true", help="mark equal lines up to date")
-    parser.add_argument("--quick", action="store_true", help="scale smoke only")
+    parser.add_argument("--quick", action="store_true", help="scale smoke, and only what it lacks at another")
     parser.add_argument("--data", type=Path, help="prepared arrays (default: data/processed, here or in workspaces/)")
     parser.add_argument("--jobs", help="runs at once (default: one per core)")
     return parser.parse_args(argv)

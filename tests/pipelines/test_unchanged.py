@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines._params import load
-from pipelines.unchanged import compare, sample
+from pipelines.unchanged import chosen, compare, sample
 
 ROOT = Path(__file__).parents[2]
 LINE = {"experiment": "a", "declaration": {"lr": 0.1}, "epochs": [{"epoch": 1, "val.a.loss": 0.1 + 0.2}]}
@@ -41,13 +41,23 @@ def test_a_failure_on_either_side_and_a_new_experiment_are_never_unchanged():
 
 def test_every_problem_rule_and_transform_is_in_the_sample():
     params = load(ROOT / "params.yaml")
-    chosen = [params.experiments[name] for name in sample(params, ROOT)]
-    assert len(chosen) < len(params.experiments) * 2 / 3
+    found = [params.experiments[name] for name in sample(params, ROOT)]
+    assert len(found) < len(params.experiments) * 2 / 3
 
     def parts(experiments):
         return {(e.problem, e.declaration["rule"]["name"], e.declaration["transform"]["name"]) for e in experiments}
 
-    assert parts(chosen) == parts(params.experiments.values())
+    assert parts(found) == parts(params.experiments.values())
+
+
+def test_every_line_is_trained_at_some_scale_and_smoke_is_enough_where_it_has_the_line():
+    params, smoke = load(ROOT / "params.yaml"), load(ROOT / "params.yaml", "smoke")
+    wanted = chosen(params, smoke, [])
+    assert set(wanted["smoke"]).isdisjoint(wanted[params.scale])
+    assert {*wanted["smoke"], *wanted[params.scale]} == set(params.experiments)
+    assert set(wanted["smoke"]) <= set(smoke.experiments)
+    name = wanted["smoke"][0]
+    assert name in chosen(params, smoke, [name])[params.scale]
 
 
 @pytest.mark.slow
