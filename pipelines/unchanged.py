@@ -2,8 +2,8 @@
 
 Bits differ between processors, so that today's code is never held against committed numbers of another machine. Both
 sides run here, side by side: the code of a named revision in a git worktree, and today's. Every experiment is trained
-at scale smoke; at the scale of params.yaml those that smoke has not, and the cheapest line of every kind (problem x
-rule x transform x kind of method x weighted or not); one seed each. Histories must be equal to the last bit; what only
+at scale smoke; at the scale of params.yaml those that smoke has not, and the cheapest line of every problem, rule and
+transform, as smoke ends before a rate falls; one seed each. Histories must be equal to the last bit; what only
 today's code records is listed, and does not count.
 
 With --record the lines that were equal get today's fingerprints in reports/costs, their results stay those that are
@@ -29,9 +29,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gradsurgery.core.discovery import find
 from pipelines._jobs import jobs
-from pipelines._params import Experiment, Params, complain, load
+from pipelines._params import Params, complain, load
 from pipelines._plan import Plan
 from pipelines._problems import LONG
 from pipelines._records import Records
@@ -77,20 +76,14 @@ def chosen(params: Params, smoke: Params, sample: Sequence[str]) -> dict[str, li
 
 
 def sample(params: Params, root: Path) -> list[str]:
-    """The cheapest experiment of every kind: problem, rule, transform, kind of method, losses weighted or not."""
-    kinds: dict[tuple[Any, ...], str] = {}
+    """The cheapest experiment of every problem, rule and transform: smoke, which has all methods, is short."""
+    kinds: dict[tuple[str, str, str], str] = {}
     schedule = Schedule(params, Records(root, params.scale), None)
     lines = sorted(params.experiments.values(), key=lambda line: (-schedule.seconds(line, line.seeds[0]), line.name))
     for line in lines:  # the cheapest comes last, and stays
-        kinds[_kind(line)] = line.name
+        rule, transform = (line.declaration[slot]["name"] for slot in ("rule", "transform"))
+        kinds[line.problem, rule, transform] = line.name
     return sorted(kinds.values())
-
-
-def _kind(experiment: Experiment) -> tuple[Any, ...]:
-    declared = experiment.declaration
-    method = find("aggregators", declared["aggregator"]["name"]).__mro__[1].__name__
-    weighted = declared["balancer"]["name"] != "equal"
-    return experiment.problem, declared["rule"]["name"], declared["transform"]["name"], method, weighted
 
 
 def compare(old: Histories, new: Histories) -> tuple[dict[tuple[str, str], str], list[str]]:
