@@ -15,7 +15,11 @@ from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.examples import pack
 from gradsurgery.evidence import scores
 from gradsurgery.evidence.history import Role, Run, numbers_of, settings_of
+from gradsurgery.ledger.findings import Finding
+from gradsurgery.ledger.judging import Ours
 from gradsurgery.ledger.reading import read
+from gradsurgery.ledger.verdicts import find
+from pipelines._evidence import read_histories
 from pipelines._files import read_yaml
 
 Record = dict[str, Any]
@@ -287,3 +291,65 @@ def keep(root: Path, group: list[Record]) -> None:
 def made_up() -> Callable[..., Record]:
     """The generator of one image run, for tests that need a particular one."""
     return image_run
+
+
+@pytest.fixture
+def laptop(checkout: Path) -> Path:
+    """The made-up checkout as if it had run at laptop scale, where landscapes have their full length."""
+    for path in checkout.glob("reports/history/*/*/*.jsonl"):
+        runs = [json.loads(line) | {"scale": "laptop"} for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(run) + "\n" for run in runs))
+    return checkout
+
+
+@pytest.fixture
+def findings(checkout: Path) -> dict[str, list[Finding]]:
+    """The committed ledger, judged on the made-up checkout."""
+    groups = read_histories(checkout / "reports/history")
+    return find(published(), Ours(groups, scores_of(groups, {})))
+
+
+def pair(
+    laptop: Path, metric: str, scale: float = 1.0, worst: bool = False, word: str = "accuracy"
+) -> tuple[dict, dict]:
+    """The image problem with its accuracies under another name, scaled, turned round where lower is better."""
+    groups = {}
+    for name, runs in read_histories(laptop / "reports/history").items():
+        if not name.startswith("multi_fashion_mnist-"):
+            continue
+        groups[name] = [
+            dataclasses.replace(
+                run,
+                metrics={f"{task}.{metric}": not worst for task in run.tasks},
+                epochs=[
+                    {k.replace(word, metric): scale * (1 - v if worst else v) if word in k else v for k, v in e.items()}
+                    for e in run.epochs
+                ],
+            )
+            for run in runs
+        ]
+    return groups, scores_of(groups, {})
+
+
+RANKED = ("one", "two", "three")
+FOUR = {f"t{k}.accuracy": (0.5, True) for k in range(4)}
+
+
+def ranked(
+    shifts: dict[str, float],
+    problems: tuple[str, ...] = RANKED,
+    edit: Callable[[Record], Any] = lambda _: None,
+    metrics: dict[str, tuple[float, bool]] = FOUR,
+) -> Any:
+    """The report's sources of one set of lines on several problems, on three seeds; `edit` may change every record."""
+    groups = {}
+    for problem in problems:
+        for method, shift in shifts.items():
+            records = [data_run(problem, method, seed, shift, metrics) for seed in range(3)]
+            for record in records:
+                edit(record)
+            if all(record.get("kept", True) for record in records):
+                groups[f"{problem}-{method}"] = [
+                    as_run({k: v for k, v in record.items() if k != "kept"}) for record in records
+                ]
+    return evidence_of(groups, {})
