@@ -14,7 +14,9 @@ import pytest
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.examples import pack
 from gradsurgery.evidence import scores
-from gradsurgery.evidence.history import Role, Run, numbers_of, settings_of
+from gradsurgery.evidence.contrasts import Contrast, Contrasts
+from gradsurgery.evidence.history import Role, Run, numbers_of, parse, settings_of
+from gradsurgery.evidence.statistics import Summary
 from gradsurgery.ledger.findings import Finding
 from gradsurgery.ledger.judging import Ours
 from gradsurgery.ledger.reading import read
@@ -124,7 +126,6 @@ def evidence_of(
     margin: float | None = None,
 ) -> Any:
     """What the report reads of made-up runs: everything that `evaluate` makes of them, with the papers' own plans."""
-    from gradsurgery.evidence.contrasts import Contrasts
     from gradsurgery.evidence.evaluation import evaluate
     from gradsurgery.report.sources import Sources
 
@@ -135,6 +136,22 @@ def evidence_of(
         groups, whole, costs or {}, published() if papers is None else list(papers), {}, {}, studies=studies or {},
         contrasts=contrasts, measured=found.measured,
     )  # fmt: skip
+
+
+def sources_of(groups: dict[str, list[Run]], margin: float | None = None) -> Any:
+    """What the report reads of the scores of made-up runs alone, without what the committed papers ask for."""
+    from gradsurgery.report.sources import Sources
+
+    metrics, found = scores.evaluate(groups, {})
+    contrasts = Contrasts([dataclasses.replace(c, margin=margin) for c in found])
+    return Sources(groups, metrics, {}, [], {}, {}, contrasts=contrasts)
+
+
+def difference(method: str, low: float, high: float, **fields: Any) -> Contrast:
+    """A line minus the sum on three seeds, with this interval and the mean in its middle."""
+    named = {"family": "sum", "problem": "p", "method": method, "minus": "sum", "metric": "all.accuracy"}
+    terms = {"higher": True, "budget": "equal epochs"}
+    return Contrast(**{**named, **terms, "difference": Summary(3, (low + high) / 2, 0.01, low, high), **fields})
 
 
 def scores_of(groups: Any, selections: Any = None) -> dict[str, dict[str, Any]]:
@@ -353,3 +370,24 @@ def ranked(
                     as_run({k: v for k, v in record.items() if k != "kept"}) for record in records
                 ]
     return evidence_of(groups, {})
+
+
+@pytest.fixture
+def experiments(made_up: Callable[..., dict]) -> Callable[..., dict[str, list[Run]]]:
+    """Runs by experiment from shifts by method; `edit` may change every record."""
+
+    def build(
+        shifts: dict[str, float], seeds: int = 5, edit: Callable[[dict], Any] | None = None, examples: int = 0
+    ) -> dict[str, list[Run]]:
+        made = {}
+        for method, shift in shifts.items():
+            records = [made_up("p", method.removesuffix("-repeat"), seed, shift) for seed in range(seeds)]
+            for record in records:
+                record |= {"experiment": f"p-{method}", "role": role_of(method)}
+                if edit is not None:
+                    edit(record)
+            read = parse([json.dumps(record) for record in records], method)
+            made[f"p-{method}"] = [with_examples(run, examples) for run in read] if examples else read
+        return made
+
+    return build
