@@ -24,7 +24,7 @@ def test_contrasts_stand_under_their_words_and_only_what_separates_has_its_numbe
         difference("dwa", -0.01, 0.03), difference("mean", -0.001, 0.001, margin=0.01),
     ]  # fmt: skip
     assert by_word(found) == (
-        "better: PCGrad (+2.00 [+1.00, +3.00]); practically equal: mean; worse: SAM-GS (-2.00 [-3.00, -1.00]); "
+        "better: PCGrad (+2.00 [+1.00, +3.00]); worse: SAM-GS (-2.00 [-3.00, -1.00]); practically equal: mean; "
         "inconclusive: MGDA, DWA"
     )
     assert by_word(found[:1], lambda c: c.minus.upper()) == "inconclusive: SUM"
