@@ -1,12 +1,13 @@
 """One method on one problem: its numbers by seed, its budget, and what its test examples leave open."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.lines import Line
+from gradsurgery.evidence.lines import Line, best_validated, lines_of, paired
 from tests.histories import as_run, data_run, with_examples
 
 Z = 1.959964
@@ -55,3 +56,47 @@ def test_where_it_is_not_known():
     fewer = [with_examples(run, 900) for run in theirs.runs]
     assert mine.noise(Line(fewer, "best-val"), "a.accuracy") is None, "fewer examples"
     assert Line(mine.runs, "last10").noise(theirs, "a.accuracy") is None, "no one epoch"
+
+
+def test_values_are_means_over_the_tasks_that_have_the_metric(line: Callable[..., Line]) -> None:
+    mine = line("pcgrad")
+    left, right, both = (mine.values(f"{task}.accuracy") for task in ("left", "right", "all"))
+    assert both == pytest.approx({seed: (left[seed] + right[seed]) / 2 for seed in range(4)})
+    assert left[2] == mine.runs[2].epochs[-1]["test.left.accuracy"], "the rule is `last`"
+    assert (mine.main, mine.names("all.accuracy")) == ("all.accuracy", ["left.accuracy", "right.accuracy"])
+
+
+def test_a_single_task_answers_for_its_own_metric_alone(line: Callable[..., Line]) -> None:
+    alone, whole = line("single_task-right"), line("sum")
+    assert (alone.whole, whole.whole) == (False, True)
+    answered = [[one.answers(f"{task}.accuracy") for task in ("left", "right", "all")] for one in (alone, whole)]
+    assert answered == [[False, True, False], [True, True, True]]
+    assert not whole.answers("all.auc"), "what no task has"
+
+
+def test_validation_turns_an_error_round() -> None:
+    runs = [as_run(data_run("p", "sum", 0, 0.0, {"a.mae": (0.3, False), "b.mae": (0.5, False)}))]
+    row = runs[0].epochs[-1]
+    assert Line(runs, "last").validation()[0] == pytest.approx(-(row["val.a.mae"] + row["val.b.mae"]) / 2)
+    assert not Line(runs, "last").higher("all.mae")
+
+
+def test_the_best_validated_is_chosen_seed_by_seed_among_seeds_that_all_have(line: Callable[..., Line]) -> None:
+    low, high = line("static-30", -0.1), line("static-50", 0.1)
+    turned = [dataclasses.replace(run, epochs=low.runs[run.seed].epochs) for run in high.runs[:1]]
+    mixed = Line([*turned, *high.runs[1:3]], "last")
+    better = Line([high.runs[0], *low.runs[1:]], "last")
+    assert best_validated([better, mixed]) == {0: better, 1: mixed, 2: mixed}
+    assert best_validated([low, low]) == dict.fromkeys(range(4), low)
+    assert best_validated([]) == {}
+
+
+def test_differences_are_taken_on_shared_seeds_in_their_order() -> None:
+    assert paired({3: 1.0, 1: 5.0, 2: 0.0}, {1: 2.0, 3: 4.0, 9: 7.0}) == [3.0, -3.0]
+    assert paired({1: 1.0}, {2: 1.0}) == []
+
+
+def test_lines_of_a_problem_are_known_by_method_in_the_order_of_names() -> None:
+    members = {f"p-{m}": [as_run(data_run("p", m, 0, 0.0, ACCURACIES))] for m in ("sum", "mgda")}
+    found = lines_of(members, "last")
+    assert [(m, one.run.experiment) for m, one in found.items()] == [("mgda", "p-mgda"), ("sum", "p-sum")]

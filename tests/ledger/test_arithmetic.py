@@ -1,8 +1,11 @@
 """What can be recomputed from a published table is recomputed: Delta-m, copied rows, ranks under another heading."""
 
+import dataclasses
+
 import pytest
 
 from gradsurgery.core.metrics import delta_m_task
+from gradsurgery.ledger.arithmetic import Table
 from tests.published import PAPERS, paper, table
 
 
@@ -97,3 +100,56 @@ def test_throughput_of_gcond_agrees_with_its_epoch_times() -> None:
     for name, pictures in (("gcond/table-3-imagenet", 1.2805e6), ("gcond/table-3-ct", 1.8405e6)):
         for cells in table(name).rows.values():
             assert cells["cost.epoch_seconds"] * cells["cost.samples_per_second"] == pytest.approx(pictures, rel=2e-3)
+
+
+HAND = Table(
+    id="p/hand", metrics={"a.accuracy": True, "b.error": False},
+    rows={"base": {"a.accuracy": 50.0, "b.error": 2.0}, "ours": {"a.accuracy": 60.0, "b.error": 1.0}},
+    also={}, base="base", over="metrics", higher_is_better=False, printed={"ours": -35.0}, tolerance=0.1, doubtful={},
+)  # fmt: skip
+
+
+def test_delta_m_by_hand() -> None:
+    """A fifth more accuracy is -20 %, half the error -50 %: their mean is -35, and +35 where higher is better."""
+    assert HAND.recomputed() == pytest.approx({"ours": -35.0})
+    assert dataclasses.replace(HAND, higher_is_better=True).recomputed() == pytest.approx({"ours": 35.0})
+    assert HAND.flaws() == {}
+    assert dataclasses.replace(HAND, base=None).recomputed() == {}
+
+
+def test_delta_m_over_tasks_averages_within_a_task_first() -> None:
+    more = {"a.accuracy": True, "a.recall": True, "b.error": False}
+    rows = {name: {**row, "a.recall": row["a.accuracy"]} for name, row in HAND.rows.items()}
+    table = dataclasses.replace(HAND, metrics=more, rows=rows)
+    assert table.recomputed() == pytest.approx({"ours": -30.0}), "(-20 - 20 - 50) / 3"
+    assert dataclasses.replace(table, over="tasks").recomputed() == pytest.approx({"ours": -35.0})
+
+
+def test_a_row_with_an_empty_cell_is_not_recomputed() -> None:
+    rows = {**HAND.rows, "ours": {"a.accuracy": 60.0}}
+    assert dataclasses.replace(HAND, rows=rows).recomputed() == {}
+
+
+@pytest.mark.parametrize(("printed", "found"), [(-35.09, {}), (-35.2, {"ours": -35.0}), (35.0, {"ours": -35.0})])
+def test_only_what_rounding_does_not_explain_is_a_disagreement(printed: float, found: dict[str, float]) -> None:
+    assert dataclasses.replace(HAND, printed={"ours": printed}).disagreements() == pytest.approx(found)
+
+
+def test_ranks_under_another_heading_are_told_by_their_sum() -> None:
+    ranks = {f"row {i}": {"all.delta_m": float(i)} for i in range(1, 6)}
+    table = dataclasses.replace(HAND, rows=ranks, printed={})
+    assert table.disguised_ranks() == list(ranks)
+    moved = {**ranks, "row 5": {"all.delta_m": 5.5}}
+    assert dataclasses.replace(table, rows=moved).disguised_ranks() == []
+
+
+def test_mean_ranks_must_sum_to_those_of_so_many_rows() -> None:
+    also = {"x": {"all.mean_rank": 1.0}, "y": {"all.mean_rank": 2.0}, "z": {"all.mean_rank": 2.9}}
+    table = dataclasses.replace(HAND, also=also)
+    assert table.rank_sum() == (5.9, 6.0)
+    assert table.column_flaws() == {}, "rounded to one decimal"
+    wrong = dataclasses.replace(table, also={**also, "z": {"all.mean_rank": 2.5}}).column_flaws()
+    rows, text = wrong["all.mean_rank"]
+    assert rows == ["x", "y", "z"]
+    assert text == "the mean ranks of this column sum to 5.5, those of 3 rows must sum to 6"
+    assert HAND.rank_sum() is None

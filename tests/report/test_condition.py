@@ -2,25 +2,11 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
-from gradsurgery.evidence.history import Run, parse
+from gradsurgery.evidence.history import parse
 from gradsurgery.report import condition
+from tests.evidence.test_pcgrad_condition import make
 from tests.histories import evidence_of
-
-# cosine, magnitude similarity, curvature of the mean loss; what each step meets follows below
-STEPS = [(0.4, 0.5, 1.0), (-0.2, 0.5, 1.0), (-0.55, 0.5, 1.0), (-0.9, 0.5, -1.0), (-0.9, 0.5, 1.0), (-0.9, 0.5, 30.0)]
-
-
-def make(made_up: Callable[..., dict], method: str = "sum", seeds: int = 2, **settings: Any) -> list[Run]:
-    records = [made_up("p", method, seed, 0.0) for seed in range(seeds)]
-    for record in records:
-        record["diagnostics"] = [
-            {"step": s, "mean_cosine": c, "magnitude_similarity": phi, "curvature": h}
-            for s, (c, phi, h) in enumerate(STEPS)
-        ]
-        record["declaration"]["settings"] |= settings
-    return parse([json.dumps(record) for record in records], method)
 
 
 def test_the_sentence_and_the_table_follow_the_counts(made_up: Callable[..., dict]) -> None:

@@ -2,34 +2,8 @@
 
 import numpy as np
 
-from gradsurgery.evidence.contrasts import Contrast
-from gradsurgery.evidence.fronts import Front, _areas, _band, _distances, _Seeds
-from gradsurgery.evidence.statistics import summarise
 from gradsurgery.report import fronts
-
-METRICS = {"left.accuracy": True, "right.accuracy": True}
-LINE = np.array([[0.9, 0.5], [0.8, 0.7], [0.7, 0.8], [0.5, 0.9]])  # concave, as fronts are
-
-
-def of(points: np.ndarray, **others: np.ndarray) -> _Seeds:
-    return _Seeds(tuple(range(len(points))), points, others)
-
-
-def distances(found: _Seeds, noise: float | None = None) -> dict[str, Contrast]:
-    gaps = {m: _distances(found, own) for m, own in found.others.items()}
-    terms = ("all.accuracy", True)
-    return {
-        m: Contrast("front", "p", m, "static weights", *terms, summarise(own, noise or 0.0), "equal epochs", noise)
-        for m, own in gaps.items() if own
-    }  # fmt: skip
-
-
-def shown(found: _Seeds) -> Front:
-    grid, band = _band(found)
-    names = [f"static-{i}" for i in range(found.points.shape[1])]
-    others = {m: own.mean(axis=0).tolist() for m, own in found.others.items()}
-    middle = found.points.mean(axis=0).tolist()
-    return Front(METRICS, len(found.seeds), names, middle, grid.tolist(), band.tolist(), others, _areas(found))
+from tests.evidence.test_fronts import LINE, distances, of, shown
 
 
 def test_a_sentence_says_beyond_only_when_it_stands() -> None:
