@@ -7,7 +7,8 @@ import torch
 import gradsurgery.aggregators
 from gradsurgery.core import discovery
 from gradsurgery.experiment import build_learner
-from tests.histories import checkout, made_up, others  # noqa: F401  fixtures: made-up histories for three packages
+from tests.histories import checkout, experiments, findings, laptop, made_up, others  # noqa: F401  fixtures: made-up histories for three packages
+from tests.observing import see  # noqa: F401  likewise
 
 SETTINGS = {
     "network": {"name": "mlp", "hidden": [16, 8]},

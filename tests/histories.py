@@ -14,8 +14,14 @@ import pytest
 from gradsurgery.core.evaluation import Evaluation
 from gradsurgery.core.examples import pack
 from gradsurgery.evidence import scores
-from gradsurgery.evidence.history import Role, Run, numbers_of, settings_of
+from gradsurgery.evidence.contrasts import Contrast, Contrasts
+from gradsurgery.evidence.history import Role, Run, numbers_of, parse, settings_of
+from gradsurgery.evidence.statistics import Summary
+from gradsurgery.ledger.findings import Finding
+from gradsurgery.ledger.judging import Ours
 from gradsurgery.ledger.reading import read
+from gradsurgery.ledger.verdicts import find
+from pipelines._evidence import read_histories
 from pipelines._files import read_yaml
 
 Record = dict[str, Any]
@@ -120,7 +126,6 @@ def evidence_of(
     margin: float | None = None,
 ) -> Any:
     """What the report reads of made-up runs: everything that `evaluate` makes of them, with the papers' own plans."""
-    from gradsurgery.evidence.contrasts import Contrasts
     from gradsurgery.evidence.evaluation import evaluate
     from gradsurgery.report.sources import Sources
 
@@ -131,6 +136,22 @@ def evidence_of(
         groups, whole, costs or {}, published() if papers is None else list(papers), {}, {}, studies=studies or {},
         contrasts=contrasts, measured=found.measured,
     )  # fmt: skip
+
+
+def sources_of(groups: dict[str, list[Run]], margin: float | None = None) -> Any:
+    """What the report reads of the scores of made-up runs alone, without what the committed papers ask for."""
+    from gradsurgery.report.sources import Sources
+
+    metrics, found = scores.evaluate(groups, {})
+    contrasts = Contrasts([dataclasses.replace(c, margin=margin) for c in found])
+    return Sources(groups, metrics, {}, [], {}, {}, contrasts=contrasts)
+
+
+def difference(method: str, low: float, high: float, **fields: Any) -> Contrast:
+    """A line minus the sum on three seeds, with this interval and the mean in its middle."""
+    named = {"family": "sum", "problem": "p", "method": method, "minus": "sum", "metric": "all.accuracy"}
+    terms = {"higher": True, "budget": "equal epochs"}
+    return Contrast(**{**named, **terms, "difference": Summary(3, (low + high) / 2, 0.01, low, high), **fields})
 
 
 def scores_of(groups: Any, selections: Any = None) -> dict[str, dict[str, Any]]:
@@ -287,3 +308,86 @@ def keep(root: Path, group: list[Record]) -> None:
 def made_up() -> Callable[..., Record]:
     """The generator of one image run, for tests that need a particular one."""
     return image_run
+
+
+@pytest.fixture
+def laptop(checkout: Path) -> Path:
+    """The made-up checkout as if it had run at laptop scale, where landscapes have their full length."""
+    for path in checkout.glob("reports/history/*/*/*.jsonl"):
+        runs = [json.loads(line) | {"scale": "laptop"} for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(run) + "\n" for run in runs))
+    return checkout
+
+
+@pytest.fixture
+def findings(checkout: Path) -> dict[str, list[Finding]]:
+    """The committed ledger, judged on the made-up checkout."""
+    groups = read_histories(checkout / "reports/history")
+    return find(published(), Ours(groups, scores_of(groups, {})))
+
+
+def pair(
+    laptop: Path, metric: str, scale: float = 1.0, worst: bool = False, word: str = "accuracy"
+) -> tuple[dict, dict]:
+    """The image problem with its accuracies under another name, scaled, turned round where lower is better."""
+    groups = {}
+    for name, runs in read_histories(laptop / "reports/history").items():
+        if not name.startswith("multi_fashion_mnist-"):
+            continue
+        groups[name] = [
+            dataclasses.replace(
+                run,
+                metrics={f"{task}.{metric}": not worst for task in run.tasks},
+                epochs=[
+                    {k.replace(word, metric): scale * (1 - v if worst else v) if word in k else v for k, v in e.items()}
+                    for e in run.epochs
+                ],
+            )
+            for run in runs
+        ]
+    return groups, scores_of(groups, {})
+
+
+RANKED = ("one", "two", "three")
+FOUR = {f"t{k}.accuracy": (0.5, True) for k in range(4)}
+
+
+def ranked(
+    shifts: dict[str, float],
+    problems: tuple[str, ...] = RANKED,
+    edit: Callable[[Record], Any] = lambda _: None,
+    metrics: dict[str, tuple[float, bool]] = FOUR,
+) -> Any:
+    """The report's sources of one set of lines on several problems, on three seeds; `edit` may change every record."""
+    groups = {}
+    for problem in problems:
+        for method, shift in shifts.items():
+            records = [data_run(problem, method, seed, shift, metrics) for seed in range(3)]
+            for record in records:
+                edit(record)
+            if all(record.get("kept", True) for record in records):
+                groups[f"{problem}-{method}"] = [
+                    as_run({k: v for k, v in record.items() if k != "kept"}) for record in records
+                ]
+    return evidence_of(groups, {})
+
+
+@pytest.fixture
+def experiments(made_up: Callable[..., dict]) -> Callable[..., dict[str, list[Run]]]:
+    """Runs by experiment from shifts by method; `edit` may change every record."""
+
+    def build(
+        shifts: dict[str, float], seeds: int = 5, edit: Callable[[dict], Any] | None = None, examples: int = 0
+    ) -> dict[str, list[Run]]:
+        made = {}
+        for method, shift in shifts.items():
+            records = [made_up("p", method.removesuffix("-repeat"), seed, shift) for seed in range(seeds)]
+            for record in records:
+                record |= {"experiment": f"p-{method}", "role": role_of(method)}
+                if edit is not None:
+                    edit(record)
+            read = parse([json.dumps(record) for record in records], method)
+            made[f"p-{method}"] = [with_examples(run, examples) for run in read] if examples else read
+        return made
+
+    return build

@@ -1,4 +1,4 @@
-"""Delta-m against arithmetic done by hand; the published rows are recomputed in tests/ledger/test_records.py."""
+"""Delta-m against arithmetic done by hand; the published rows are recomputed in tests/ledger/test_arithmetic.py."""
 
 import numpy as np
 import pytest

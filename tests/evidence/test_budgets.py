@@ -1,7 +1,6 @@
 """The sum on three budgets: how many of its epochs each one is, and what may not be read from a long run."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -11,33 +10,8 @@ from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.lines import Line
 from gradsurgery.report.papers.compute import section
-from tests.histories import as_run, evidence_of, image_run, role_of
-
-OWN, LONG = 2, 4
-
-
-def runs(
-    shifts: Mapping[str, float], seeds: int = 3, edit: Callable[[dict[str, Any]], Any] = lambda _: None
-) -> dict[str, list[Run]]:
-    """The long sum gains from every epoch; the methods have two epochs, it has four."""
-    made: dict[str, list[Run]] = {}
-    for method, shift in shifts.items():
-        for seed in range(seeds):
-            long = method.startswith("sum-")
-            record = image_run("p", "sum" if long else method, seed, shift, LONG if long else OWN)
-            record |= {"experiment": f"p-{method}", "role": role_of(method)}
-            record["declaration"]["settings"]["epochs"] = LONG if long else OWN
-            record["track"] = "reference" if long else "controlled"
-            edit(record)
-            made.setdefault(method, []).append(as_run(record))
-    return made
-
-
-def costs(seconds: Mapping[str, float], passes: float = 2) -> dict[str, Any]:
-    return {
-        f"p-{m}": {"seeds": {"0": {"step_ms": s, "backward_passes_per_step": 1 if m.startswith("sum") else passes}}}
-        for m, s in seconds.items()
-    }
+from tests.budgets import LONG, OWN, SECONDS, SHIFTS, costs, runs
+from tests.histories import evidence_of
 
 
 def lines(made: Mapping[str, list[Run]], rule: str) -> dict[str, Line]:
@@ -52,10 +26,6 @@ def compared(made: Mapping[str, list[Run]], costs: dict[str, Any], rule: str) ->
     """By budget and method."""
     own = lines(made, rule)
     return {(c.family.removeprefix("equal "), c.method): c for c in contrasts(own, budgets(own, costs))}
-
-
-SHIFTS = {"sum": 0.0, "sum-long": 0.0, "pcgrad": 0.0, "cagrad-c0_5": 0.2}
-SECONDS = {"sum": 10.0, "sum-long": 20.0, "pcgrad": 15.0, "cagrad-c0_5": 12.0}
 
 
 def test_each_budget_is_a_number_of_epochs_of_the_sum() -> None:
@@ -140,23 +110,3 @@ def test_a_schedule_forbids_reading_a_budget() -> None:
     assert told is not None
     assert told.found == "p: the long run does not begin as the sum, so that no budget is read from it."
     assert list(told.sheets) == []
-
-
-def test_the_section_says_whether_the_cost_pays() -> None:
-    groups = {f"p-{m}": group for m, group in runs(SHIFTS).items()}
-    found = section(evidence_of(groups, costs(SECONDS)))
-    assert found is not None
-    assert found.found.startswith("p: the extra cost pays for (CAGrad, c = 0.5). At equal epochs, ")
-    assert re.search(
-        r"At equal backward passes, better: \(CAGrad, c = 0\.5\) \(\+13.*; worse: PCGrad \(-6\.", found.found
-    )
-    assert "n = 3, the sum up to 4 epochs, selection best-val" in found.ran
-    table = found.sheets[0].frame
-    assert table["epochs of the sum, equal seconds"].tolist() == ["2", "3"]
-    assert table["n"].tolist() == [3, 3]
-    alone = {name: group for name, group in groups.items() if name != "p-cagrad-c0_5"}
-    poor = section(evidence_of(alone, costs(SECONDS)))
-    assert poor is not None
-    assert "no method is shown to pay its cost" in poor.found
-    del alone["p-sum-long"]
-    assert section(evidence_of(alone, costs(SECONDS))) is None

@@ -127,21 +127,6 @@ def test_hypervolume_by_hand() -> None:
     assert joined.mean == pytest.approx(100 * ((0.18 / 0.17 - 1) + (0.16 / 0.15 - 1)) / 2)
 
 
-def test_a_sentence_says_beyond_only_when_it_stands() -> None:
-    points = LINE + 0.001 * np.random.default_rng(0).standard_normal((5, 4, 2))
-    noise = 0.001 * np.random.default_rng(1).standard_normal((5, 2))
-    middle, low = np.array([0.75, 0.75]) + noise, LINE[1] - 0.05 + noise
-    loose = middle + 0.01 * np.array([[1.0], [-1.0], [0.5], [-0.5], [0.1]])
-    found = of(points, pcgrad=middle + 0.03, sum=loose, mgda=low)
-    text = fronts.sentence(shown(found), list(distances(found).values()))
-    assert text.startswith("Better: PCGrad (+3.")
-    assert "; worse: MGDA (-" in text
-    assert "; inconclusive: sum (" in text
-    assert text.endswith("(4 weights, n = 5 seeds, exploratory; better is beyond the front).")
-    noisy = fronts.sentence(shown(found), list(distances(found, 0.2).values()))
-    assert noisy.startswith("Inconclusive: PCGrad, sum, MGDA")
-
-
 @pytest.fixture
 def runs(made_up: Callable[..., dict]) -> Callable[..., dict[str, list[Run]]]:
     def build(weights: tuple[int, ...] = (10, 30, 50, 70, 90), seeds: int = 3, **changes: Any) -> dict[str, list[Run]]:

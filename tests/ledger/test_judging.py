@@ -1,41 +1,20 @@
 """Verdicts follow the rule that was fixed beforehand, and no sentence says more than its numbers."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 
-from gradsurgery.evidence.contrasts import Contrasts
 from gradsurgery.evidence.history import Run
-from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.power import decides
-from gradsurgery.evidence.scores import evaluate
 from gradsurgery.ledger import judging
-from gradsurgery.ledger.findings import published_value
 from gradsurgery.ledger.judging import Ours, judge
 from gradsurgery.ledger.protocol import Design, Protocol
 from gradsurgery.ledger.records import Answer, Paper, Record
 from gradsurgery.ledger.verdicts import find
-from gradsurgery.report.sentences import image_sentence, landscape_sentence
 from pipelines._evidence import read_histories
-from tests.histories import scores_of, with_examples
-
-CLAIM = Record(
-    id="p/claim", paper="p", version="v1", cell="Table 1", statement="A claim", task="all", metric="starts",
-    direction=None, kind="count", value=2.0, spread=None, spread_kind=None, margin=None, seeds=None, selection="last",
-    data="landscape", network="point", origin="paper", twin=None, doubtful=None,
-    answered_by=Answer("cagrad_toy-mean", "stuck"), unanswered=None, headline=False, short=None,
-)  # fmt: skip
-
-
-@pytest.fixture
-def laptop(checkout: Path) -> Path:
-    """The made-up checkout as if it had run at laptop scale, where landscapes have their full length."""
-    for path in checkout.glob("reports/history/*/*/*.jsonl"):
-        runs = [json.loads(line) | {"scale": "laptop"} for line in path.read_text().splitlines()]
-        path.write_text("".join(json.dumps(run) + "\n" for run in runs))
-    return checkout
+from tests.histories import pair, scores_of
+from tests.published import CLAIM
 
 
 @pytest.mark.parametrize(
@@ -89,58 +68,6 @@ def test_difference_is_paired_and_says_its_n(laptop: Path) -> None:
     assert finding.verdict == "opposite"
 
 
-def said(groups: dict, selections: dict | None = None, margin: float | None = None) -> str:
-    metrics, found = evaluate(groups, selections or {})
-    found = [dataclasses.replace(c, margin=margin) for c in found]
-    return image_sentence("multi_fashion_mnist", metrics, Contrasts(found))
-
-
-def test_sentences_name_both_sides(checkout: Path) -> None:
-    groups = read_histories(checkout / "reports/history")
-    toy = landscape_sentence("cagrad_toy", scores_of(groups, {}))
-    assert toy == (
-        "Solved from all 5 starts: (CAGrad, c = 0.5); from 3: mean. Stuck above zero loss, of 5 starts: mean from 2."
-    )
-    sentence = said(groups)
-    assert sentence.startswith("Better: CAGrad, c = 0.5 (+0.3")
-    assert "; worse: SAM-GS (-0.4" in sentence
-    assert "; inconclusive: mean (against the sum, points of accuracy, mean of tasks, n = 3, scale smoke;" in sentence
-    assert sentence.endswith("exploratory, uncorrected; the test examples are not in the intervals).")
-    assert "; practically equal: CAGrad, c = 0.5, PCGrad, mean, SAM-GS (" in said(groups, margin=0.01)
-
-
-def test_a_small_test_set_silences_the_sentence(checkout: Path) -> None:
-    groups = read_histories(checkout / "reports/history")
-    small = {
-        name: [with_examples(run, 100) for run in runs]
-        for name, runs in groups.items()
-        if name.startswith("multi_fashion_mnist-")
-    }
-    assert said(small).startswith("Inconclusive: ")
-
-
-def pair(
-    laptop: Path, metric: str, scale: float = 1.0, worst: bool = False, word: str = "accuracy"
-) -> tuple[dict, dict]:
-    """The image problem with its accuracies under another name, scaled, turned round where lower is better."""
-    groups = {}
-    for name, runs in read_histories(laptop / "reports/history").items():
-        if not name.startswith("multi_fashion_mnist-"):
-            continue
-        groups[name] = [
-            dataclasses.replace(
-                run,
-                metrics={f"{task}.{metric}": not worst for task in run.tasks},
-                epochs=[
-                    {k.replace(word, metric): scale * (1 - v if worst else v) if word in k else v for k, v in e.items()}
-                    for e in run.epochs
-                ],
-            )
-            for run in runs
-        ]
-    return groups, scores_of(groups, {})
-
-
 def difference(method: str, metric: str, way: str, kind: str = "difference") -> Record:
     answer = Answer(f"multi_fashion_mnist-{method}", metric, "multi_fashion_mnist-sum")
     return dataclasses.replace(CLAIM, kind=kind, direction=way, value=0.5, answered_by=answer)
@@ -156,14 +83,6 @@ def test_a_difference_is_told_in_the_unit_of_its_metric(
     groups, metrics = pair(laptop, metric, worst=lower_is_better)
     finding = judge(difference("cagrad-c0_5", f"all.{metric}", "higher"), Ours(groups, metrics))
     assert finding.ours.startswith(ours)
-
-
-@pytest.mark.parametrize(("metric", "lower_is_better"), [("auc", False), ("mae", True)])
-def test_the_sentence_respects_the_direction_of_its_metric(laptop: Path, metric: str, lower_is_better: bool) -> None:
-    sentence = said(pair(laptop, metric, worst=lower_is_better)[0])
-    assert sentence.startswith("Better: CAGrad, c = 0.5 (+0.00")
-    assert "worse: SAM-GS (-0.0" in sentence
-    assert f"against the sum, {measure(metric).name}, mean of tasks, n = 3" in sentence
 
 
 def test_unknown_metrics_are_refused(laptop: Path) -> None:
@@ -300,24 +219,3 @@ def test_conflict_is_measured_on_the_logged_steps(laptop: Path) -> None:
     ]
     unlogged = judge(difference("pcgrad", "severe_conflict", "lower"), Ours(groups, metrics))
     assert unlogged.verdict == "not run (the runs logged no cosines)"
-
-
-def test_published_values_say_what_a_reader_must_know() -> None:
-    record = dataclasses.replace(CLAIM, kind="level", value=0.415, spread=0.007, spread_kind="interval")
-    assert published_value(record) == "0.415 ± 0.007"
-    assert published_value(dataclasses.replace(record, doubtful="copied")) == "0.415 ± 0.007 (doubtful)"
-    assert published_value(dataclasses.replace(record, origin="recomputed")).endswith("(not printed; recomputed)")
-    claim = dataclasses.replace(
-        CLAIM, kind="difference", direction="lower", value=None, answered_by=None, unanswered="x"
-    )
-    assert published_value(claim) == "lower, not printed"
-
-
-def test_lines_outside_the_controlled_table_are_only_named(laptop: Path) -> None:
-    groups, _ = pair(laptop, "accuracy")
-    other = groups["multi_fashion_mnist-static-70"]
-    before = said(groups)
-    groups["multi_fashion_mnist-static-70"] = [dataclasses.replace(run, track="reference") for run in other]
-    sentence = said(groups)
-    assert sentence.endswith(" Outside this comparison: static, 70 % (track reference).")
-    assert sentence.count("static, 70 %") == 1 == before.count("static, 70 %")

@@ -4,10 +4,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-import pandas as pd
 import pytest
-
-from gradsurgery.report.tables import source
 
 REPORTS = Path(__file__).parents[2] / "reports"
 PAGES = sorted(str(path.relative_to(REPORTS)) for pattern in ("*.html", "*/*.html") for path in REPORTS.glob(pattern))
@@ -161,14 +158,3 @@ def test_a_row_without_a_link_is_found(cell: str, missing: list[str]) -> None:
     head = '<th><button type="button">method</button></th><th><button type="button">accuracy</button></th>'
     table = f"<thead><tr>{head}</tr></thead><tbody><tr><td>sum</td>{cell}</tr></tbody>"
     assert unlinked(f"<h3>Made up</h3><table>{table}</table>") == missing
-
-
-def test_a_linked_cell_reads_as_its_text() -> None:
-    cell = source("p-sum", "sum")
-    assert cell == "sum"
-    assert cell != source("p-sum", "PCGrad")
-    assert cell != 3
-    frame = pd.DataFrame([{"method": cell, "n": 3}, {"method": source("p-pcgrad", "PCGrad"), "n": 2}])
-    assert frame["method"][0].target == "history/p-sum.jsonl", "pandas keeps the link"
-    assert frame.set_index("method").loc["PCGrad", "n"] == 2
-    assert frame.to_csv(index=False) == "method,n\nsum,3\nPCGrad,2\n"

@@ -1,6 +1,5 @@
 """Ranks across problems: a worked example, what may be ranked at all, and which lines take part."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,32 +7,8 @@ import pytest
 
 from gradsurgery.evidence import ranks
 from gradsurgery.evidence.lines import lines_of
-from gradsurgery.report.papers.ranks import section
 from gradsurgery.report.sources import Sources
-from gradsurgery.report.style import svg
-from tests.histories import as_run, data_run, evidence_of
-
-METRICS = {f"t{k}.accuracy": (0.5, True) for k in range(4)}
-PROBLEMS = ("one", "two", "three")
-
-
-def made(
-    shifts: Mapping[str, float],
-    problems: tuple[str, ...] = PROBLEMS,
-    edit: Callable[[dict[str, Any]], Any] = lambda _: None,
-    metrics: Mapping[str, tuple[float, bool]] = METRICS,
-) -> Sources:
-    groups = {}
-    for problem in problems:
-        for method, shift in shifts.items():
-            records = [data_run(problem, method, seed, shift, dict(metrics)) for seed in range(3)]
-            for record in records:
-                edit(record)
-            if all(record.get("kept", True) for record in records):
-                groups[f"{problem}-{method}"] = [
-                    as_run({k: v for k, v in record.items() if k != "kept"}) for record in records
-                ]
-    return evidence_of(groups, {})
+from tests.histories import RANKED, ranked
 
 
 def table(values: list[list[float]], columns: str = "abc", problems: tuple[str, ...] = ("p", "q")) -> ranks.Blocks:
@@ -107,9 +82,9 @@ def test_the_largest_set_takes_part_and_not_the_best() -> None:
         record["kept"] = wide if record["experiment"].endswith("sam_gs") else True
 
     shifts = {"sum": 0.0, "pcgrad": 0.1, "cagrad-c0_5": 0.2, "sam_gs": 0.3}
-    found = levels(made(shifts, (*PROBLEMS, "four"), leave_out))
+    found = levels(ranked(shifts, (*RANKED, "four"), leave_out))
     assert methods(found) == ["cagrad-c0_5", "pcgrad", "sam_gs", "sum"]  # 4 x 3 cells, where 3 x 4 are as many
-    assert sorted({problem for problem, _ in found}) == sorted(PROBLEMS)
+    assert sorted({problem for problem, _ in found}) == sorted(RANKED)
 
 
 def test_only_fair_lines_take_part() -> None:
@@ -122,40 +97,16 @@ def test_only_fair_lines_take_part() -> None:
             record["declaration"]["aggregator"] = {"name": "gcond", "output": "raw"}
 
     lines = ("sum", "pcgrad", "gcond", "dwa", "mgda", "static-30", "placebo_random", "sum-repeat", "single_task-left")
-    found = levels(made(dict.fromkeys(lines, 0.0), edit=spoil))
+    found = levels(ranked(dict.fromkeys(lines, 0.0), edit=spoil))
     assert methods(found) == ["gcond-raw", "pcgrad", "sum"]
 
 
 def test_blocks_are_in_units_of_the_margin_and_less_error_is_more() -> None:
     metrics = {"a.accuracy": (0.5, True), "b.mae": (0.4, False), "c.auc": (0.5, True), "d.auc": (0.5, True)}
-    evidence = made({"sum": 0.0, "pcgrad": 0.1, "dwa": 0.0}, metrics=metrics)
+    evidence = ranked({"sum": 0.0, "pcgrad": 0.1, "dwa": 0.0}, metrics=metrics)
     found = levels(evidence)
     for metric, unit in (("a.accuracy", 0.005), ("c.auc", 0.002), ("b.mae", -0.01)):
         means = {m: evidence.metrics[f"one-{m}"][metric]["mean"] for m in ("sum", "pcgrad")}
         unit = unit if metric != "b.mae" else unit * means["sum"]
         assert found["one", metric]["pcgrad"] == pytest.approx(means["pcgrad"] / unit, abs=0.006)
     assert all(row["pcgrad"] > row["sum"] for row in found.values())
-
-
-def test_too_little_gives_no_section() -> None:
-    shifts = {"sum": 0.0, "pcgrad": 0.1, "cagrad-c0_5": 0.2}
-    assert section(made(shifts, ("one",))) is None
-    assert section(made(shifts, ("cifar100_a", "cifar100_b", "cifar100_c"))) is None
-    assert section(made({"sum": 0.0, "pcgrad": 0.1})) is None
-    assert section(Sources({}, {}, {}, [], {}, {})) is None
-
-
-def test_the_section_follows_the_numbers_and_repeats() -> None:
-    evidence = made({"sum": 0.0, "pcgrad": 0.0, "cagrad-c0_5": 0.1, "sam_gs": -0.1})
-    found, again = section(evidence), section(evidence)
-    assert found is not None
-    assert again is not None
-    assert "SAM-GS behind (CAGrad, c = 0.5)" in found.found
-    assert "better: (CAGrad, c = 0.5); worse: SAM-GS; inconclusive: PCGrad" in found.found
-    assert "12 blocks (one task of one problem each) of 3 problems on 3 data sets" in found.ran
-    assert "critical difference 1.35 of a span of 3 ranks" in found.drawings[0].caption
-    assert "too few blocks for so many methods" in found.drawings[0].caption  # 1.35 is more than a third of 3
-    assert [s.name for s in found.sheets] == ["ranks-methods", "ranks-blocks"]
-    assert found.sheets[0].frame["method"].tolist()[0] == "CAGrad, c = 0.5"
-    assert [s.frame.to_csv() for s in found.sheets] == [s.frame.to_csv() for s in again.sheets]
-    assert svg(found.drawings[0].figure) == svg(again.drawings[0].figure)
