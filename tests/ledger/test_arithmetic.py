@@ -148,6 +148,8 @@ def test_mean_ranks_must_sum_to_those_of_so_many_rows() -> None:
     table = dataclasses.replace(HAND, also=also)
     assert table.rank_sum() == (5.9, 6.0)
     assert table.column_flaws() == {}, "rounded to one decimal"
+    two = {"x": {"all.mean_rank": 1.0}, "y": {"all.mean_rank": 1.9}}
+    assert dataclasses.replace(table, also=two).column_flaws() == {}, "as far as rounding goes, and no further"
     wrong = dataclasses.replace(table, also={**also, "z": {"all.mean_rank": 2.5}}).column_flaws()
     rows, text = wrong["all.mean_rank"]
     assert rows == ["x", "y", "z"]

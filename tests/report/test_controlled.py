@@ -64,5 +64,6 @@ def test_a_line_that_diverged_is_a_row_and_a_line_of_another_budget_the_last(gro
     entry = shown(groups, out, gone)
     assert list(map(str, entry["table"]["method"])) == ["MGDA", "PCGrad", label("single_task-left"), "sum", "long"]
     assert entry["sentence"].endswith("Left out of every comparison: MGDA diverged (seed 0, epoch 2).")
+    assert "long" not in out.files["plots/p-learning.csv"].decode(), "the points are those of the figure"
     learning = out.pool.figures[-1].axes[0]
     assert {line.get_label() for line in learning.lines if line.get_label()[0] != "_"} == {"PCGrad", "sum"}

@@ -27,6 +27,7 @@ def test_lines_that_differ_in_seeds_track_or_network_are_all_named() -> None:
     said = setting(made)
     assert "track controlled, reference, 4 epochs, 1 to 3 seeds, network cnn, lenet: " in said
     assert "1 seed," in setting({"sum": runs(1)})
+    assert "3 to 21 seeds," in setting({"sum": runs(3), "pcgrad": runs(21)})
 
 
 def test_a_landscape_has_no_epochs_and_no_settings() -> None:

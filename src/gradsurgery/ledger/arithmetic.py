@@ -89,7 +89,7 @@ class Table:
             found["all.delta_m"] = (rows, text)
         ranked = [row for row, cells in self.also.items() if "all.mean_rank" in cells]
         sums = self.rank_sum()
-        if sums is not None and abs(sums[0] - sums[1]) > 0.05 * len(ranked):  # printed to one decimal
+        if sums is not None and abs(sums[0] - sums[1]) > 0.05 * len(ranked) + 1e-9:  # printed to one decimal
             text = (
                 f"the mean ranks of this column sum to {sums[0]:g}, those of {len(ranked)} rows must sum to {sums[1]:g}"
             )

@@ -75,6 +75,6 @@ def _finding(record: Record, entry: Mapping[str, Any]) -> Finding:
     level = decode(Summary, entry["level"]) if "level" in entry else None
     difference = Contrast.of_record(entry["difference"]) if "difference" in entry else None
     ours, where = (entry.get(name, "-") for name in ("ours", "where"))
-    lengths = decode(Sequence[Length], entry.get("lengths", []))  # type: ignore[type-abstract]
+    lengths = [decode(Length, each) for each in entry.get("lengths", [])]
     return Finding(record, ours, where, entry["verdict"], entry.get("why", ""), level, difference, entry.get("effect"),
                    entry.get("confirmatory", False), told(entry), entry.get("scale", ""), lengths)  # fmt: skip

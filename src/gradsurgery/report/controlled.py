@@ -31,7 +31,6 @@ def comparison(
     sentence = f"{image_sentence(problem, metrics, contrasts)} {diverged.sentence(gone, problem)}".strip()
     missing = {n: record(g, "-") for n, g in gone.items() if g[0].problem == problem}
     directions = next(iter(runs.values()))[0].metrics
-    _plot(runs, problem, out)
     first: list[dict[str, Any]] = []
     more: list[dict[str, Any]] = []
     shown: dict[str, Any] = {
@@ -45,6 +44,7 @@ def comparison(
         shown["tasks"] = out.table(f"{problem}-tasks", tables.tasks_table(metrics, problem, directions))
     runs = {method: group for method, group in runs.items() if group[0].track != REFERENCE}
     entries = {method: entries[method] for method in runs}
+    _plot(runs, problem, out)
     if any(r.get("minus_sum") for r in entries.values()):
         caption = (
             f"{title(problem)}: every method minus the sum, mean of tasks, 95 % intervals; seeds pair unless a network "

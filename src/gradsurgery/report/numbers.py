@@ -85,9 +85,14 @@ def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
         confirmatory=finding.confirmatory,
         control=record.origin == "recomputed",
         drawn=_drawn(finding, answer, sources),
-        source=f"history/{finding.scale}/{answer.experiment}.jsonl" if finding.scale else "",
+        source=_source(finding, answer) if finding.scale or runs else "",
         landscape=runs is not None and runs[0].trajectory is not None,
     )
+
+
+def _source(finding: Finding, answer: Answer) -> str:
+    """Of the runs that decided; where none did, those of the report's scale."""
+    return f"history/{f'{finding.scale}/' if finding.scale else ''}{answer.experiment}.jsonl"
 
 
 def _summary(finding: Finding) -> Summary | None:

@@ -83,5 +83,4 @@ def _tracks(runs: Mapping[str, Sequence[Run]]) -> str:
 
 def _seeds(runs: Mapping[str, Sequence[Run]]) -> str:
     counts = sorted({len(group) for group in runs.values()})
-    text = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
-    return text.replace("1 seeds", "1 seed")
+    return f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} seed{'' if counts == [1] else 's'}"
