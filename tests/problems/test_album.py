@@ -94,7 +94,7 @@ def test_a_file_that_is_cut_off_is_named_when_its_batch_comes(on_disk, arrays):
 def test_no_folder_for_pictures_in_files_is_said(tmp_path):
     arrays = {"val_files": np.zeros((2, 9), np.uint8), "val_labels": np.zeros(2, np.int16)}
     with pytest.raises(
-        ValueError, match="`folder` must hold the pictures that the arrays name, found none at '.*none'"
+        ValueError, match=r"`folder` must hold the pictures that the arrays name, found none at '.*none'"
     ):
         Album(arrays, "val", 0, str(tmp_path / "none"))
 
