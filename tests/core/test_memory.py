@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 
 from gradsurgery.core.direction import Conductor
@@ -63,3 +64,15 @@ def test_an_instance_that_does_not_need_the_tensors_is_told_nothing():
     conductor = Conductor(Told(wants=False), np.random.default_rng(0))
     _stepped(conductor, [0, 1], 2, [torch.ones(3)])
     assert conductor.state == {"told": None}
+
+
+def test_who_remembers_by_task_must_say_how_to_recall_and_how_to_go_on():
+    class Half(Aggregator, PerTask):
+        def __call__(self, J, state, generator):
+            return J.sum(dim=0), {}
+
+        def recall(self, state, tasks, num_tasks):
+            return state
+
+    with pytest.raises(TypeError, match=r"abstract method '?remember'?"):
+        Half()
