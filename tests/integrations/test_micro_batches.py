@@ -26,7 +26,7 @@ def _losses(model, factor=1.0):
 
 def test_the_direction_comes_with_the_last_micro_batch(model, surgery):
     differentiate(surgery, _losses(model, 0.25), model.parameters(), last=False)
-    assert not model["shared"].grad.eq(torch.tensor([1.0, 3.0])).all()
+    assert surgery.weights is None
     differentiate(surgery, _losses(model, 0.75), model.parameters(), last=True)
     assert model["shared"].grad.tolist() == pytest.approx([1.0, 3.0])
 

@@ -26,7 +26,17 @@ def test_mt50_has_the_packages_tasks_and_their_goals_and_mt10s_are_played_alike(
     network = ours.network(torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert ours.evaluate(network, "test").metrics == theirs.evaluate(network, "test").metrics
-    whole = build("problems", "metaworld_fifty", arrays={}, **{**fields, "tasks": []})
-    assert len(whole.tasks) == 50
-    with pytest.raises(ValueError, match=r"`tasks` must be different ones of .*, found juggle"):
-        build("problems", "metaworld_fifty", arrays={}, **{**fields, "tasks": ["juggle"]})
+
+
+def test_no_task_named_means_all_fifty_each_with_its_success():
+    whole = build("problems", "metaworld_fifty", arrays={}, **{**SETTINGS, "tasks": []})
+    assert whole.tasks == tuple(FIFTY)
+    assert list(whole.metrics) == [f"{task}.success" for task in FIFTY]
+    assert whole.environments.tasks == whole.tasks
+    assert whole.network(torch.Generator().manual_seed(0)).log_alpha.shape == (50,)
+
+
+@pytest.mark.parametrize("tasks", [["juggle"], ["reach", "reach"]])
+def test_tasks_that_mt50_lacks_or_that_come_twice_are_refused(tasks):
+    with pytest.raises(ValueError, match=rf"`tasks` must be different ones of .*, found {', '.join(tasks)}\."):
+        build("problems", "metaworld_fifty", arrays={}, **{**SETTINGS, "tasks": tasks})
