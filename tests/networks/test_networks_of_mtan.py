@@ -43,31 +43,6 @@ def test_one_map_per_task_and_shared_is_what_every_task_trains(name, field, valu
         assert set.intersection(*reached) == shared
 
 
-def test_a_stitch_of_zero_takes_a_task_out_of_the_others():
-    network = small("cross_stitch", "width", 2).eval()
-    picture = torch.rand(2, 3, 32, 32)
-    with torch.no_grad():
-        before = network(picture)
-        network.stitches[:, 1] = 0.0  # whatever the second network finds is read by nobody but its own head
-        cut = network(picture)
-        for parameter in network.networks[1].encoder.parameters():
-            parameter.add_(1.0)
-        after = network(picture)
-    assert not torch.allclose(before[0], cut[0])
-    assert torch.equal(cut[0], after[0])
-
-
-def test_own_networks_read_the_shared_features():
-    network = small("dense_segnet", "width", 2).eval()
-    picture = torch.rand(2, 3, 32, 32)
-    for stage in (network.shared.encoder[0], network.shared.decoder[-1]):
-        with torch.no_grad():
-            before = network(picture)
-            stage[0].bias.add_(1.0)
-            after = network(picture)
-        assert all(not torch.allclose(a, b) for a, b in zip(before, after, strict=True))
-
-
 @pytest.mark.parametrize(
     ("name", "fields", "message"),
     [

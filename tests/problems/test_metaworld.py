@@ -10,10 +10,9 @@ from gradsurgery import metaworld_arms
 from gradsurgery.core import extras
 from gradsurgery.core.discovery import build
 from gradsurgery.core.interfaces import Network
-from gradsurgery.metaworld_arms import TASKS, Arms, draw
-from gradsurgery.metaworld_fifty import FIFTY
+from gradsurgery.metaworld_arms import Arms, draw
 from gradsurgery.problems.metaworld import prepare
-from tests.arms import ROWS, SETTINGS, goals, goals_of_fifty, with_package
+from tests.arms import ROWS, SETTINGS, goals, with_package
 
 pytestmark = pytest.mark.filterwarnings("ignore:Constant.s. may be too high")  # of the package's experts
 
@@ -90,28 +89,6 @@ def test_what_an_evaluation_says_of_an_episode_is_what_happened_in_it():
 
 
 @with_package
-def test_an_episode_leaves_no_trace_in_the_next():
-    made, rng = (
-        goals()["train_goals"][[ROWS[task] for task in ("window_open", "reach")]],
-        np.random.default_rng(0),
-    )
-    actions = rng.uniform(-1, 1, (20, 2, 4)).astype(np.float32)
-
-    def played(arms, number):
-        seen = [arms.start(made[:, number])]
-        for action in actions:
-            after, rewards, _ = arms.advance(action)
-            seen.append(np.concatenate([after, rewards[:, None]], axis=1))
-        return np.concatenate([part.ravel() for part in seen])
-
-    used, fresh = (Arms(("window_open", "reach"), 20) for _ in range(2))
-    played(used, 0)
-    played(used, 1)
-    assert np.array_equal(played(used, 0), played(fresh, 0))
-    assert not np.array_equal(played(used, 0), played(used, 1))
-
-
-@with_package
 def test_goals_are_the_packages_own_and_none_is_in_two_splits(monkeypatch):
     import metaworld
 
@@ -181,24 +158,3 @@ def test_settings_are_checked(changes, message):
 def test_a_rule_that_asks_for_losses_is_refused():
     with pytest.raises(ValueError, match="`rule` must be one that acts, such as `sac`"):
         build("problems", "metaworld", arrays={}, **SETTINGS).losses(build("networks", "mlp"), None)
-
-
-@with_package
-def test_mt50_has_the_packages_tasks_and_their_goals_and_mt10s_are_played_alike():
-    import metaworld
-
-    assert set(FIFTY) == {name.removesuffix("-v3").replace("-", "_") for name in metaworld.env_dict.MT50_V3}
-    assert {task: FIFTY[task] for task in TASKS} == TASKS
-    for task in ("assembly", "sweep"):
-        drawn = metaworld.MT1(f"{task}-v3", seed=1).train_tasks[0]
-        assert len(pickle.loads(drawn.data)["rand_vec"]) == FIFTY[task]
-    fields = {**SETTINGS, "network": {"name": "task_actor_critic", "width": 8, "depth": 1}}
-    ours = build("problems", "metaworld_fifty", arrays=goals_of_fifty(), **fields)
-    theirs = build("problems", "metaworld", arrays=goals(), **fields)
-    network = ours.network(torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        assert ours.evaluate(network, "test").metrics == theirs.evaluate(network, "test").metrics
-    whole = build("problems", "metaworld_fifty", arrays={}, **{**fields, "tasks": []})
-    assert len(whole.tasks) == 50
-    with pytest.raises(ValueError, match=r"`tasks` must be different ones of .*, found juggle"):
-        build("problems", "metaworld_fifty", arrays={}, **{**fields, "tasks": ["juggle"]})

@@ -384,22 +384,6 @@ def test_clipping_is_refused(make, rule):
         make(rule, network=network, settings={"clip": 1.0}).epoch()
 
 
-def test_the_codes_similarities():
-    rng = np.random.default_rng(0)
-    a, b = (torch.from_numpy(rng.standard_normal(4000)) for _ in range(2))
-    b = b + 0.8 * a
-    b[:100] = 0.0
-    s, w, v = stakes(a, b, "sign_agreement")
-    assert s == pytest.approx(float((torch.sign(a) * torch.sign(b)).mean()), abs=1e-12)
-    assert w == v == pytest.approx(0.1 + 0.9 * float((a * b > 0).double().mean()), abs=1e-12)
-    s, w, v = stakes(a, b, "cosine")
-    assert s == pytest.approx(float(torch.nn.functional.cosine_similarity(a, b, dim=0)), abs=1e-9)
-    assert w == pytest.approx(float(a.norm() / b.norm()), rel=1e-9)
-    assert w * v == pytest.approx(1.0)
-    assert stakes(a, 1e3 * b, "cosine")[1:] == (0.1, 5.0)
-    assert stakes(0 * a, b, "cosine")[0] == 0.0
-
-
 @pytest.mark.parametrize("similarity", ["cosine", "sign_agreement"])
 def test_the_code_routes_both_ways_between_first_kernels(make, similarity):
     network = {"variant": "ple", "levels": 2, "experts": 3}

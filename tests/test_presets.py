@@ -10,7 +10,7 @@ from gradsurgery.core import discovery
 from pipelines._table import read_method
 from pipelines._yaml import read_yaml
 
-METHODS = read_yaml(Path(__file__).parents[2] / "params.yaml")["methods"]
+METHODS = read_yaml(Path(__file__).parents[1] / "params.yaml")["methods"]
 CASES = [(method, preset) for method in available() for preset in presets.available(method)]
 # A line of params.yaml, the preset that says the same, and what differs between the two on purpose.
 LINES = [
