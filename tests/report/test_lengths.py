@@ -21,7 +21,15 @@ def test_every_claim_of_several_lengths_has_a_panel_in_the_unit_of_its_paper():
     points = [line.get_ydata()[0] for line in axes.lines if line.get_marker() == "o"]
     assert points == [0.3, 0.1]
     assert [text.get_text() for text in axes.texts] == ["n = 3", "n = 10"]
+    assert axes.get_ylabel() == "accuracy (points)"
     assert 1.0 in [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == "--"], "what is published"
+
+
+def test_a_number_of_no_task_is_drawn_too():
+    answer = dataclasses.replace(finding("", "").record.answered_by, metric="final_train_loss")
+    told = finding("", "inconclusive", answered_by=answer, metric="training loss at the end, A minus B")
+    (axes,) = drawing("p", [dataclasses.replace(told, contrast=contrast(), lengths=LENGTHS)]).figure.axes
+    assert axes.get_ylabel() == "training loss at the end"
 
 
 def test_nothing_is_drawn_where_nothing_has_a_course():

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from gradsurgery.evidence.measures import measure, worded
+from gradsurgery.evidence.measures import measure
 from gradsurgery.ledger.findings import Finding, is_cell
 from gradsurgery.report.section import Drawing
 from gradsurgery.report.style import canvas, colour, look
@@ -61,4 +61,4 @@ def _panel(axes: Axes, finding: Finding) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(visible=False, axis="x")
     axes.set_title(fill(finding.record.short or finding.record.statement, 26), fontsize=8)
-    axes.set_ylabel(f"{worded(answer.metric).split(' (')[0]}{how.of_step}", fontsize=8)
+    axes.set_ylabel(fill(f"{finding.record.metric.split(', ')[0]}{how.of_step}", 26), fontsize=8)
