@@ -79,3 +79,15 @@ def test_the_tests_mirror_the_methods():
         tests = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests" / kind).glob("test_*.py"))
         for name in discovery.available(kind):
             assert name in tests, f"no test in tests/{kind} mentions {name}"
+
+
+def test_who_opens_a_module_finds_its_tests():
+    """`a/b.py` has `tests/a/test_b.py`, its name without a leading underscore, for all but few."""
+    source = ROOT / "src/gradsurgery"
+    modules = [
+        path.relative_to(source) for path in source.rglob("*.py") if path.stem.strip("_") not in ("init", "main")
+    ]
+    without = [
+        path for path in modules if not (ROOT / "tests" / path.with_name(f"test_{path.name.lstrip('_')}")).exists()
+    ]
+    assert len(without) <= 0.15 * len(modules), f"{len(without)} of {len(modules)}: {', '.join(map(str, without))}"
