@@ -117,7 +117,7 @@ def command():
 def test_an_interrupt_ends_both_at_once(command):
     process, children = command
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=400)
     assert process.returncode == 130
     assert said == "\ninterrupted after 1 properties; the same command begins anew.\n"
     psutil.wait_procs(children, timeout=60)

@@ -14,7 +14,7 @@ from gradsurgery.core.curvature import curvature_shares
 from gradsurgery.core.half_batches import half_batch_null
 from gradsurgery.core.interfaces import Losses, Metrics, Network
 from gradsurgery.core.layers import conflict_counts, layer_grams, pair_cosines, shared_layers
-from gradsurgery.core.processes import averaged
+from gradsurgery.core.processes import averaged, several
 from gradsurgery.core.surgery import GradientSurgery
 
 
@@ -109,9 +109,9 @@ class Instruments:
         losses = [[loss for loss in self._losses(batch) if loss is not None] for batch in batches]
         loss = torch.stack([torch.stack(own).mean() for own in losses if own]).mean()
         d = self._surgery.direction
-        found = curvature_shares(loss, self._surgery.parameters, d, self.layers)
-        # Linear in the loss; on the device, as what gathers them may know no other.
-        whole, *shares = averaged(torch.tensor([found[0], *found[1]], dtype=torch.float64, device=d.device)).tolist()
+        whole, shares = curvature_shares(loss, self._surgery.parameters, d, self.layers)
+        if several():  # linear in the loss; on the device, as what gathers them may know no other
+            whole, *shares = averaged(torch.tensor([whole, *shares], dtype=torch.float64, device=d.device)).tolist()
         self.rows.append({
             "step": step, "mean_cosine": [mean_cosine(own) for own in G],
             "magnitude_similarity": [magnitude_similarity(own) for own in G], "curvature": shares,
