@@ -12,6 +12,8 @@ from pipelines._yaml import read_yaml
 
 METHODS = read_yaml(Path(__file__).parents[1] / "params.yaml")["methods"]
 CASES = [(method, preset) for method in available() for preset in presets.available(method)]
+_FIRST = {"pcgrad": "reduction", "cagrad": "c", "sam_gs": "gamma", "gcond": "ema_beta"}  # a field of each, and a value
+_OTHER = {"pcgrad": "mean", "cagrad": 0.33, "sam_gs": 0.33, "gcond": 0.33}  # that no preset has
 # A line of params.yaml, the preset that says the same, and what differs between the two on purpose.
 LINES = [
     ("pcgrad", ("pcgrad", "data"), set()),
@@ -53,6 +55,17 @@ def test_params_say_the_same(line, preset, differing):
 
 def test_fields_go_over_the_preset():
     assert build("cagrad", preset="paper", c=0.2) == build("cagrad", c=0.2, rescale=0, scale_by_num_tasks=False)
+
+
+@pytest.mark.parametrize(("method", "preset"), CASES)
+def test_settings_are_called_by_the_preset_that_they_are(method, preset):
+    fields = presets.of(method, preset).fields
+    assert preset in presets.named(method, fields)
+    assert preset not in presets.named(method, {**fields, _FIRST[method]: _OTHER[method]})
+
+
+def test_what_has_no_preset_has_no_name():
+    assert presets.named("mgda", {}) == []
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gradsurgery.core.discovery import did_you_mean, find
+from gradsurgery.core.discovery import build, did_you_mean, find
 
 
 @dataclass(frozen=True)
@@ -142,3 +142,14 @@ def of(method: str, preset: str) -> Preset:
         must = f"one of {', '.join(known)} for {method}" if known else f"left out for {method}, which has none"
         raise ValueError(f"`preset` must be {must}, found {preset!r}{did_you_mean(preset, known)}")
     return _PRESETS[method][preset]
+
+
+def named(method: str, fields: Mapping[str, Any]) -> list[str]:
+    """Names of the presets that an aggregator with these fields, and its defaults for the rest, is.
+
+    >>> named("sam_gs", {"gamma": 0.9, "beta2": 0.9})
+    ['paper', 'data']
+    """
+    built = build("aggregators", method, **fields)
+    presets = _PRESETS.get(method, {})
+    return [name for name, one in presets.items() if all(getattr(built, f) == v for f, v in one.fields.items())]

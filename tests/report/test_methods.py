@@ -14,6 +14,9 @@ def test_parts_are_described_by_their_own_files(checkout: Path) -> None:
     assert found["aggregator"]["pcgrad"]["what"].startswith("Takes from each task's gradient")
     assert "Source:" in found["aggregator"]["pcgrad"]["text"]
     assert found["aggregator"]["pcgrad"]["problems"] == [("multi_fashion_mnist", "Multi-Fashion+MNIST")]
+    assert found["aggregator"]["pcgrad"]["methods"] == ["PCGrad (preset paper, data)"]
+    assert list(found["aggregator"]["pcgrad"]["presets"]) == ["paper", "official", "data"]
+    assert found["balancer"]["static"]["presets"] == {}
     assert found["balancer"]["static"]["methods"] == ["static, 30 %", "static, 70 %"]
     gone = found["aggregator"]["cagrad-c0_5"]
     assert (gone["what"], gone["text"]) == ("", ""), "what is no part any more has no words"

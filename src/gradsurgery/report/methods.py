@@ -1,8 +1,10 @@
 """What the methods are: the parts of which the lines were put together, in the words of their own files."""
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+from gradsurgery import presets
 from gradsurgery.core.discovery import available, find
 from gradsurgery.report.sources import Sources
 from gradsurgery.report.style import label
@@ -23,14 +25,29 @@ def _parts(sources: Sources, slot: str, kind: str) -> list[dict[str, Any]]:
         if name := run.declaration.get(slot, {}).get("name"):
             problems, methods = users.setdefault(name, (set(), set()))
             problems.add(run.problem)
-            methods.add(label(run.method))
+            methods.add(f"{label(run.method)}{_preset(kind, run.declaration[slot])}")
     return [
         {
-            "name": name, **_words(kind, name), "methods": sorted(users[name][1]),
+            "name": name, **_words(kind, name), "methods": sorted(users[name][1]), "presets": _sources(kind, name),
             "problems": [(problem, title(problem)) for problem in sorted(users[name][0])],
         }
         for name in sorted(users)
     ]  # fmt: skip
+
+
+def _preset(kind: str, declared: Mapping[str, Any]) -> str:
+    """` (preset data)` where settings are those of one, as of no part that is not there any more."""
+    if kind != "aggregators" or declared["name"] not in available(kind):
+        return ""
+    found = presets.named(declared["name"], {name: value for name, value in declared.items() if name != "name"})
+    return f" (preset {', '.join(found)})" if found else ""
+
+
+def _sources(kind: str, name: str) -> dict[str, str]:
+    """Where the values of every preset come from, by name."""
+    if kind != "aggregators" or name not in available(kind):
+        return {}
+    return {preset: presets.of(name, preset).source for preset in presets.available(name)}
 
 
 def _words(kind: str, name: str) -> dict[str, str]:
