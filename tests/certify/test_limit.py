@@ -96,7 +96,9 @@ def test_where_nothing_can_be_forked_it_is_spawned(monkeypatch):
 @pytest.fixture
 def command():
     """`gradsurgery certify` that hangs for good, as a process group of its own, once it has said something."""
-    script = "import sys; from gradsurgery.cli import main; sys.exit(main(sys.argv[1:]))"
+    # a background job of a shell ignores interrupts, and so does what it starts
+    script = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    script += "from gradsurgery.cli import main; sys.exit(main(sys.argv[1:]))"
     process = subprocess.Popen(
         [sys.executable, "-c", script, "certify", HANGS, "--only", "one_task,permutation", "--limit", "5000"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,

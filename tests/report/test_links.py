@@ -101,6 +101,7 @@ EXCEPTIONS = {
     ("data set", "licence"): "no result",
     ("cores", "device"): "no result",
     ("metric", "margin", "unit"): "what was registered: no result",
+    ("commit", "date"): "what changed since: no result",
     ("paper", "claim", "scale", "compares"): "what was registered: no result",
     ("method", "mean rank", "n (blocks)"): "a row sums up many problems, whose own tables have the links",
     ("problem", "data set", "blocks"): "ranks of the methods of a problem, whose own table has the links",

@@ -27,7 +27,7 @@ def slim(drawing: str) -> str:
     body = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", body.replace(f"{FONT} ", ""))
     body = re.sub(r' d="([^"]*)"', lambda found: f' d="{path(found[1])}"', body)
     body = re.sub(r'="[^"]*"', lambda value: _NUMBER.sub(_shorter, value[0]), body)  # and never in words
-    body = _ungrouped(_renamed(re.sub(r"\s+", " ", re.sub(r">\s+<", "><", body)).strip()))
+    body = _ungrouped(_renamed(_clipped_once(re.sub(r"\s+", " ", re.sub(r">\s+<", "><", body)).strip())))
     return head + _classed(body).replace("<svg ", f'<svg style="{FONT}" ', 1) + "\n"
 
 
@@ -38,6 +38,20 @@ def path(data: str) -> str:
 
 def _shorter(number: re.Match[str]) -> str:
     return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
+
+
+def _clipped_once(body: str) -> str:
+    """With one name for clips that are alike at two decimals: how many of them matplotlib keeps apart, by the last bits
+    of their corners, is not the same in every process."""
+    first: dict[str, str] = {}
+    names: dict[str, str] = {}
+
+    def keep(clip: re.Match[str]) -> str:
+        names[clip[1]] = first.setdefault(clip[2], clip[1])
+        return clip[0] if names[clip[1]] == clip[1] else ""
+
+    body = re.sub(r'<clipPath id="([^"]*)">(.*?)</clipPath>', keep, body)
+    return re.sub(r"url\(#([^)]*)\)", lambda found: f"url(#{names.get(found[1], found[1])})", body)
 
 
 def _renamed(body: str) -> str:
