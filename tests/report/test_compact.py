@@ -117,3 +117,14 @@ def test_a_shape_outside_of_its_panel_leaves_no_half_group() -> None:
     made = slim('<svg><g><g clip-path="url(#a)"/><path d="M 0 0 L 1 1 "/></g><clipPath id="a"/></svg>')
     assert ElementTree.fromstring(made).find(".//{*}path") is not None
     assert "<g" not in made
+
+
+def test_clips_that_are_alike_at_two_decimals_are_one() -> None:
+    clip = '<clipPath id="{}"><rect x="{}" y="0" width="9" height="9"/></clipPath>'
+    clips = clip.format("p1", 1.001) + clip.format("p2", 1.0009) + clip.format("p3", 2.5)
+    shapes = "".join(f'<path d="M 0 0 L {k} 5" clip-path="url(#p{k})"/>' for k in (1, 2, 3))
+    found = slim(f'<svg width="9pt">{shapes}<defs>{clips}</defs></svg>')
+    assert found.count("<clipPath") == 2
+    used = re.findall(r"url\(#(\w+)\)", found)
+    assert used[0] == used[1] != used[2]
+    assert set(used) == set(re.findall(r'<clipPath id="(\w+)"', found))
