@@ -5,15 +5,19 @@ Its one data set is 60 random pictures that reach `fetch` through GRADSURGERY_MI
 
 import hashlib
 import os
+import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+
+from gradsurgery.problems.overlay import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAIM = "multi-mnist-left"  # answered here by PCGrad minus the sum
@@ -168,3 +172,28 @@ def _pictures(folder: Path) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
             files[f"{split}_{kind}"] = {"file": file}
             pins[f"{split}_{kind}"] = hashlib.sha256(array.tobytes()).hexdigest()
     return files, pins
+
+
+def two_alike(
+    checkout: Checkout, params: Any, pins: Any, base: Path, names: Sequence[str], **smoke: Any
+) -> list[Checkout]:  # fmt: skip
+    """Folders of these names with made-up digits and MultiMNIST's lines, whose settings at smoke are these."""
+    problem = {**params["problems"]["multi_mnist"]}
+    problem["smoke"] = {**problem["smoke"], **smoke}
+    words = np.random.default_rng(0)
+    digits = {
+        f"{split}_{what}": words.integers(0, below, (n, *shape)).astype(np.uint8)
+        for split, n in (("train", 48), ("test", 12))
+        for what, below, shape in (("images", 256, (28, 28)), ("labels", 10, ()))
+    }
+    arrays = prepare({"digits": digits}, problem["prepare"])
+    made = []
+    for name in names:
+        root = base / name
+        shutil.copytree(checkout.root, root, symlinks=True)
+        settle(root, {**params, "problems": {**params["problems"], "multi_mnist": problem}}, pins)
+        (root / "data/processed/multi_mnist").mkdir(parents=True, exist_ok=True)
+        for array, values in arrays.items():
+            np.save(root / f"data/processed/multi_mnist/{array}.npy", values)
+        made.append(Checkout(root, root.parent))
+    return made

@@ -11,9 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-from gradsurgery.problems.overlay import prepare
 from pipelines._cluster import Cluster
-from tests.pipelines.conftest import Checkout, settle
+from tests.pipelines.conftest import Checkout, two_alike
 from tests.pipelines.test_pool import Task, work
 
 LINES = ["multi_mnist-sum", "multi_mnist-pcgrad"]
@@ -24,26 +23,7 @@ pytestmark = pytest.mark.timeout(900)
 def folders(checkout, params, pins, tmp_path_factory):
     """The driver's folder and the workers', alike; four runs long enough to be caught."""
     _dask()
-    problem = {**params["problems"]["multi_mnist"]}
-    problem["smoke"] = {**problem["smoke"], "epochs": 40}
-    words = np.random.default_rng(0)
-    forms = (("images", 256, (28, 28)), ("labels", 10, ()))
-    digits = {
-        f"{split}_{what}": words.integers(0, below, (n, *shape)).astype(np.uint8)
-        for split, n in (("train", 48), ("test", 12))
-        for what, below, shape in forms
-    }
-    arrays = prepare({"digits": digits}, problem["prepare"])
-    made = []
-    for name in ("driver", "workers"):
-        root = tmp_path_factory.mktemp("cluster") / name
-        shutil.copytree(checkout.root, root, symlinks=True)
-        settle(root, {**params, "problems": {**params["problems"], "multi_mnist": problem}}, pins)
-        (root / "data/processed/multi_mnist").mkdir(parents=True, exist_ok=True)
-        for array, values in arrays.items():
-            np.save(root / f"data/processed/multi_mnist/{array}.npy", values)
-        made.append(Checkout(root, root.parent))
-    return made
+    return two_alike(checkout, params, pins, tmp_path_factory.mktemp("cluster"), ("driver", "workers"), epochs=40)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -21,11 +20,10 @@ from torch import nn
 from gradsurgery.core.batch_statistics import of_processes
 from gradsurgery.core.declaration import validate
 from gradsurgery.experiment import build_learner
-from gradsurgery.problems.overlay import prepare
 from pipelines import _ranks, train
 from pipelines._device import fingerprint_on
 from pipelines._equal_states import check_equal
-from tests.pipelines.conftest import Checkout, settle
+from tests.pipelines.conftest import two_alike
 from tests.pipelines.divided import arrays, declared, lines, trained
 
 LINES = lines()
@@ -205,24 +203,8 @@ def test_what_two_processes_cannot_train_is_refused_before_any_work(device, decl
 @pytest.fixture(scope="module")
 def folders(checkout, params, pins, tmp_path_factory):
     """Two folders with the same two runs, long enough to be caught."""
-    problem = {**params["problems"]["multi_mnist"]}
-    problem["smoke"] = {**problem["smoke"], "epochs": 12, "seeds": [0], "lr": 1e-3, "optimizer": "sgd"}
-    words = np.random.default_rng(0)
-    digits = {
-        f"{split}_{what}": words.integers(0, below, (n, *shape)).astype(np.uint8)
-        for split, n in (("train", 48), ("test", 12))
-        for what, below, shape in (("images", 256, (28, 28)), ("labels", 10, ()))
-    }
-    made = []
-    for name in ("straight", "killed"):
-        root = tmp_path_factory.mktemp("ranks") / name
-        shutil.copytree(checkout.root, root, symlinks=True)
-        settle(root, {**params, "problems": {**params["problems"], "multi_mnist": problem}}, pins)
-        (root / "data/processed/multi_mnist").mkdir(parents=True, exist_ok=True)
-        for array, values in prepare({"digits": digits}, problem["prepare"]).items():
-            np.save(root / f"data/processed/multi_mnist/{array}.npy", values)
-        made.append(Checkout(root, root.parent))
-    return made
+    smoke = {"epochs": 12, "seeds": [0], "lr": 1e-3, "optimizer": "sgd"}
+    return two_alike(checkout, params, pins, tmp_path_factory.mktemp("ranks"), ("straight", "killed"), **smoke)
 
 
 def load(folder):

@@ -7,31 +7,6 @@ import pytest
 from PIL import Image
 
 from gradsurgery.problems._album import TRIES, Album, divided, middle_cut, random_cut, twin
-from gradsurgery.problems.imagenet_exits import prepare
-
-
-@pytest.fixture(scope="module")
-def raw():
-    return twin(4, 40, 56, 6, 3, seed=0)
-
-
-@pytest.fixture(scope="module")
-def arrays(raw):
-    return prepare({"x": raw}, {"left": "x", "seed": 0, "held": 2})
-
-
-@pytest.fixture(scope="module")
-def on_disk(arrays, tmp_path_factory):
-    """The same pictures as files without loss, and the arrays that name them."""
-    folder, named = tmp_path_factory.mktemp("pictures"), {}
-    for split in ("train", "val", "test"):
-        files = np.zeros((len(arrays[f"{split}_labels"]), 64), np.uint8)
-        for row, image in zip(files, arrays[f"{split}_images"], strict=True):
-            name = f"{split}-{id(row)}-{image.sum()}.png"
-            Image.fromarray(image).save(folder / name)
-            row[: len(name)] = np.frombuffer(name.encode(), np.uint8)
-        named |= {f"{split}_files": files, f"{split}_labels": arrays[f"{split}_labels"]}
-    return folder, named
 
 
 def test_every_class_keeps_pictures_for_validation_and_labels_stay_with_theirs(raw, arrays):

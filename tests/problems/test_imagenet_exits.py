@@ -3,38 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from gradsurgery.core.discovery import build
-from gradsurgery.problems._album import twin
-from gradsurgery.problems.imagenet_exits import prepare
 
 _NETWORK = {"name": "msdnet_imagenet", "base": 2, "step": 1, "growth": 4, "width": 4}
 _SETTINGS = {"network": _NETWORK, "epochs": 1, "exits": 3, "num_classes": 4, "size": 64, "batch_size": 8}
-
-
-@pytest.fixture(scope="module")
-def raw():
-    return twin(4, 40, 56, 6, 3, seed=0)
-
-
-@pytest.fixture(scope="module")
-def arrays(raw):
-    return prepare({"x": raw}, {"left": "x", "seed": 0, "held": 2})
-
-
-@pytest.fixture(scope="module")
-def on_disk(arrays, tmp_path_factory):
-    """The same pictures as files without loss, and the arrays that name them."""
-    folder, named = tmp_path_factory.mktemp("pictures"), {}
-    for split in ("train", "val", "test"):
-        files = np.zeros((len(arrays[f"{split}_labels"]), 64), np.uint8)
-        for row, image in zip(files, arrays[f"{split}_images"], strict=True):
-            name = f"{split}-{id(row)}-{image.sum()}.png"
-            Image.fromarray(image).save(folder / name)
-            row[: len(name)] = np.frombuffer(name.encode(), np.uint8)
-        named |= {f"{split}_files": files, f"{split}_labels": arrays[f"{split}_labels"]}
-    return folder, named
 
 
 def test_files_and_arrays_give_the_same_batches(arrays, on_disk):

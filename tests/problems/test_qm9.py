@@ -7,30 +7,18 @@ import pytest
 import torch
 
 from gradsurgery.core.discovery import build
-from gradsurgery.problems._molecules import COLUMNS, ELEMENTS, molecules
+from gradsurgery.problems._molecules import molecules
 from gradsurgery.problems.qm9 import TASKS, prepare
 from pipelines._workspace import prepared
+from tests.problems.molecules import file_of
 
 _ROOT = Path(__file__).parents[2]
 _NETWORK = {"name": "mlp", "hidden": [8]}
 
 
-def _file(first, n, seed):
-    """n molecules in the package's own form, numbered from `first`; mu is the number of the molecule."""
-    rng = np.random.default_rng(seed)
-    lines = [f"XYZ_file,Index,SMILES,N_atoms,Elements,XYZ_Ang,{','.join(COLUMNS)}"]
-    for index in range(first, first + n):
-        atoms = int(rng.integers(2, 6))
-        letters = ",".join(f"'{ELEMENTS[k]}'" for k in rng.integers(0, 5, atoms))
-        places = ",".join(f"[{x:.10f},{y:.10f},{z:.10f}]" for x, y, z in rng.normal(0, 2, (atoms, 3)))
-        values = ",".join(f"{v:.6f}" for v in [index, *rng.normal(5, 3, 10)])
-        lines.append(f'"m{index}.xyz",{index},"C",{atoms},"[{letters}]","[{places}]",{values}')
-    return np.frombuffer("\n".join([*lines, ""]).encode(), np.uint8)
-
-
 @pytest.fixture(scope="module")
 def raw():
-    return {"qm9": {"part1": _file(101, 40, 0), "part2": _file(1, 100, 1), "part3": _file(141, 60, 2)}}
+    return {"qm9": {"part1": file_of(101, 40, 0), "part2": file_of(1, 100, 1), "part3": file_of(141, 60, 2)}}
 
 
 @pytest.fixture(scope="module")

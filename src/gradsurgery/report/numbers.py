@@ -13,6 +13,7 @@ from gradsurgery.ledger.records import Answer
 from gradsurgery.ledger.words import DECIDED, counted, first_word
 from gradsurgery.report.interval import Interval, interval
 from gradsurgery.report.sources import Sources
+from gradsurgery.report.tables import source
 
 TRACK = "controlled"
 
@@ -85,14 +86,9 @@ def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
         confirmatory=finding.confirmatory,
         control=record.origin == "recomputed",
         drawn=_drawn(finding, answer, sources),
-        source=_source(finding, answer) if finding.scale or runs else "",
+        source=source(answer.experiment).at(finding.scale).target if finding.scale or runs else "",
         landscape=runs is not None and runs[0].trajectory is not None,
     )
-
-
-def _source(finding: Finding, answer: Answer) -> str:
-    """Of the runs that decided; where none did, those of the report's scale."""
-    return f"history/{f'{finding.scale}/' if finding.scale else ''}{answer.experiment}.jsonl"
 
 
 def _summary(finding: Finding) -> Summary | None:

@@ -29,9 +29,9 @@ class Linked:
     target: str
 
     def at(self, scale: str) -> "Linked":
-        """The same of another scale."""
+        """The same of another scale; of that of the report where none is named."""
         folder, _, name = self.target.partition("/")
-        return dataclasses.replace(self, target=f"{folder}/{scale}/{name}")
+        return dataclasses.replace(self, target=f"{folder}/{scale}/{name}") if scale else self
 
     def __str__(self) -> str:
         return self.text
@@ -43,10 +43,9 @@ class Linked:
         return hash(self.text)
 
 
-def source(experiment: str, text: str | None = None, scale: str = "") -> Linked:
-    """A cell that leads to the history which its row was computed from, where that of the report's scale is not meant
-    of another."""
-    return Linked(experiment if text is None else text, f"history/{f'{scale}/' if scale else ''}{experiment}.jsonl")
+def source(experiment: str, text: str | None = None) -> Linked:
+    """A cell that leads to the history which its row was computed from."""
+    return Linked(experiment if text is None else text, f"history/{experiment}.jsonl")
 
 
 def trials_of(problem: str, text: str) -> Linked:

@@ -44,7 +44,9 @@ def table(findings: Sequence[Finding]) -> pd.DataFrame:
 
 def _linked(finding: Finding) -> Linked | str:
     answer = finding.record.answered_by
-    return source(answer.experiment, finding.ours, finding.scale) if answer and finding.ours != "-" else finding.ours
+    if not answer or finding.ours == "-":
+        return finding.ours
+    return source(answer.experiment, finding.ours).at(finding.scale)
 
 
 def reasons(findings: Sequence[Finding]) -> dict[str, int]:
