@@ -74,5 +74,5 @@ def test_a_pipe_within_a_cell_does_not_end_it() -> None:
 
 
 def test_a_link_leads_to_the_same_of_another_scale() -> None:
-    assert source("p-sum").at("overnight").target == source("p-sum", scale="overnight").target
+    assert source("p-sum").at("overnight").target == "history/overnight/p-sum.jsonl"
     assert trials_of("p", "sum").target == "study/p.jsonl"
