@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 import torch
 
 from pipelines._jobs import jobs, whole
+from pipelines._watchdog import end_with_parent
 
 PRELOADED = ["pipelines._run", "torch._dynamo"]  # torch's optimisers import the latter when the first one is made
 
@@ -118,16 +118,8 @@ def places_on(device: str, asked: str | None, per_gpu: str | None) -> list[str]:
 def _begin(work: Work, task: Task, place: str, pipe: Any) -> None:
     """In the new process, which ends when the one that started it does, however that ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for all: the one that started this says what it means
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         work(task, place, lambda name, content: pipe.send((name, content)))
     except (ValueError, OSError) as error:
         pipe.send(("refused", error))
-
-
-def end_with_parent() -> None:
-    """In a process that was started: ends it when the one that started it has ended, however that did."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(143)

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy as np
 
 from gradsurgery.experiment import build_learner, evidence_of, history
 from pipelines._params import Experiment, Params, load
+from pipelines._watchdog import workers
 
 _loaded: dict[str, Params] = {}
 
@@ -28,7 +29,7 @@ def main() -> None:
     tasks = json.load(sys.stdin)
     for path in {task["params"] for task in tasks}:  # before the fork: checking a file takes seconds
         _loaded[path] = load(Path(path))
-    with ProcessPoolExecutor(int(sys.argv[1])) as pool:
+    with workers(int(sys.argv[1]), "fork") as pool:
         for future in as_completed([pool.submit(_traced, task) for task in tasks]):
             print(future.result(), flush=True)
     os._exit(0)  # nothing is left to be saved

@@ -3,11 +3,14 @@
 A signal to `dvc` alone does not reach the stage below it, which would go on for hours and write its outputs.
 """
 
+import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -50,6 +53,34 @@ def end_with(processes: Sequence[psutil.Process]) -> None:
 
     if processes:
         threading.Thread(target=watch, daemon=True, name="watchdog").start()
+
+
+def end_with_parent() -> None:
+    """In a process that was started: ends it when the one that started it has ended, however that did."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True, name="watchdog").start()
+
+
+def workers(count: int, method: str) -> ProcessPoolExecutor:
+    """A pool of processes that end when this one does, however it ended; at Ctrl-C without a word.
+
+    Args:
+        count: of processes.
+        method: how they are started: "fork" or "spawn".
+    """
+    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method), initializer=_mortal)
+
+
+def _mortal() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # what there is to say, the process that started this one says
+    end_with_parent()
 
 
 def _is_dvc(process: psutil.Process) -> bool:

@@ -16,7 +16,6 @@ Examples:
 import argparse
 import multiprocessing
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -27,8 +26,9 @@ from pipelines import _paper
 from pipelines._blocks import unknown
 from pipelines._device import asked_device
 from pipelines._params import Experiment, Params, complain, load_or_exit
-from pipelines._pool import PRELOADED, end_with_parent
+from pipelines._pool import PRELOADED
 from pipelines._steps import LONG_S, Task, take
+from pipelines._watchdog import end_with_parent
 
 LIMIT_S = 900  # of one line, by default
 _LAST = ("segnet", "split_segnet", "dense_segnet", "cross_stitch", "separate", "mtan")  # the largest last
@@ -99,7 +99,7 @@ def _measured(line: Experiment, params: Params, device: str, limit: float) -> di
 
 def _begin(task: Task, device: str, pipe: Any) -> None:
     """In the new process: no more memory than is free, so that others on this machine keep theirs."""
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
     if device == "cpu" and sys.platform != "win32":
         import resource  # which Windows has not
 

@@ -9,16 +9,17 @@ import importlib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import joblib
 import numpy as np
 
 from pipelines import _arrays, _missing
 from pipelines._blocks import unknown
 from pipelines._jobs import jobs
-from pipelines._watchdog import drivers, end_with
+from pipelines._watchdog import drivers, end_with, workers
 
 if TYPE_CHECKING:
     from pipelines._params import Params, Problem
@@ -55,9 +56,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             for group in groups:
                 build_once(group, params)
         else:
-            joblib.Parallel(n_jobs=count, backend="loky")(joblib.delayed(build_once)(group, params) for group in groups)
+            with workers(count, "spawn") as pool:
+                list(pool.map(build_once, groups, repeat(params)))
     except (ValueError, OSError) as error:
         return complain(error)
+    except BrokenProcessPool:
+        return complain(
+            ValueError(
+                "a process that built arrays was ended from outside, as the system does where memory runs out: what "
+                "is built stays, and GRADSURGERY_JOBS=1 builds one at a time."
+            )
+        )
     if not names:
         for stranger in _PROCESSED.glob("[!.]*"):
             if stranger.name not in params.problems:

@@ -5,11 +5,10 @@ Example: python -m pipelines.report
 """
 
 import argparse
-import multiprocessing
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from pipelines._blocks import whole_blocks
 from pipelines._files import read_json, read_text, write
 from pipelines._links import places
 from pipelines._protocol import LISTED
+from pipelines._watchdog import workers
 from pipelines.evaluate import read_evaluation, read_inputs
 
 OWNED = ("tables", "figures", "plots", "papers", "problems")  # under reports/: nothing there but what this stage writes
@@ -75,7 +75,7 @@ def drawers() -> Iterator[Executor | None]:
     if cores == 1:
         yield None
         return
-    with ProcessPoolExecutor(min(cores, MOST), mp_context=multiprocessing.get_context("fork")) as pool:
+    with workers(min(cores, MOST), "fork") as pool:
         yield pool
 
 

@@ -1,12 +1,14 @@
 """`pytest --surgery my_pkg:fn`: every promise of gradient surgery that a method may make, each a test.
 
-A claim that is broken fails with the smallest gradients that break it; what fails without being claimed is an expected
-failure, what says nothing about the method is skipped. With --surgery and no paths, these are the only tests. This
-module lies outside the package, and imports it late: pytest loads every plugin that is installed, in everybody's runs.
+A claim that is broken fails with the smallest gradients that break it, and so does one without an answer in time; what
+fails without being claimed is an expected failure, what says nothing about the method is skipped. With --surgery and
+no paths, these are the only tests. This module lies outside the package, and imports it late: pytest loads every plugin
+that is installed, in everybody's runs.
 """
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--surgery-claims", metavar="NAMES", help="what it claims, if its attribute `claims` does not say")
     group.addoption("--surgery-as", metavar="METHOD", help="what it computes, such as mgda or cagrad:c=0.4")
     group.addoption("--surgery-examples", type=int, default=60, metavar="N", help="J that each property is tried on")
+    seconds = "for each property, from the first call on; a method that hangs has no answer (default: 30)"
+    group.addoption("--surgery-limit", type=float, default=30.0, metavar="SECONDS", help=seconds)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,21 +38,21 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 class Promise(pytest.Item):
     """One property of one method."""
 
-    def __init__(self, *, subject: Any, wanted: Any, **more: Any) -> None:
+    def __init__(self, *, certified: Any, wanted: str, **more: Any) -> None:
         super().__init__(**more)
-        self.subject, self.wanted = subject, wanted
+        self.certified, self.wanted = certified, wanted
 
     def runtest(self) -> None:
-        from gradsurgery.certify.search import examine
-
-        found = examine(self.subject, self.wanted, self.config.getoption("--surgery-examples"))
+        found = self.certified.finding(self.wanted)
         if found.verdict == "does not apply":
             pytest.skip(found.note)
-        if found.verdict == "fails":
-            said = f"{found.says}: broken by J = {found.counterexample}" + (f" ({found.note})" if found.note else "")
-            if found.claimed:
-                raise Broken(said)
-            pytest.xfail(f"not claimed; {said}")
+        if found.verdict == "holds":
+            return
+        what = "broken by" if found.verdict == "fails" else "no answer at"
+        said = f"{found.says}: {what} J = {found.counterexample}" + (f" ({found.note})" if found.note else "")
+        if found.claimed:
+            raise Broken(said)
+        pytest.xfail(f"not claimed; {said}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         return str(excinfo.value) if isinstance(excinfo.value, Broken) else super().repr_failure(excinfo, style)
@@ -58,7 +62,7 @@ class Promise(pytest.Item):
 
 
 class Broken(Exception):
-    """A claim that a counter-example was found for."""
+    """A claim that a counter-example was found for, or that had no answer in time."""
 
 
 def _items(session: pytest.Session, config: pytest.Config, target: str) -> Iterator[Promise]:
@@ -66,16 +70,17 @@ def _items(session: pytest.Session, config: pytest.Config, target: str) -> Itera
         sys.path.insert(0, str(config.invocation_params.dir))
     try:
         from gradsurgery.certify import subject
-        from gradsurgery.certify.search import chosen
+        from gradsurgery.certify.limit import Limited
 
         claims = config.getoption("--surgery-claims")
-        made = subject(
-            target, claims=claims.split(",") if claims else None, implements=config.getoption("--surgery-as")
-        )
-        wanted = chosen(made)
+        make = partial(
+            subject, target, claims=claims.split(",") if claims else None,
+            implements=config.getoption("--surgery-as"), trial=False,
+        )  # fmt: skip
+        certified = Limited(config.getoption("--surgery-limit"), make, examples=config.getoption("--surgery-examples"))
     except (ValueError, ImportError) as error:
         raise pytest.UsageError(f"--surgery {target}: {error}") from None
-    for each in wanted:
-        yield Promise.from_parent(
-            session, name=f"{target}::{each.name}", subject=made, wanted=each, nodeid=f"{target}::{each.name}"
-        )
+    config.add_cleanup(certified.close)
+    for name in certified.names:
+        of = f"{target}::{name}"
+        yield Promise.from_parent(session, name=of, certified=certified, wanted=name, nodeid=of)

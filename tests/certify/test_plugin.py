@@ -14,6 +14,8 @@ def mean(J):
 mean.claims = ("shape", {claim!r})
 """
 
+HANGS = MINE.replace("return", "while len(J) > 1 and (J @ J.mean(dim=0)).min() < -1e-6: pass\n    return")
+
 
 @pytest.fixture
 def project(tmp_path):
@@ -21,8 +23,8 @@ def project(tmp_path):
     return tmp_path
 
 
-def run(project, claim, *arguments):
-    (project / "mine.py").write_text(MINE.format(claim=claim))
+def run(project, claim, *arguments, mine=MINE):
+    (project / "mine.py").write_text(mine.format(claim=claim))
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "pytest_gradsurgery", "-rA", "-q"]
     return subprocess.run(
         [*command, "--surgery", "mine:mean", "--surgery-examples", "5", *arguments], cwd=project, capture_output=True,
@@ -47,11 +49,26 @@ def test_claims_that_hold_pass_beside_ones_own_tests(project):
     assert "PASSED test_of_my_own.py::test_mine" in done.stdout
 
 
-@pytest.mark.parametrize("claim", ["non_conflct"])
-def test_a_claim_that_is_none_is_a_wrong_use(project, claim):
-    done = run(project, claim)
+@pytest.mark.parametrize(("claim", "mine", "arguments", "said"), [
+    ("non_conflct", MINE, [], "did you mean non_conflict"),
+    ("shape", MINE, ["--surgery-limit", "-1"], "must be a positive number of seconds, found -1.0"),
+    ("shape", "def mean(J): return None  # {claim}", [], "must return a tensor (6,), found nothing"),
+])  # fmt: skip
+def test_a_wrong_use_is_said_before_any_test(project, claim, mine, arguments, said):
+    done = run(project, claim, *arguments, mine=mine)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "did you mean non_conflict" in done.stdout + done.stderr
+    assert said in done.stdout + done.stderr
+
+
+def test_a_method_that_hangs_has_no_answer_and_the_rest_goes_on(project):
+    done = run(project, "non_conflict", "--surgery-limit", "2", "-k", "shape or one_task or non_conflict", mine=HANGS)
+    assert done.returncode == 1, done.stdout
+    assert "FAILED mine:mean::non_conflict" in done.stdout
+    assert "FAILED mine:mean::shape" in done.stdout
+    assert "no answer at J = torch.tensor([[" in done.stdout
+    assert "(no answer within 2 s, after" in done.stdout
+    assert "XFAIL mine:mean::non_conflict_decades - not claimed" in done.stdout
+    assert "PASSED mine:mean::one_task" in done.stdout
 
 
 def test_a_run_without_it_does_not_import_the_library(project):

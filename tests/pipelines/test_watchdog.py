@@ -1,6 +1,7 @@
 """Who started a stage: DVC or `make repro`, and nobody else."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,3 +48,49 @@ def test_a_stage_ends_soon_after_its_driver(collected: bool) -> None:
             driver.wait()
         assert stage.wait(60) == 143
     driver.wait()
+
+
+BUSY = """
+import sys, time
+from pipelines._watchdog import workers
+
+if __name__ == "__main__":
+    with workers(2, sys.argv[1]) as pool:
+        began = [pool.submit(time.sleep, 0.5) for _ in range(2)]
+        print(*pool._processes, [each.result() for each in began] and "", flush=True)
+        list(pool.map(time.sleep, [300, 300]))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_the_process_that_started_it(tmp_path: Path, method: str, sent: int) -> None:
+    script = tmp_path / "busy.py"
+    script.write_text(BUSY)
+    command = [sys.executable, str(script), method]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pool:
+        assert pool.stdout is not None
+        assert pool.stderr is not None
+        below = [psutil.Process(int(number)) for number in pool.stdout.readline().split()]
+        assert len(below) == 2
+        pool.send_signal(sent)
+        if sent == signal.SIGINT:  # a terminal sends it to all of them
+            for process in below:
+                process.send_signal(sent)
+        pool.wait(60)
+        _, alive = psutil.wait_procs(below, 20)
+        assert not alive
+        assert pool.stderr.read().count("Traceback") <= 1 + (sent == signal.SIGINT), (
+            "of the first process, none of workers"
+        )
+
+
+def test_all_pools_are_such() -> None:
+    """A pool of joblib's or of the standard library leaves processes behind that go on for minutes."""
+    others = [
+        path.name
+        for path in (Path(__file__).parents[2] / "pipelines").rglob("*.py")
+        if path.name != "_watchdog.py" and any(word in path.read_text() for word in ("ProcessPoolExecutor", "joblib"))
+    ]
+    assert others == []

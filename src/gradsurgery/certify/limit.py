@@ -46,22 +46,47 @@ def certify_within(
         ValueError: what `subject` and `certify` refuse; a method that gives no direction for the plainest J in time;
             a limit that is no positive number.
     """
-    if not 0.0 < limit < float("inf"):
-        raise ValueError(f"`limit` must be a positive number of seconds, found {limit}.")
-    found: list[Finding] = []
-    worker = None
-    try:
-        worker = _Worker(make, list(names), examples, seed, limit, trial=True)
-        for name in worker.names:
-            if worker.over:
-                worker.close()
-                worker = _Worker(make, [name], examples, seed, limit, trial=False)
-            found.append(worker.finding(name))
+    with Limited(limit, make, names, examples, seed) as limited:
+        found = []
+        for name in limited.names:
+            found.append(limited.finding(name))
             told(found[-1])
-    finally:
-        if worker is not None:
-            worker.close()
     return found
+
+
+class Limited:
+    """The same, asked for one property after the other; as a context, it ends its process. Arguments and errors are
+    those of `certify_within`.
+
+    Attributes:
+        names: of the properties that it can be asked for.
+    """
+
+    def __init__(
+        self, limit: float, make: Callable[[], Subject], names: Iterable[str] = (), examples: int = 60, seed: int = 0
+    ) -> None:
+        if not 0.0 < limit < float("inf"):
+            raise ValueError(f"`limit` must be a positive number of seconds, found {limit}.")
+        self._another = lambda names, trial: _Worker(make, names, examples, seed, limit, trial)
+        self._worker = self._another(list(names), True)
+        self.names: tuple[str, ...] = tuple(self._worker.names)
+
+    def __enter__(self) -> "Limited":
+        return self
+
+    def __exit__(self, *of_what: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the process in which the method lives, wherever it is."""
+        self._worker.close()
+
+    def finding(self, name: str) -> Finding:
+        """What the search says of this property; where the last one had no answer, in a new process."""
+        if self._worker.over:
+            self._worker.close()
+            self._worker = self._another([name], False)
+        return self._worker.finding(name)
 
 
 class _Worker:
