@@ -1,21 +1,21 @@
 """Sketch: which of ten digits is it, and is it odd? Two tasks on one small picture."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from gradsurgery.core.discovery import make
 from gradsurgery.core.evaluation import Evaluation
-from gradsurgery.core.interfaces import Network, Problem
+from gradsurgery.core.interfaces import Network
 from gradsurgery.core.pictures import judge, permutation, splits_of
-from gradsurgery.core.settings import OneSet, network_of
-from gradsurgery.core.training import Stepped
+from gradsurgery.core.settings import OneSet
+from gradsurgery.core.training import Declared, Stepped
 
 DATA_CARD = """\
 Pictures of 8 x 8 pixels of handwritten digits, as scikit-learn carries them: 1,797 of the test part of UCI's Optical
@@ -35,7 +35,7 @@ class _Training(Stepped):
     lr: float = 1e-3
 
 
-class Sketch(Problem):
+class Sketch(Declared):
     """Tell the digit, and whether it is odd; metric: accuracy of each.
 
     Args:
@@ -47,21 +47,9 @@ class Sketch(Problem):
     def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training):
         self.tasks = TASKS
         self.metrics = {f"{task}.accuracy": True for task in TASKS}  # True: higher is better
-        self.epochs, self.clip = training.all_epochs, training.clip
-        self._network, self._training = network, training
-        self._own = {"num_tasks": len(TASKS), "num_classes": _CLASSES, "in_features": 64}
-        network_of(network, self._own, None)  # wrong fields of the network are found here, before any work
+        super().__init__(network, {"num_tasks": len(TASKS), "num_classes": _CLASSES, "in_features": 64}, training)
         self._splits = splits_of(arrays, training.sizes, training.batch_size)
         self.test_rows = len(self._splits["test"][0]) if arrays else None
-
-    def network(self, generator: torch.Generator) -> Network:
-        return network_of(self._network, self._own, generator)
-
-    def optimizer(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        return self._training.optimizer_of(parameters)
-
-    def scheduler(self, optimizer: torch.optim.Optimizer) -> torch.optim.lr_scheduler.LRScheduler | None:
-        return self._training.schedule_of(optimizer)
 
     def batches(
         self, order: np.random.Generator, augmentation: np.random.Generator
