@@ -101,7 +101,9 @@ def _steps(line: Experiment, params: Params, found: Mapping[str, Any] | None) ->
     if found is None:
         return None
     entry = _sizes.of(problem, params.datasets)
-    rows = own.get("train_size") or (problem.prepare["train_rows"] if entry is None else entry["rows"]["train"])
+    splits = ("train",) if own.get("hold_out", True) else ("train", "val")
+    there = problem.prepare["train_rows"] if entry is None else sum(entry["rows"][split] for split in splits)
+    rows = own.get("train_size") or there
     batches = own.get("steps") or own.get("passes", 1) * (rows // own["batch_size"])
     return round(own["epochs"] * batches * found["steps_a_batch"])
 

@@ -104,6 +104,11 @@ def _read(
     lines = named(f"{where}.methods", block["methods"])
     at = {each: _at(where, block, each, first) for each in SCALES if is_run(block, each)}
     rules = {each: _selection(where, block, each) for each in SCALES}
+    for each, (_, _, _, settings) in at.items():
+        if rules[each] == "best-val" and not settings.get("hold_out", True):
+            raise ValueError(
+                f"`{where}.{each}.selection` must not be best-val where hold_out = false: what chooses is trained on."
+            )
     return Problem(module, prepare, pins, rules[scale], track, _run_at(where, block, scale, lines), *at[scale])
 
 

@@ -178,6 +178,10 @@ BAD = {
         _put("problems", "multi_mnist", "laptop", "selection", "last10"),
         "`problems.multi_mnist.laptop.selection` must be one of best-val, last, found 'last10'",
     ),
+    "a choice by what is trained on": (
+        _put("problems", "multi_mnist", "paper", "selection", "best-val"),
+        "`problems.multi_mnist.paper.selection` must not be best-val where hold_out = false",
+    ),
     "unknown selection at a scale": (
         _put("problems", "multi_mnist", "paper", "selection", "first"),
         "`problems.multi_mnist.paper.selection` must be one of best-val, last, last10, best-test, found 'first'",

@@ -195,3 +195,19 @@ def test_real_data_has_the_papers_sizes():
         pytest.skip("data/processed/multi_fashion_mnist is not there: run `make repro`")
     sizes = {split: np.load(folder / f"{split}_labels.npy", mmap_mode="r").shape for split in ("train", "val", "test")}
     assert sizes == {"train": (108_000, 2), "val": (12_000, 2), "test": (20_000, 2)}
+
+
+def test_without_holding_out_every_picture_is_trained_on(arrays):
+    problem = build("problems", "overlay", arrays=arrays, **_settings(hold_out=False, batch_size=400))
+    batches = list(problem.batches(np.random.default_rng(0), np.random.default_rng(1)))
+    built = np.concatenate([arrays["train_images"], arrays["val_images"]])
+    assert len(batches) == 1
+    assert sorted(map(bytes, batches[0][0].flatten(1).numpy())) == sorted(map(bytes, built.reshape(400, -1)))
+    network = problem.network(torch.Generator().manual_seed(0))
+    kept = build("problems", "overlay", arrays=arrays, **_settings())
+    assert problem.evaluate(network, "val").metrics == kept.evaluate(network, "val").metrics, "it stays what it was"
+
+
+def test_a_share_of_the_pictures_and_all_of_them_is_refused(arrays):
+    with pytest.raises(ValueError, match="`train_size` must be 0, all, where hold_out = False, found 64"):
+        build("problems", "overlay", arrays=arrays, **_settings(hold_out=False, train_size=64))

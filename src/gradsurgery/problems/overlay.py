@@ -29,10 +29,21 @@ _VAL_SHARE = 10  # one source picture in ten is kept for validation: 12,000 of 1
 
 @dataclass(frozen=True, kw_only=True)
 class _Training(Stepped):
-    """As for `Stepped`."""
+    """As for `Stepped`.
+
+    Args:
+        hold_out: whether the validation pictures are kept from training. The papers hold none out: without it all
+            120,000 are trained on, validation says how well some of those are learned, and no epoch is chosen by it.
+    """
 
     batch_size: int = 256
     lr: float = 1e-3
+    hold_out: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.hold_out and self.train_size:
+            raise ValueError(f"`train_size` must be 0, all, where hold_out = False, found {self.train_size}.")
 
 
 class Overlay(Labelled):
@@ -45,6 +56,11 @@ class Overlay(Labelled):
     """
 
     def __init__(self, arrays: Mapping[str, np.ndarray], network: dict, training: _Training):
+        if arrays and not training.hold_out:
+            whole = {
+                f"train_{of}": [arrays[f"{split}_{of}"] for split in ("train", "val")] for of in ("images", "labels")
+            }
+            arrays = {**arrays, **{name: np.concatenate(parts) for name, parts in whole.items()}}
         super().__init__(arrays, ("left", "right"), network, {"num_tasks": 2, "num_classes": 10}, training)
 
     def answers(self, network: Network, images: Tensor, labels: Tensor) -> Answers:
