@@ -17,7 +17,7 @@ Record = dict[str, Any]
 _FREE = {
     "lr", "lr_end", "gamma", "milestones", "epochs", "steps", "passes", "momentum", "weight_decay", "betas", "beta2",
     "cosine", "ratio", "permuted", "labelled", "income_weight", "landscape", "reward_scale", "train_size", "val_size",
-    "test_size", "test_batch", "augment", "twin",
+    "test_size", "test_batch", "hold_out", "augment", "twin",
 }  # fmt: skip
 _WORDS = """\
 # Every kind of line of scale paper, two steps at full size

@@ -11,8 +11,10 @@ import inspect
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Mapping
-from concurrent.futures import as_completed
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ import numpy as np
 
 from gradsurgery.experiment import build_learner, evidence_of, history
 from pipelines._params import Experiment, Params, load
-from pipelines._watchdog import workers
 
 _loaded: dict[str, Params] = {}
 
@@ -29,10 +30,23 @@ def main() -> None:
     tasks = json.load(sys.stdin)
     for path in {task["params"] for task in tasks}:  # before the fork: checking a file takes seconds
         _loaded[path] = load(Path(path))
-    with workers(int(sys.argv[1]), "fork") as pool:
+    _end_with_parent()
+    with ProcessPoolExecutor(int(sys.argv[1]), initializer=_end_with_parent) as pool:
         for future in as_completed([pool.submit(_traced, task) for task in tasks]):
             print(future.result(), flush=True)
     os._exit(0)  # nothing is left to be saved
+
+
+def _end_with_parent() -> None:
+    """Ends this process soon after the one that started it; here again, as an earlier revision may lack it."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _traced(task: Mapping[str, str]) -> str:

@@ -97,10 +97,12 @@ def _work(problem: str, settings: Mapping[str, Any], share: int) -> float:
         return float(settings["steps"])
     size = settings["train_size"]
     if not size:  # all there are
-        array = next(iter(sorted(prepared(checkout(Path.cwd()), problem).glob("train_*.npy"))), None)
-        if array is None:
-            raise ValueError("data that are not prepared cannot be counted")
-        size = np.load(array, mmap_mode="r").shape[0] / share
+        folder = prepared(checkout(Path.cwd()), problem)
+        for split in ("train",) if settings.get("hold_out", True) else ("train", "val"):
+            array = next(iter(sorted(folder.glob(f"{split}_*.npy"))), None)
+            if array is None:
+                raise ValueError("data that are not prepared cannot be counted")
+            size += np.load(array, mmap_mode="r").shape[0] / share
     return float(settings["epochs"] * size * settings.get("passes", 1))
 
 

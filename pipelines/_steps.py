@@ -124,7 +124,7 @@ def _learner(task: Task, experiment: Experiment, device: str, evidence: Mapping[
     declaration, own = experiment.declaration, _sizes.settled(experiment.declaration)
     _, micro = _micro(experiment)
     rows, held_out = micro * own.get("batch_size", 1), _held_out(experiment)
-    given = {"train_size": rows, "val_size": held_out, "test_size": held_out, "passes": 1}
+    given = {"train_size": rows, "val_size": held_out, "test_size": held_out, "hold_out": True, "passes": 1}
     if "episodes" in own:  # one is played in an epoch, with two updates, but in the first, with one
         given |= {"episodes": 1, "warmup": own["horizon"], "every": own["horizon"] // 2, "val_size": 1, "test_size": 1}
     elif "landscape" in own:

@@ -90,6 +90,8 @@ def _line(
 ) -> Experiment:
     own = merged({entry: value for entry, value in method.items() if entry not in SCALES}, method.get(scale, {}))
     parts = merged(problem.parts, {slot: own[slot] for slot in SLOTS if slot in own})
+    if "hold_out" in own.get("settings", {}):  # what is trained on chooses no epoch, of any line of the problem
+        raise ValueError(f"`{where}.settings.hold_out` must be the problem's to say, found it at a line.")
     for slot, kind in SLOTS.items():
         if "name" not in parts[slot]:
             raise ValueError(f"`{where}.{slot}` must hold a `name`, found {parts[slot]!r}.")

@@ -9,8 +9,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -68,14 +70,25 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="watchdog").start()
 
 
-def workers(count: int, method: str) -> ProcessPoolExecutor:
+@contextmanager
+def workers(count: int, method: str) -> Iterator[ProcessPoolExecutor]:
     """A pool of processes that end when this one does, however it ended; at Ctrl-C without a word.
 
     Args:
         count: of processes.
         method: how they are started: "fork" or "spawn".
+
+    Raises:
+        ValueError: one of them ended before its task did.
     """
-    return ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method), initializer=_mortal)
+    try:
+        with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context(method), initializer=_mortal) as pool:
+            yield pool
+    except BrokenProcessPool:
+        raise ValueError(
+            f"a process of {count} ended unexpectedly, as where memory runs out: GRADSURGERY_JOBS=1 does one thing at "
+            "a time."
+        ) from None
 
 
 def _mortal() -> None:

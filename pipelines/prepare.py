@@ -9,7 +9,6 @@ import importlib
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ import numpy as np
 
 from pipelines import _arrays, _missing
 from pipelines._blocks import unknown
-from pipelines._jobs import jobs
+from pipelines._jobs import asked, jobs
 from pipelines._watchdog import drivers, end_with, workers
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         left = [name for name in wanted if not _right(name, params.problems[name])]
         _PROCESSED.mkdir(parents=True, exist_ok=True)
         groups = _alike(left, params)
-        count = min(jobs(None), max(1, len(groups)))
+        count = min(jobs(asked("JOBS", None)), max(1, len(groups)))
         if count == 1:
             for group in groups:
                 build_once(group, params)
@@ -60,13 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 list(pool.map(build_once, groups, repeat(params)))
     except (ValueError, OSError) as error:
         return complain(error)
-    except BrokenProcessPool:
-        return complain(
-            ValueError(
-                "a process that built arrays was ended from outside, as the system does where memory runs out: what "
-                "is built stays, and GRADSURGERY_JOBS=1 builds one at a time."
-            )
-        )
     if not names:
         for stranger in _PROCESSED.glob("[!.]*"):
             if stranger.name not in params.problems:

@@ -1,9 +1,9 @@
 """`pytest --surgery my_pkg:fn`: every promise of gradient surgery that a method may make, each a test.
 
-A claim that is broken fails with the smallest gradients that break it, and so does one without an answer in time; what
-fails without being claimed is an expected failure, what says nothing about the method is skipped. With --surgery and
-no paths, these are the only tests. This module lies outside the package, and imports it late: pytest loads every plugin
-that is installed, in everybody's runs.
+A claim that is broken fails with the smallest gradients that break it, one without an answer in time with those that it
+was at; what fails without being claimed is an expected failure, what says nothing about the method is skipped. With
+--surgery and no paths, these are the only tests. This module lies outside the package, and imports it late: pytest
+loads every plugin that is installed, in everybody's runs.
 """
 
 import sys
@@ -33,6 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
     for target in config.getoption("--surgery"):
         items.extend(_items(session, config, target))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A method's process ends with the last of its tests."""
+    if isinstance(item, Promise) and getattr(nextitem, "certified", None) is not item.certified:
+        item.certified.close()
 
 
 class Promise(pytest.Item):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from gradsurgery import certify
+from gradsurgery.certify import limit
 from gradsurgery.cli import main
 from tests.certify import broken
 
@@ -74,6 +75,21 @@ def test_a_method_that_hangs_at_once_is_a_wrong_input(capsys):
     assert said.err == (
         "error: `tests.certify.broken:hangs_at_once` must return a direction, found no answer within 10 s.\n"
     )
+
+
+def test_what_was_interrupted_answers_no_other_question(monkeypatch):
+    with limit.Limited(300.0, partial(certify.subject, "sum", trial=False), examples=8) as limited:
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(limited._worker, "_hear", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                limited.finding("one_task")
+        assert limited.finding("permutation").name == "permutation"
+        limited.close()
+        assert limited.finding("alike").verdict == "holds", "whoever asks again starts another"
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "soon", "inf", "nan"])

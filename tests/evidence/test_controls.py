@@ -77,6 +77,15 @@ def test_tuned_weights_are_chosen_on_validation(experiments: Make) -> None:
         assert controls.tuned(lines(experiments({"sum": 0.0, **fewer}))) is None, "two weights are not tuned"
 
 
+def test_where_nothing_is_held_out_no_weights_are_tuned(experiments: Make) -> None:
+    def whole(record: dict[str, Any]) -> None:
+        record["declaration"]["settings"] = {**record["declaration"]["settings"], "hold_out": False}
+
+    shifts = {"sum": 0.0, "static-10": -0.02, "static-30": -0.01, "static-50": 0.01}
+    assert controls.tuned(lines(experiments(shifts))) is not None
+    assert controls.tuned(lines(experiments(shifts, edit=whole))) is None
+
+
 def test_weights_of_another_budget_are_not_among_the_tuned(experiments: Make) -> None:
     def elsewhere(record: dict[str, Any]) -> None:
         if record["experiment"] in ("p-static-90", "p-pcgrad"):

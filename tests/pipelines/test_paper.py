@@ -1,13 +1,14 @@
 """`make paper-check` and `make plan SCALE=paper`: what is counted, what is reckoned of it, and what does not run."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pipelines import _paper, _sizes, paper_check
+from pipelines import _paper, _paper_plan, _sizes, paper_check
 from pipelines._paper_plan import BYTES, FLOPS, LAUNCH_S, tell_paper
 from pipelines._params import CHECKED, load, sha256_of
 from pipelines._plan import Plan
@@ -76,6 +77,16 @@ def test_a_line_takes_its_steps_at_full_size(params, bare):
     assert each["launches"] < surgery["launches"]
     assert each["finite"]
     assert each["seconds"] > 0
+
+
+def test_what_trains_on_all_rows_takes_its_steps_and_is_reckoned_with_all(params, bare):
+    line = params.experiments["multi_mnist-sum"]
+    assert line.declaration["settings"]["hold_out"] is False
+    assert take(_task(params, line.name), "cpu")["parameters"] == 47_450
+    assert _paper_plan._steps(line, params, {"steps_a_batch": 1}) == 50 * (120_000 // 256)
+    kept = params.experiments["multi_mnist-sum"].declaration["settings"] | {"hold_out": True}
+    other = replace(line, declaration={**line.declaration, "settings": kept})
+    assert _paper.kind(line) == _paper.kind(other), "what was measured holds for both"
 
 
 def test_lines_of_one_kind_differ_in_what_changes_no_size(params):

@@ -182,6 +182,10 @@ BAD = {
         _put("problems", "multi_mnist", "paper", "selection", "best-val"),
         "`problems.multi_mnist.paper.selection` must not be best-val where hold_out = false",
     ),
+    "a line that trains on what chooses its epoch": (
+        _put(*PCGRAD_LINE, "settings", {"hold_out": False}),
+        "`methods.pcgrad.settings.hold_out` must be",
+    ),
     "unknown selection at a scale": (
         _put("problems", "multi_mnist", "paper", "selection", "first"),
         "`problems.multi_mnist.paper.selection` must be one of best-val, last, last10, best-test, found 'first'",

@@ -200,9 +200,9 @@ def test_real_data_has_the_papers_sizes():
 def test_without_holding_out_every_picture_is_trained_on(arrays):
     problem = build("problems", "overlay", arrays=arrays, **_settings(hold_out=False, batch_size=400))
     batches = list(problem.batches(np.random.default_rng(0), np.random.default_rng(1)))
-    built = np.concatenate([arrays["train_images"], arrays["val_images"]])
+    built = [np.concatenate([arrays[f"{split}_{of}"] for split in ("train", "val")]) for of in ("images", "labels")]
     assert len(batches) == 1
-    assert sorted(map(bytes, batches[0][0].flatten(1).numpy())) == sorted(map(bytes, built.reshape(400, -1)))
+    assert _rows(*(part.numpy() for part in batches[0])) == _rows(*built)
     network = problem.network(torch.Generator().manual_seed(0))
     kept = build("problems", "overlay", arrays=arrays, **_settings())
     assert problem.evaluate(network, "val").metrics == kept.evaluate(network, "val").metrics, "it stays what it was"
@@ -211,3 +211,7 @@ def test_without_holding_out_every_picture_is_trained_on(arrays):
 def test_a_share_of_the_pictures_and_all_of_them_is_refused(arrays):
     with pytest.raises(ValueError, match="`train_size` must be 0, all, where hold_out = False, found 64"):
         build("problems", "overlay", arrays=arrays, **_settings(hold_out=False, train_size=64))
+
+
+def _rows(images, labels):
+    return sorted((picture.tobytes(), tuple(map(int, label))) for picture, label in zip(images, labels, strict=True))

@@ -55,8 +55,9 @@ def certify_within(
 
 
 class Limited:
-    """The same, asked for one property after the other; as a context, it ends its process. Arguments and errors are
-    those of `certify_within`.
+    """A certificate within a time limit, one property at a time; as a context, it ends its process.
+
+    Args and errors are those of `certify_within`, without `told`.
 
     Attributes:
         names: of the properties that it can be asked for.
@@ -78,8 +79,9 @@ class Limited:
         self.close()
 
     def close(self) -> None:
-        """Ends the process in which the method lives, wherever it is."""
+        """Ends the process in which the method lives, wherever it is; whoever asks again starts another."""
         self._worker.close()
+        self._worker.over = "closed"
 
     def finding(self, name: str) -> Finding:
         """What the search says of this property; where the last one had no answer, in a new process."""
@@ -122,6 +124,13 @@ class _Worker:
 
     def finding(self, name: str) -> Finding:
         """The answer for one property, or that there is none in time."""
+        try:
+            return self._finding(name)
+        except BaseException:  # what it says next is no answer to another question
+            self.over = "interrupted"
+            raise
+
+    def _finding(self, name: str) -> Finding:
         with suppress(ConnectionError):  # it has ended since, which is heard below
             self._link.send(name)
         last, at, since = None, None, None

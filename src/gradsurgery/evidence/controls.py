@@ -83,8 +83,13 @@ def placebos(lines: Lines) -> list[Contrast]:
 
 
 def tuned(lines: Lines) -> tuple[Tuned, list[Contrast]] | None:
-    """None where there are too few weights; every controlled line minus the tuned ones."""
-    static = {m: line for m, line in lines.items() if _is_weighted(line) and line.run.track == TRACK}
+    """None where there are too few weights, or nothing held out to tune them on; every controlled line minus the tuned
+    ones."""
+    static = {
+        m: line
+        for m, line in lines.items()
+        if _is_weighted(line) and line.run.track == TRACK and line.run.declaration["settings"].get("hold_out", True)
+    }
     best = best_validated(static.values())
     if len(static) < LEAST or not best:
         return None
