@@ -184,7 +184,7 @@ BAD = {
     ),
     "a line that trains on what chooses its epoch": (
         _put(*PCGRAD_LINE, "settings", {"hold_out": False}),
-        "`methods.pcgrad.settings.hold_out` must be",
+        "methods.pcgrad.settings.hold_out` must be the problem's to say",
     ),
     "unknown selection at a scale": (
         _put("problems", "multi_mnist", "paper", "selection", "first"),
