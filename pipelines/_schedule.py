@@ -97,12 +97,10 @@ def _work(problem: str, settings: Mapping[str, Any], share: int) -> float:
         return float(settings["steps"])
     size = settings["train_size"]
     if not size:  # all there are
-        folder = prepared(checkout(Path.cwd()), problem)
         for split in ("train",) if settings.get("hold_out", True) else ("train", "val"):
-            array = next(iter(sorted(folder.glob(f"{split}_*.npy"))), None)
-            if array is None:
+            if not (found := sorted(prepared(checkout(Path.cwd()), problem).glob(f"{split}_*.npy"))):
                 raise ValueError("data that are not prepared cannot be counted")
-            size += np.load(array, mmap_mode="r").shape[0] / share
+            size += np.load(found[0], mmap_mode="r").shape[0] / share
     return float(settings["epochs"] * size * settings.get("passes", 1))
 
 

@@ -1,26 +1,19 @@
 """A certificate of a method that may hang: it is called in a process of its own, which is ended wherever it is."""
 
-import faulthandler
 import multiprocessing
-import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from gradsurgery.certify.declared import first_direction
-from gradsurgery.certify.matrices import pasted
-from gradsurgery.certify.search import ALL, Finding, chosen, examine
+from gradsurgery.certify.search import Finding
+from gradsurgery.certify.serving import serve
 from gradsurgery.certify.subject import Subject
 
 LIMIT = 30.0  # seconds for each property
 _TRIAL = 10.0  # at least so many for the very first direction, for which a method may have to compile something
-_ORPHAN = 60.0  # seconds more, after which a process that hangs ends by itself
 
 
 def certify_within(
@@ -108,7 +101,7 @@ class _Worker:
         self.over: str | None = None
         self._limit = limit
         self._link, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, make, names, examples, seed, limit, trial))
+        self._process = context.Process(target=serve, args=(theirs, make, names, examples, seed, limit, trial))
         self._process.start()
         theirs.close()
         try:
@@ -165,49 +158,3 @@ class _Worker:
             self._process.join()
             self.over = f"that its process ended with exit code {self._process.exitcode}"
         return None
-
-
-def _serve(
-    link: Connection, make: Callable[[], Subject], names: list[str], examples: int, seed: int, limit: float, trial: bool
-) -> None:
-    """The other side: answers one property after the other, and says at which J it is before it calls the method."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends this process
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        subject = make()
-        wanted = [each.name for each in chosen(subject, names)]
-        if trial:
-            link.send(("trial", subject.name))
-            with _mortal(limit):
-                first_direction(subject)
-    except (ValueError, ImportError, OSError) as error:
-        link.send(("wrong", str(error)))
-        return
-    link.send(("names", wanted))
-    known = {each.name: each for each in ALL}
-    while True:
-        try:
-            name = link.recv()
-        except EOFError:  # the parent has gone
-            return
-        with _mortal(limit):
-            found = examine(subject, known[name], examples, seed, lambda so_far, J: link.send((so_far, pasted(J))))
-        link.send((found, None))
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
-
-
-@contextmanager
-def _mortal(limit: float) -> Iterator[None]:
-    """Ends this process where it hangs in compiled code and has no parent any more: that needs no step of Python."""
-    with open(os.devnull, "w", encoding="utf-8") as nowhere:
-        faulthandler.dump_traceback_later(limit + _ORPHAN, exit=True, file=nowhere)
-        try:
-            yield
-        finally:
-            faulthandler.cancel_dump_traceback_later()
