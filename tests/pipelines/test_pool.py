@@ -40,7 +40,8 @@ def test_every_task_has_a_process_of_its_own_and_places_are_used_again():
     assert len(processes | {os.getpid()}) == 5
     assert {content for _, name, content in told if name == "place"} == {"x", "y"}
     assert sorted(task for task, name, _ in told if name == "done") == list("abcd")
-    assert [task for task, name, _ in told if name == "process"][:2] in (["a", "b"], ["b", "a"])
+    begun = [task for task, name, _ in told if name == "process"]
+    assert begun.index("d") >= 2, "it has a place when two others are done; b may be slower to begin than c"
 
 
 def test_a_single_place_is_this_process():
