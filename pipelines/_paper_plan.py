@@ -101,8 +101,7 @@ def _steps(line: Experiment, params: Params, found: Mapping[str, Any] | None) ->
     if found is None:
         return None
     entry = _sizes.of(problem, params.datasets)
-    splits = ("train",) if own.get("hold_out", True) else ("train", "val")
-    there = problem.prepare["train_rows"] if entry is None else sum(entry["rows"][split] for split in splits)
+    there = problem.prepare["train_rows"] if entry is None else sum(entry["rows"][s] for s in _sizes.trained_on(own))
     rows = own.get("train_size") or there
     batches = own.get("steps") or own.get("passes", 1) * (rows // own["batch_size"])
     return round(own["epochs"] * batches * found["steps_a_batch"])

@@ -19,6 +19,7 @@ from pipelines._plan import Plan, chosen
 from pipelines._problems import LONG
 from pipelines._protocol import check_runs
 from pipelines._records import Records
+from pipelines._sizes import trained_on
 from pipelines._workspace import checkout, prepared
 
 FILLERS = ("transform", "balancer", "rule", "aggregator")
@@ -95,9 +96,8 @@ def _more(experiment: Experiment, history: Path) -> float:
 def _work(problem: str, settings: Mapping[str, Any], share: int) -> float:
     if "steps" in settings:  # a landscape
         return float(settings["steps"])
-    size = settings["train_size"]
-    if not size:  # all there are
-        for split in ("train",) if settings.get("hold_out", True) else ("train", "val"):
+    if not (size := settings["train_size"]):  # all there are
+        for split in trained_on(settings):
             if not (found := sorted(prepared(checkout(Path.cwd()), problem).glob(f"{split}_*.npy"))):
                 raise ValueError("data that are not prepared cannot be counted")
             size += np.load(found[0], mmap_mode="r").shape[0] / share

@@ -87,6 +87,11 @@ def settled(declaration: Mapping[str, Any]) -> dict[str, Any]:
     return {each.name: each.default for each in given if each.default is not each.empty} | dict(declaration["settings"])
 
 
+def trained_on(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The splits whose rows a line trains on."""
+    return ("train",) if settings.get("hold_out", True) else ("train", "val")
+
+
 def _forms(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {name: form for name, form in entry.items() if name not in ("rows", "fixed", "gigabytes")}
 

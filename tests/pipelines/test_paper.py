@@ -84,7 +84,7 @@ def test_what_trains_on_all_rows_takes_its_steps_and_is_reckoned_with_all(params
     assert line.declaration["settings"]["hold_out"] is False
     assert take(_task(params, line.name), "cpu")["parameters"] == 47_450
     assert _paper_plan._steps(line, params, {"steps_a_batch": 1}) == 50 * (120_000 // 256)
-    kept = params.experiments["multi_mnist-sum"].declaration["settings"] | {"hold_out": True}
+    kept = line.declaration["settings"] | {"hold_out": True}
     other = replace(line, declaration={**line.declaration, "settings": kept})
     assert _paper.kind(line) == _paper.kind(other), "what was measured holds for both"
 

@@ -42,6 +42,10 @@ def test_every_task_has_a_process_of_its_own_and_places_are_used_again():
     assert sorted(task for task, name, _ in told if name == "done") == list("abcd")
     begun = [task for task, name, _ in told if name == "process"]
     assert begun.index("d") >= 2, "it has a place when two others are done; b may be slower to begin than c"
+    events = [(task, name) for task, name, _ in told]
+    for task, least in (("c", 1), ("d", 2)):
+        before = events[: events.index((task, "process"))]
+        assert sum(name == "done" for _, name in before) >= least, "a place is used again when its task is done"
 
 
 def test_a_single_place_is_this_process():
