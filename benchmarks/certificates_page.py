@@ -31,9 +31,9 @@ A function declares its claims by `fn.claims = ("non_conflict", "permutation")`,
 of its own, and the method that it computes by `fn.implements = "cagrad:c=0.4"`. One with a memory that a checkpoint is
 to hold takes `(J, state, generator)` and returns `(d, state)`; a weighting of LibMTL becomes a function by
 `gradsurgery.certify.libmtl.FromLibMTL(weighting, calpha=0.5)` ([a script](../examples/certify_your_own.py)). What
-searches comes by `pip install 'gradsurgery[certify]'`. `--limit 30`, for pytest
-`--surgery-limit 30`, is the number of seconds on the clock that each property may take; the method is called in a
-process of its own, which is killed then, on every system.
+searches comes by `pip install 'gradsurgery[certify]'`. `--limit 30` (for pytest `--surgery-limit 30`) is the number of
+seconds on the clock that each property may take; the method is called in a process of its own, which is killed then, on
+every system.
 
 The tables are made again by `python -m benchmarks.certificates ours torchjd`, and LibMTL's by the two lines that
 `--help` of it has.
