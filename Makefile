@@ -71,7 +71,7 @@ $(STAMP): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "Python 3.11 or newer is needed, found %d.%d: make PYTHON=python3.x" % v[:2])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@if $(BIN)/python -m pip install --quiet uv -c constraints.txt && \
-	    UV_COMPILE_BYTECODE=1 UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --python $(BIN)/python -e '.[dev,repro,peers,rl,docs]' -c constraints.txt; \
+	    UV_COMPILE_BYTECODE=1 UV_FIND_LINKS="$${PIP_FIND_LINKS:-}" $(BIN)/uv pip install --python $(BIN)/python -e '.[dev,repro,peers,rl,ct,docs]' -c constraints.txt; \
 	  then :; else echo "uv did not succeed; falling back to pip" >&2; \
-	    $(BIN)/python -m pip install -e '.[dev,repro,peers,rl,docs]' -c constraints.txt; fi
+	    $(BIN)/python -m pip install -e '.[dev,repro,peers,rl,ct,docs]' -c constraints.txt; fi
 	@touch $@

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import _celeba, _cifar10, _imagenet, _pascal, _scenes
+from pipelines import _celeba, _cifar10, _ct, _imagenet, _pascal, _scenes
 from pipelines._download import SourceError
 
 READERS: dict[str, Callable[[Path, str, str], np.ndarray]] = {
@@ -16,11 +16,18 @@ READERS: dict[str, Callable[[Path, str, str], np.ndarray]] = {
     "cifar10": _cifar10.read,
     "imagenet": _imagenet.read,
     "pascal_context": _pascal.read,
+    "ct": _ct.read,
 }
-_ASKED = ("imagenet", "pascal_context")  # sets that nobody may use without having agreed to a text
+_ASKED = ("imagenet", "pascal_context", "ct")  # sets that nobody may use without having agreed to a text
 ACCEPTED = "LICENCE.accepted"
 _COPIES = 3  # in the cache, in data/raw and in data/processed
-_WHAT = {"celeba": _celeba.WHAT, "cifar10": _cifar10.WHAT, "imagenet": _imagenet.WHAT, "pascal_context": _pascal.WHAT}
+_WHAT = {
+    "celeba": _celeba.WHAT,
+    "cifar10": _cifar10.WHAT,
+    "imagenet": _imagenet.WHAT,
+    "pascal_context": _pascal.WHAT,
+    "ct": _ct.WHAT,
+}
 
 
 def read(root: Path, form: str, split: str, what: str) -> np.ndarray:

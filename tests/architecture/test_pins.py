@@ -55,8 +55,8 @@ def test_conda_users_get_the_same():
     assert PROJECT["requires-python"] == f">={python.removeprefix('python=')}"
     pip = next(each["pip"] for each in environment["dependencies"] if isinstance(each, dict))
     assert pip[0] == "-c constraints.txt"
-    assert set(re.findall(r"\w+", pip[1].removeprefix("-e ."))) == {"dev", "docs", "peers", "repro", "rl"}
-    assert ".[dev,repro,peers,rl,docs]" in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert set(re.findall(r"\w+", pip[1].removeprefix("-e ."))) == {"ct", "dev", "docs", "peers", "repro", "rl"}
+    assert ".[dev,repro,peers,rl,ct,docs]" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 # put together here, as this file is searched too

@@ -16,7 +16,7 @@ from gradsurgery.core.discovery import KINDS, available, build, fields_of, find
 NETWORK = {"overlay": "lenet", "census": "recommender", "synthetic": "recommender", "multi_exit": "sdn_resnet",
            "reconstruction": "autoencoder", "superclass": "cnn", "dial": "fixed_heads", "celeba": "celeba_cnn",
            "celeba_pretrained": "celeba_resnet", "dense": "segnet", "arml": "wide_resnet",
-           "imagenet_exits": "msdnet_imagenet", "imagenet_mae": "masked_autoencoder",
+           "imagenet_exits": "msdnet_imagenet", "imagenet_mae": "masked_autoencoder", "ct_mae": "masked_autoencoder",
            "pascal_context": "mobilenet_raspp", "qm9": "mlp", "yeast": "recommender"}  # fmt: skip
 NEEDS = {
     "torchjd": {"method": "upgrad"}, "static": {"weights": [0.5, 0.5]}, "single_task": {"task": 0}, "recon": {"k": 0},

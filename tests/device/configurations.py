@@ -266,6 +266,10 @@ _SETTINGS: dict[str, dict[str, Any]] = {
         "batch_size": 8, "classify": True, "num_classes": 4,
         "lr": 1e-7,  # biases before a normalisation have no gradient but rounding, of which Adam makes whole steps
     },
+    "ct_mae": {
+        "network": {"name": "masked_autoencoder", "width": 8, "heads": 2, "depth": 1, "channels": 1}, "size": 64,
+        "epochs": 1, "batch_size": 8, "lr": 1e-7,  # likewise
+    },
     "pascal_context": {
         "network": {"name": "mobilenet_raspp", "width": 4}, "epochs": 1, "batch_size": 8, "test_batch": 4,
         "augment": "none", "optimizer": "sgd", "lr": 0.01,
@@ -337,7 +341,7 @@ def _arrays(problem: str) -> dict[str, np.ndarray]:
             arrays[f"{split}_images"] = rng.integers(0, 255, (n, 32, 32, 3)).astype(np.uint8)
             arrays[f"{split}_labels"] = (rng.permutation(n) % 4).astype(np.uint8)
             if split != "train":
-                places = 4 if problem == "imagenet_mae" else 64
+                places = 4 if problem in ("imagenet_mae", "ct_mae") else 64
                 arrays[f"{split}_patches"] = rng.permuted(np.tile(np.arange(places), (n, 1)), axis=1).astype(np.uint8)
     return arrays
 

@@ -49,6 +49,7 @@ OTHER_KERNELS = {
     "pascal_context": "likewise",
     "masked_autoencoder": "biases that a normalisation takes away again, whose gradient is rounding",
     "imagenet_mae": "likewise",
+    "ct_mae": "likewise",
 }
 
 

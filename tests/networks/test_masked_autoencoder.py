@@ -64,3 +64,20 @@ def test_a_hidden_patch_is_the_same_token_whatever_was_there():
 def test_wrong_fields_are_named(fields, message):
     with pytest.raises(ValueError, match=message):
         build("networks", "masked_autoencoder", **fields)
+
+
+@pytest.mark.parametrize("encoder", ["mobilenet_v3_small", "convnext_tiny"])
+def test_of_one_channel_the_first_is_read_and_all_three_are_made_alike(encoder):
+    torch.manual_seed(0)
+    settings = {"encoder": encoder, "size": 64, "width": 8, "heads": 2, "depth": 1}
+    network, coloured = (build("networks", "masked_autoencoder", **settings, channels=n).eval() for n in (1, 3))
+    inputs = torch.randn(2, 4, 64, 64)
+    inputs[:, 3] = 0
+    made = network(inputs)[0]
+    assert made.shape == (2, 3, 64, 64)
+    assert torch.equal(made[:, 0], made[:, 2])
+    inputs[:, 1:3] = 0
+    assert torch.equal(network(inputs)[0], made)
+    assert not torch.equal(*coloured(inputs)[0][:, :2].unbind(1))
+    with pytest.raises(ValueError, match="`channels` must be 1 or 3, found channels = 2"):
+        build("networks", "masked_autoencoder", channels=2)

@@ -17,7 +17,7 @@ import gradsurgery
 
 ROOT = Path(__file__).parents[2]
 [LOOP] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
-EXTRAS = {"certify", "cluster", "dev", "docs", "paper", "peers", "repro", "report", "rl"}
+EXTRAS = {"certify", "cluster", "ct", "dev", "docs", "paper", "peers", "repro", "report", "rl"}
 # What a method must be told where its fields have no defaults, and the one that an extra brings.
 FIELDS = {"torchjd": {"method": "upgrad"}}
 NEEDS = {"torchjd": "peers"}

@@ -1,11 +1,13 @@
 """PASCAL-Context's own copy, made small: what is read of every folder, and what is said of one that is not whole."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from pipelines import _pascal
+from pipelines import _laid_out, _pascal
 from pipelines._download import SourceError
 
 COUNTS, NAMES, SIZE = {"train": 2, "test": 1}, {"train": ("a1", "b2"), "test": ("c3",)}, 16
@@ -109,3 +111,15 @@ def test_what_is_wrong_is_said_in_one_sentence(root):
     refused("images", r"train\.txt must name 2 pictures once, found 1 of 2")
     listed.unlink()
     refused("images", r"found no ImageSets/Context/train\.txt")
+
+
+def test_without_a_licence_or_without_room_nothing_is_written(root, tmp_path, monkeypatch):
+    monkeypatch.setitem(_laid_out.READERS, "pascal_context", lambda own, split, what: _read(own, what, split))
+    target = tmp_path / "train_images.npy"
+    with pytest.raises(SourceError, match=r"must hold a file LICENCE\.accepted, by which you say that you accept"):
+        _laid_out.save(root, "pascal_context", "train", "images", target)
+    (root / _laid_out.ACCEPTED).touch()
+    monkeypatch.setattr(_laid_out.shutil, "disk_usage", lambda place: SimpleNamespace(free=3 * 2 * SIZE * SIZE * 3 - 1))
+    with pytest.raises(SourceError, match=r"must have 0\.0 GB of room for images of train, which are kept 3 times"):
+        _laid_out.save(root, "pascal_context", "train", "images", target)
+    assert not target.exists()

@@ -93,6 +93,12 @@ PROBLEMS = {
         _splits(images=_bytes(4, 72, 80, 3), labels=_bytes(4, high=100).astype(np.int16),
                 patches=np.argsort(RNG.random((4, 4)), axis=1).astype(np.uint16)),
     ),
+    "ct_mae": (
+        {"network": {"name": "masked_autoencoder", "width": 8, "heads": 2, "depth": 1, "channels": 1}, "epochs": 1,
+         "size": 64, "batch_size": 4},
+        _splits(images=_bytes(4, 72, 80, 3), labels=_bytes(4, high=100).astype(np.int32),
+                patches=np.argsort(RNG.random((4, 4)), axis=1).astype(np.uint16)),
+    ),
     "pascal_context": (
         {"network": {"name": "mobilenet_raspp", "width": 2}, "epochs": 1, "batch_size": 2},
         _splits(

@@ -8,13 +8,13 @@ _WIDTHS, _DEPTHS = (96, 192, 384, 768), (3, 3, 9, 3)
 _EPS, _SCALE = 1e-6, 1e-6  # of normalisation; what a branch weighs at first
 
 
-def convnext_tiny() -> nn.Sequential:
-    """Pictures (n, 3, h, w) to features (n, 768, h / 32, w / 32); 27,818,592 parameters.
+def convnext_tiny(channels: int = 3) -> nn.Sequential:
+    """Pictures (n, channels, h, w) to features (n, 768, h / 32, w / 32); 27,818,592 parameters at three channels.
 
     Source: Liu et al. 2022 (arXiv 2201.03545). Departure: no branch is dropped at random, as those draws would come
     from no generator of the run.
     """
-    layers: list[nn.Module] = [nn.Conv2d(3, _WIDTHS[0], 4, 4), _Norm(_WIDTHS[0])]
+    layers: list[nn.Module] = [nn.Conv2d(channels, _WIDTHS[0], 4, 4), _Norm(_WIDTHS[0])]
     before = _WIDTHS[0]
     for width, depth in zip(_WIDTHS, _DEPTHS, strict=True):
         if width != before:

@@ -16,13 +16,13 @@ _V3_SMALL = (
 _V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
-def mobilenet_v3_small() -> nn.Sequential:
-    """Pictures (n, 3, h, w) to features (n, 576, h / 32, w / 32); 927,008 parameters.
+def mobilenet_v3_small(channels: int = 3) -> nn.Sequential:
+    """Pictures (n, channels, h, w) to features (n, 576, h / 32, w / 32); 927,008 parameters at three channels.
 
     Source: Howard et al. 2019 (arXiv 1905.02244), in torchvision's sizes.
     """
     norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
-    layers: list[nn.Module] = [nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), norm(16), nn.Hardswish())]
+    layers: list[nn.Module] = [nn.Sequential(nn.Conv2d(channels, 16, 3, 2, 1, bias=False), norm(16), nn.Hardswish())]
     before = 16
     for kernel, inner, after, squeezed, hard, stride in _V3_SMALL:
         act = nn.Hardswish if hard else nn.ReLU

@@ -35,6 +35,7 @@ class MaskedAutoencoder(Network):
         width: of the tokens, a multiple of `heads`.
         depth: number of transformer blocks.
         heads: of their attention.
+        channels: 3, or 1 for grey pictures: of three equal channels the first is read, and what is made stands in all.
 
     Departures:
         1. Blocks have no dropout, as its draws would come from no generator of the run, and no biases: that of the keys
@@ -44,19 +45,21 @@ class MaskedAutoencoder(Network):
     def __init__(
         self, num_tasks: int = 2, num_classes: int = 1000,
         encoder: Literal["mobilenet_v3_small", "convnext_tiny"] = "mobilenet_v3_small", size: int = 256,
-        width: int = 256, depth: int = 2, heads: int = 8,
+        width: int = 256, depth: int = 2, heads: int = 8, channels: int = 3,
     ):  # fmt: skip
         super().__init__()
         check_sizes({"num_tasks": (num_tasks, 2), "num_classes": (num_classes, 1), "size": (size, PATCH),
                      "width": (width, 1), "depth": (depth, 0), "heads": (heads, 1)})  # fmt: skip
         if num_tasks > 3:
             raise ValueError(f"`num_tasks` must be 2 or 3, found num_tasks = {num_tasks}.")
+        if channels not in (1, 3):
+            raise ValueError(f"`channels` must be 1 or 3, found channels = {channels}.")
         if size % PATCH:
             raise ValueError(f"`size` must be a multiple of {PATCH}, found size = {size}.")
         if width % heads:
             raise ValueError(f"`width` must be a multiple of heads = {heads}, found width = {width}.")
         make, features = _ENCODERS[encoder]
-        self.encoder = make()
+        self.encoder, self._channels = make(channels), channels
         self.tokens = nn.Linear(features, width)
         self.hidden = nn.Parameter(0.02 * torch.randn(width))
         self.places = nn.Parameter(0.02 * torch.randn((size // PATCH) ** 2, width))
@@ -66,19 +69,19 @@ class MaskedAutoencoder(Network):
             )
             for _ in range(depth)
         )
-        self.pixels = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3 * PATCH**2))
+        self.pixels = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, channels * PATCH**2))
         self.classes = nn.Linear(features, num_classes) if num_tasks == 3 else None
 
     def forward(self, inputs: Float[Tensor, "batch 4 size size"]) -> tuple[Tensor, ...]:
         """Pictures in the scale of the inputs, whose fourth channel is 1 on a hole and 0 elsewhere."""
-        features = self.encoder(inputs[:, :3])
+        features = self.encoder(inputs[:, : self._channels])
         holes: Bool[Tensor, "batch places 1"] = max_pool2d(inputs[:, 3:], PATCH).flatten(2).transpose(1, 2) > 0.5
         own = self.tokens(features.flatten(2).transpose(1, 2))
         tokens = torch.where(holes, self.hidden.to(own.dtype), own) + self.places
         for block in self.blocks:
             tokens = block(tokens)
         grid = self.pixels(tokens).transpose(1, 2).unflatten(2, features.shape[2:])
-        picture = pixel_shuffle(grid, PATCH)
+        picture = pixel_shuffle(grid, PATCH).expand(-1, 3, -1, -1)
         if self.classes is None:
             return picture, picture
         return picture, picture, self.classes(features.mean(dim=(2, 3)))

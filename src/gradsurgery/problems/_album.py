@@ -22,6 +22,7 @@ TRIES = 10  # of a random cut; each takes four draws, and one draw more says whe
 _THREADS, _AHEAD = 8, 2  # decoders, and batches that they are ahead of who asks
 _LEAST, _MOST, _LONG = 0.08, 1.0, math.log(4 / 3)  # share of a picture's area, and the longer over the shorter side
 Cut = Callable[["Image", Float64[np.ndarray, " draws"]], UInt8[np.ndarray, "height width 3"]]
+Opened = Callable[[Path], "Image"]
 
 
 class Album:
@@ -33,16 +34,19 @@ class Album:
         split: "train", "val" or "test".
         size: number of pictures used, the first ones; 0 means all.
         folder: where the files are.
+        opened: what makes a coloured picture of a file, by default Pillow.
 
     Raises:
         ValueError: there are files and no such folder, or one that is asked for is no whole picture.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], split: str, size: int, folder: str):
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], split: str, size: int, folder: str, opened: Opened | None = None
+    ):
         self._in_files = f"{split}_files" in arrays
         self._rows = first(arrays, f"{split}_{'files' if self._in_files else 'images'}", size)
         self.labels = first(arrays, f"{split}_labels", size).astype(np.int64)
-        self._folder = Path(folder)
+        self._folder, self._opened = Path(folder), opened or _opened
         if self._in_files and not self._folder.is_dir():
             raise ValueError(f"`folder` must hold the pictures that the arrays name, found none at {folder!r}.")
 
@@ -80,13 +84,14 @@ class Album:
             return cut(Image.fromarray(self._rows[row]), draws)
         path = self._folder / self._rows[row].tobytes().rstrip(b"\0").decode()
         try:
-            with Image.open(path) as picture:
-                return cut(picture.convert("RGB"), draws)
+            return cut(self._opened(path), draws)
         except (OSError, SyntaxError) as error:
             raise ValueError(f"{path} must be a whole picture, found: {error}.") from None
 
 
-def albums_of(arrays: Mapping[str, np.ndarray], training: Training, folder: str, twin: bool) -> dict[str, Album]:
+def albums_of(
+    arrays: Mapping[str, np.ndarray], training: Training, folder: str, twin: bool, opened: Opened | None = None
+) -> dict[str, Album]:
     """The album of every split; none without arrays.
 
     Raises:
@@ -94,7 +99,7 @@ def albums_of(arrays: Mapping[str, np.ndarray], training: Training, folder: str,
     """
     if twin and any(name.endswith("_files") for name in arrays):
         raise ValueError("`twin` must be false for pictures from files, found true.")
-    albums = {split: Album(arrays, split, n, folder) for split, n in training.sizes.items() if arrays}
+    albums = {split: Album(arrays, split, n, folder, opened) for split, n in training.sizes.items() if arrays}
     if arrays:
         check_rows({split: len(album) for split, album in albums.items()}, training.batch_size)
     return albums
@@ -169,6 +174,13 @@ def twin(classes: int, height: int, width: int, train: int, test: int, seed: int
             images[place] = noise + stripes[..., None] + np.array([label * 7 % 80, label * 31 % 80, label * 53 % 80])
         found |= {f"{split}_images": images, f"{split}_labels": labels.astype(np.int16)}
     return found
+
+
+def _opened(path: Path) -> "Image":
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        return picture.convert("RGB")
 
 
 def _middle(width: int, height: int, share: float) -> tuple[float, float, float, float]:

@@ -17,6 +17,7 @@ TITLES = {
     "pascal_context": "PASCAL-Context, 4 tasks",
     "imagenet_mae": "ImageNet, reconstruction", "imagenet_mae_convnext": "ImageNet, reconstruction, ConvNeXt-tiny",
     "imagenet_mae_classes": "ImageNet, reconstruction and classes",
+    "ct_mae": "head-and-neck CT, reconstruction", "ct_mae_convnext": "head-and-neck CT, reconstruction, ConvNeXt-tiny",
     "imagenet_mae_twin": "stripes, a twin of ImageNet, reconstruction and classes",
     "imagenet_exits_twin": "stripes, a twin of ImageNet, early exits",
     "cifar100_reconstruction": "CIFAR-100, reconstruction", "cifar100_exits_msdnet": "CIFAR-100, early exits, MSDNet",
