@@ -103,7 +103,8 @@ def take(task: Task, device: str) -> dict[str, Any]:
     flops, moved = float(steps.flops), float(steps.bytes)
     if rows < batch:
         half = rows // 2
-        less = _counted(learner, tree_map_only(torch.Tensor, lambda own: own[:half], batches)) if half else Counter()
+        parts = tree_map_only(torch.Tensor, lambda own: _first(own, rows, half), batches)
+        less = _counted(learner, parts) if half else Counter()
         flops += (steps.flops - less.flops) * (batch - rows) / (rows - half)
         moved += (steps.bytes - less.bytes) * (batch - rows) / (rows - half)
         loading *= batch / rows
@@ -144,6 +145,11 @@ def taken(task: Task, device: str) -> tuple[int, int]:
         return batch, batch
     fit = _NUMBERS // (_sizes.numbers(entry) * len(problem_of(task.experiment.declaration).tasks))
     return min(batch, max(fit // 2 * 2, 2 if batch > 2 else 1)), batch
+
+
+def _first(own: torch.Tensor, rows: int, half: int) -> torch.Tensor:
+    """The first half of its rows, which with some problems come after the tasks."""
+    return own.narrow(own.shape.index(rows), 0, half) if rows in own.shape else own
 
 
 def _counted(learner: Learner, batches: Iterable[Any]) -> Counter:

@@ -101,6 +101,26 @@ def test_what_a_part_of_a_batch_takes_is_reckoned_for_the_whole(params, bare, mo
             assert part[count] == pytest.approx(whole[count], rel=0.02), count
 
 
+def test_half_of_the_rows_is_taken_wherever_they_stand():
+    own = torch.arange(20 * 4 * 3).reshape(20, 4, 3)
+    assert torch.equal(_steps._first(own, 4, 2), own[:, :2])
+    assert torch.equal(_steps._first(own, 20, 10), own[:10])
+    assert _steps._first(own, 5, 2) is own
+
+
+def test_the_step_that_is_counted_is_one_of_training(params, bare, monkeypatch):
+    modes = []
+    counted = _steps._counted
+
+    def watched(learner, batches):
+        learner.network.register_forward_pre_hook(lambda network, given: modes.append(network.training))
+        return counted(learner, batches)
+
+    monkeypatch.setattr(_steps, "_counted", watched)
+    assert take(_task(params, "multi_mnist-sum"), "cpu")["finite"]
+    assert modes[0], "evaluating has left the network in its own mode"
+
+
 def test_what_trains_on_all_rows_takes_its_steps_and_is_reckoned_with_all(params, bare):
     line = params.experiments["multi_mnist-sum"]
     assert line.declaration["settings"]["hold_out"] is False
