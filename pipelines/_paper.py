@@ -32,8 +32,9 @@ Memory (the peak of the whole process; on a GPU, of what torch allocated) and se
 diagnostics) are those of what was taken; the paper's batch takes more of both. Operations and GFLOP are those of the
 paper's batch: operations of torch but for views, about one launch on a GPU each, however large the batch;
 multiplications and additions of convolutions and matrix products, reckoned for the whole batch by a line through what
-was counted with the examples taken and with half of them, or, where one was taken, in proportion. Of the micro-batches
-of a step as many are taken as there are tasks, and the whole step is reckoned from them.
+was counted with the examples taken and with half of them, or, where one or two were taken, in proportion. Of the
+micro-batches of a step as many are taken as there are tasks, and the whole step is reckoned from them. All kinds
+together took a core {minutes:,.0f} minutes.
 
 """
 
@@ -130,7 +131,9 @@ def table(found: Iterable[Record]) -> str:
     less = sum("launches" in own and cut(own) for own in records)
     head = ["line", "parameters", "batch", "memory, GiB", "step, s", "operations a step", "GFLOP a step", "state"]
     rows = [head, ["-"] * len(head), *map(_cells, records)]
-    words = _WORDS.format(good=good, all=len(records), long=_LONG, cut=less, where=where or "nothing yet")
+    minutes = sum(own.get("cpu", 0.0) for own in records) / 60
+    where = where or "nothing yet"
+    words = _WORDS.format(good=good, all=len(records), long=_LONG, cut=less, where=where, minutes=minutes)
     return words + "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

@@ -54,8 +54,18 @@ class Counter(TorchDispatchMode):
             tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, torch.Tensor)]
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
             if packet in flop_registry:
-                self.flops += flop_registry[packet](*args, **kwargs, out_val=out)
+                self.flops += _flops(packet, args, kwargs, out)
         return out
+
+
+def _flops(packet: Any, args: Any, kwargs: Any, out: Any) -> int:
+    """By torch's formulas, of which that of a convolution's gradient takes each group for the whole weight."""
+    formula = flop_registry[packet]
+    if packet is not torch.ops.aten.convolution_backward:
+        return int(formula(*args, **kwargs, out_val=out))
+    *front, groups, (of_inputs, of_weight, _) = args
+    inputs = formula(*front, groups, [of_inputs, False, False], out_val=out)
+    return int(inputs + formula(*front, groups, [False, of_weight, False], out_val=out) // groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +86,8 @@ def take(task: Task, device: str) -> dict[str, Any]:
     """What a line's steps and its evaluation take: numbers by name, seconds where nothing else is said.
 
     Seconds of a step, memory and what is judged are those of `rows` examples; what else a step takes is reckoned for
-    the whole `batch`, by a line through what is counted with `rows` and with half of them (through 0, if that is none).
+    the whole `batch`, by a line through what is counted with `rows` and with half of them, or through 0 if they are 1
+    or 2: one alone is too few for a BatchNorm of vectors.
 
     Raises whatever goes wrong in them.
     """
@@ -102,9 +113,8 @@ def take(task: Task, device: str) -> dict[str, Any]:
     spent, count = time.perf_counter() - began, learner.step_count - before
     flops, moved = float(steps.flops), float(steps.bytes)
     if rows < batch:
-        half = rows // 2
-        parts = tree_map_only(torch.Tensor, lambda own: _first(own, rows, half), batches)
-        less = _counted(learner, parts) if half else Counter()
+        half = rows // 2 if rows > 2 else 0
+        less = _counted(learner, tree_map_only(torch.Tensor, lambda own: own[:half], batches)) if half else Counter()
         flops += (steps.flops - less.flops) * (batch - rows) / (rows - half)
         moved += (steps.bytes - less.bytes) * (batch - rows) / (rows - half)
         loading *= batch / rows
@@ -144,12 +154,7 @@ def taken(task: Task, device: str) -> tuple[int, int]:
     if device_for(task.experiment.declaration, device) != "cpu" or entry is None:
         return batch, batch
     fit = _NUMBERS // (_sizes.numbers(entry) * len(problem_of(task.experiment.declaration).tasks))
-    return min(batch, max(fit // 2 * 2, 2 if batch > 2 else 1)), batch
-
-
-def _first(own: torch.Tensor, rows: int, half: int) -> torch.Tensor:
-    """The first half of its rows, which with some problems come after the tasks."""
-    return own.narrow(own.shape.index(rows), 0, half) if rows in own.shape else own
+    return min(batch, max(fit // 2 * 2, min(4, batch // 3), 1)), batch
 
 
 def _counted(learner: Learner, batches: Iterable[Any]) -> Counter:

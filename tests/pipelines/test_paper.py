@@ -48,6 +48,17 @@ def test_what_is_counted_is_products_and_operations_but_for_views():
     assert counter.bytes == 4 * (12 + 20 + 15) + 4 * (12 + 12)
 
 
+@pytest.mark.parametrize("groups", [1, 4, 64])
+def test_both_gradients_of_a_convolution_take_what_it_takes_also_in_groups(groups):
+    layer = torch.nn.Conv2d(64, 64, 7, padding=3, groups=groups, bias=False)
+    with Counter() as forward:
+        out = layer(torch.ones(2, 64, 14, 14, requires_grad=True))
+    with Counter() as backward:
+        out.sum().backward()
+    assert forward.flops == 2 * 2 * 14 * 14 * 64 * 49 * 64 // groups
+    assert backward.flops == 2 * forward.flops
+
+
 def test_every_problem_of_scale_paper_has_arrays_of_a_size(params, bare):
     for name, problem in params.problems.items():
         entry = _sizes.of(problem, params.datasets)
@@ -81,7 +92,13 @@ def test_a_line_takes_its_steps_at_full_size(params, bare):
 
 @pytest.mark.parametrize(
     ("name", "rows", "batch"),
-    [("celeba-pcgrad", 2, 256), ("arml_500-pcgrad", 74, 256), ("nyuv2-pcgrad", 1, 2), ("multi_mnist-pcgrad", 256, 256)],
+    [
+        ("celeba-pcgrad", 4, 256),
+        ("arml_500-pcgrad", 74, 256),
+        ("nyuv2-pcgrad", 1, 2),
+        ("camvid-sum", 2, 8),
+        ("multi_mnist-sum", 256, 256),
+    ],
 )
 def test_a_cpu_takes_a_part_of_a_large_batch_and_a_gpu_all_of_it(params, bare, name, rows, batch):
     assert taken(_task(params, name), "cpu") == (rows, batch)
@@ -92,20 +109,13 @@ def test_a_cpu_takes_a_part_of_a_large_batch_and_a_gpu_all_of_it(params, bare, n
 def test_what_a_part_of_a_batch_takes_is_reckoned_for_the_whole(params, bare, monkeypatch, name):
     whole = take(_task(params, name), "cpu")
     assert (whole["rows"], whole["batch"]) == (256, 256)
-    for numbers, rows in ((2 * (36 * 36 + 2) * 17, 16), (0, 2)):
+    for numbers, rows in ((2 * (36 * 36 + 2) * 17, 16), (0, 4)):
         monkeypatch.setattr(_steps, "_NUMBERS", numbers)
         part = take(_task(params, name), "cpu")
         assert (part["rows"], part["batch"], part["judged"]["rows"]) == (rows, 256, rows)
         assert part["finite"]
         for count in ("launches", "gflop", "gigabytes"):
             assert part[count] == pytest.approx(whole[count], rel=0.02), count
-
-
-def test_half_of_the_rows_is_taken_wherever_they_stand():
-    own = torch.arange(20 * 4 * 3).reshape(20, 4, 3)
-    assert torch.equal(_steps._first(own, 4, 2), own[:, :2])
-    assert torch.equal(_steps._first(own, 20, 10), own[:10])
-    assert _steps._first(own, 5, 2) is own
 
 
 def test_the_step_that_is_counted_is_one_of_training(params, bare, monkeypatch):
