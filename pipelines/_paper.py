@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gradsurgery.core.discovery import find
 from pipelines._files import as_json, read_text, replace
 from pipelines._params import Experiment
 from pipelines._sizes import maker
@@ -19,18 +18,23 @@ _FREE = {
     "cosine", "ratio", "permuted", "labelled", "income_weight", "landscape", "reward_scale", "train_size", "val_size",
     "test_size", "test_batch", "hold_out", "augment", "twin",
 }  # fmt: skip
+_LONG = 1000.0  # GFLOP that a CPU takes in a step: from there on lines stand also for those near them
 _WORDS = """\
 # Every kind of line of scale paper, two steps at full size
 
-Written by `make paper-check`; not to be edited. {good} of {all} kinds of lines run. Network, inputs, batch and method
-are the paper's; the data are random numbers in the form of its data, so that no loss means anything here. One line
-stands for all that run the same code on the same sizes and, where a step takes more than 20 seconds, for those of its
-kind of method. Run on: {where}.
+Written by `make paper-check`; not to be edited. {good} of {all} kinds of lines run. Network, inputs and method are the
+paper's; the data are random numbers in the form of its data, so that no loss means anything here. One line stands for
+all that run the same code on the same sizes and, where a CPU takes more than {long:,.0f} GFLOP in a step, for those
+that differ in the weights of the losses or in how the metrics are taken alone. Run on: {where}.
 
-Memory is the peak of the whole process (on a GPU, of what torch allocated), a step the median of those without
-diagnostics. Operations and GFLOP are counted on a step of its own, unless one takes that long: operations of torch but
-for views, about one launch on a GPU each; multiplications and additions of convolutions and matrix products. Of
-the micro-batches of a step as many are taken as there are tasks, and the whole step is reckoned from them.
+The batch is the paper's on a GPU. A CPU takes of a large one the examples that the column says: {cut} kinds here.
+Memory (the peak of the whole process; on a GPU, of what torch allocated) and seconds (the median of steps without
+diagnostics) are those of what was taken; the paper's batch takes more of both. Operations and GFLOP are those of the
+paper's batch: operations of torch but for views, about one launch on a GPU each, however large the batch;
+multiplications and additions of convolutions and matrix products, reckoned for the whole batch by a line through what
+was counted with the examples taken and with half of them, or, where one or two were taken, in proportion. Of the
+micro-batches of a step as many are taken as there are tasks, and the whole step is reckoned from them. All kinds
+together took a core {minutes:,.0f} minutes.
 
 """
 
@@ -44,12 +48,25 @@ def kind(line: Experiment) -> str:
 
 
 def near(line: Experiment) -> str:
-    """One for all lines that take about as long: data, network, rule, transform, and kind of method."""
-    own = line.declaration
+    """One for all lines that take as long, but for the weights of losses: data, network, rule, transform, method."""
+    own, aggregator = line.declaration, line.declaration["aggregator"]
     settings = {name: value for name, value in own["settings"].items() if name not in _FREE}
     scored = bool(own.get("learner", {}).get("score_layers"))
-    method = find("aggregators", own["aggregator"]["name"]).__mro__[1].__name__
+    method = [aggregator["name"], aggregator.get("method")]
     return as_json([maker(own["module"]), settings, own["transform"]["name"], own["rule"]["name"], method, scored])
+
+
+def known(line: Experiment, found: Mapping[str, Record]) -> bool:
+    """Whether its kind is there, or one near it that takes a CPU long."""
+    if kind(line) in found:
+        return True
+    close = [own for own in found.values() if own["near"] == near(line) and "launches" in own]
+    return any(own["environment"]["device"] == "cpu" and _taken(own) > _LONG for own in close)
+
+
+def _taken(own: Record) -> float:
+    """GFLOP of the examples that a step took."""
+    return float(own["gflop"]) * own["rows"] / own["batch"]
 
 
 def read() -> dict[str, Record]:
@@ -87,9 +104,19 @@ def said(record: Record) -> str:
     if "launches" not in record:
         return str(record["state"])
     return (
-        f"{record['state']}, {record['parameters']:,} parameters, {record['memory_mb'] / 1024:.1f} GiB, "
-        f"{record['seconds']:.2f} s a step, {record['launches']} operations, {record['gflop']:.1f} GFLOP"
+        f"{record['state']}, {record['parameters']:,} parameters, batch {_batch(record)}, "
+        f"{record['memory_mb'] / 1024:.1f} GiB, {record['seconds']:.2f} s a step, {record['launches']} operations, "
+        f"{record['gflop']:.1f} GFLOP"
     )
+
+
+def cut(record: Mapping[str, Any]) -> bool:
+    """Whether its steps took less than the paper's batch."""
+    return bool(record["rows"] < record["batch"])
+
+
+def _batch(record: Record) -> str:
+    return f"{record['rows']} of {record['batch']}" if cut(record) else str(record["batch"])
 
 
 def table(found: Iterable[Record]) -> str:
@@ -101,16 +128,18 @@ def table(found: Iterable[Record]) -> str:
         for own in machines.values()
     )
     good = sum(own["state"] == "ok" for own in records)
-    head = ["line", "parameters", "memory, GiB", "step, s", "operations a step", "GFLOP a step", "state"]
+    less = sum("launches" in own and cut(own) for own in records)
+    head = ["line", "parameters", "batch", "memory, GiB", "step, s", "operations a step", "GFLOP a step", "state"]
     rows = [head, ["-"] * len(head), *map(_cells, records)]
-    return _WORDS.format(good=good, all=len(records), where=where or "nothing yet") + "\n".join(
-        f"| {' | '.join(cells)} |" for cells in rows
-    )
+    minutes = sum(own.get("cpu", 0.0) for own in records) / 60
+    where = where or "nothing yet"
+    words = _WORDS.format(good=good, all=len(records), long=_LONG, cut=less, where=where, minutes=minutes)
+    return words + "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 
 def _cells(own: Record) -> list[str]:
     if "launches" not in own:
-        return [own["line"], "", "", "", "", "", own["state"]]
+        return [own["line"], *[""] * 6, own["state"]]
     counts = f"{own['launches']:,}", f"{own['gflop']:,.1f}"
-    sizes = f"{own['parameters']:,}", f"{own['memory_mb'] / 1024:.2f}", f"{own['seconds']:.3f}"
+    sizes = f"{own['parameters']:,}", _batch(own), f"{own['memory_mb'] / 1024:.2f}", f"{own['seconds']:.3f}"
     return [own["line"], *sizes, *counts, own["state"]]

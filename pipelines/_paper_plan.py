@@ -62,7 +62,7 @@ def tell_paper(params: Params, plan: Plan, schedule: Schedule, lines: Sequence[E
         print(f"not reckoned, as `make paper-check` has no numbers: {told(len(unknown))}, such as {unknown[0]}")
     print(
         f"a step: loading + max(operations x {LAUNCH_S * 1e6:.0f} us, FLOP / {FLOPS / 1e12:.0f} TFLOP/s + bytes / "
-        f"{BYTES / 1e12:.1f} TB/s), counted by `make paper-check`; GiB: the peak there"
+        f"{BYTES / 1e12:.1f} TB/s), counted by `make paper-check`; GiB: the peak there, after > of a part of the batch"
     )
     print(f"here: {'; '.join(_here(params))}")
 
@@ -111,7 +111,8 @@ def _row(need: Need) -> str:
     found, line = need.found, need.line
     counted = ("?",) * 3
     if found is not None:
-        counted = f"{found['memory_mb'] / 1024:.1f}", f"{found['launches']:,}", f"{found['gflop']:,.1f}"
+        memory = f"{'>' if _paper.cut(found) else ''}{found['memory_mb'] / 1024:.1f}"
+        counted = memory, f"{found['launches']:,}", f"{found['gflop']:,.1f}"
     hours = "?" if need.hours is None else f"{need.hours:.2f}"
     steps = "?" if need.steps is None else f"{need.steps:,}"
     return _ROW.format(line.method, len(line.seeds), need.left, counted[0], steps, *counted[1:], hours)

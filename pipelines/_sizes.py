@@ -59,6 +59,11 @@ def gigabytes(entry: Mapping[str, Any] | None) -> float:
     return float(entry.get("gigabytes", sum(entry["rows"].values()) * row / 1e9))
 
 
+def numbers(entry: Mapping[str, Any]) -> int:
+    """How many numbers a row has, of all arrays."""
+    return sum(math.prod(form["shape"]) for form in _forms(entry).values())
+
+
 def drawn(problem: "Problem", datasets: Mapping[str, Any], train: int, held_out: int) -> Arrays:
     """Arrays in the form of a problem's: random ones, at most so many rows of a split, or whole those that it draws."""
     entry = of(problem, datasets)

@@ -1,15 +1,18 @@
-"""Two steps of one line at full size, on random arrays of the form of its data: what runs, and what a step takes."""
+"""Two steps of one line at full size, on random arrays of the form of its data: what runs, and what a step takes.
+
+A CPU takes less of a batch where the whole one would take it minutes; network and inputs stay whole.
+"""
 
 import dataclasses
 import math
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.flop_counter import flop_registry
 
 from gradsurgery.core.declaration import problem_of
@@ -22,8 +25,9 @@ from pipelines._device import device_for
 from pipelines._params import Experiment
 from pipelines._problems import Problem
 
-LONG_S = 20.0  # a step that takes longer is not taken once more to be counted
-_HELD_OUT = 8  # rows of validation and of test, at most
+_LONG_S = 2.0  # an epoch that takes longer is not taken once more to be timed beside the one that is counted
+_NUMBERS = 700_000  # of a batch, as often as there are tasks: what a CPU takes of it
+_HELD_OUT = 64  # rows of validation and of test, at most: enough to hold both classes, which an area asks for
 _NEVER = 10**9  # diagnostics are taken in the first step only
 _FREE = ("empty", "_local_scalar_dense", "set_data")  # operations that start nothing on a device
 
@@ -50,8 +54,18 @@ class Counter(TorchDispatchMode):
             tensors = [leaf for leaf in tree_leaves((args, kwargs, out)) if isinstance(leaf, torch.Tensor)]
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
             if packet in flop_registry:
-                self.flops += flop_registry[packet](*args, **kwargs, out_val=out)
+                self.flops += _flops(packet, args, kwargs, out)
         return out
+
+
+def _flops(packet: Any, args: Any, kwargs: Any, out: Any) -> int:
+    """By torch's formulas, of which that of a convolution's gradient takes each group for the whole weight."""
+    formula = flop_registry[packet]
+    if packet is not torch.ops.aten.convolution_backward:
+        return int(formula(*args, **kwargs, out_val=out))
+    *front, groups, (of_inputs, of_weight, _) = args
+    inputs = formula(*front, groups, [of_inputs, False, False], out_val=out)
+    return int(inputs + formula(*front, groups, [False, of_weight, False], out_val=out) // groups)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,18 +85,23 @@ class Task:
 def take(task: Task, device: str) -> dict[str, Any]:
     """What a line's steps and its evaluation take: numbers by name, seconds where nothing else is said.
 
+    Seconds of a step, memory and what is judged are those of `rows` examples; what else a step takes is reckoned for
+    the whole `batch`, by a line through what is counted with `rows` and with half of them, or through 0 if they are 1
+    or 2: one alone is too few for a BatchNorm of vectors.
+
     Raises whatever goes wrong in them.
     """
+    rows, batch = taken(task, device)
     scores = None
     if task.evidence is not None:
-        source = _learner(task, task.evidence, device, None)
+        source = _learner(task, task.evidence, device, rows, None)
         source.epoch()
         scores = evidence_of([source.instruments.history(source.step_count) | {"diverged": None}])
         del source
-    learner = _learner(task, task.experiment, device, scores)
+    learner = _learner(task, task.experiment, device, rows, scores)
     began = time.perf_counter()
     learner.epoch()
-    if time.perf_counter() - began < LONG_S:
+    if time.perf_counter() - began < _LONG_S:
         learner.epoch()
     before, timed = learner.step_count, len(learner.step_times)
     learner.instruments.begin_epoch()
@@ -90,10 +109,15 @@ def take(task: Task, device: str) -> dict[str, Any]:
     batches = list(learner.problem.batches(learner.generators.order, learner.generators.augmentation))
     loading = time.perf_counter() - began
     began = time.perf_counter()
-    with (steps := Counter()):
-        for _ in learner.rule.epoch(learner, iter(batches)):
-            pass
+    steps = _counted(learner, batches)
     spent, count = time.perf_counter() - began, learner.step_count - before
+    flops, moved = float(steps.flops), float(steps.bytes)
+    if rows < batch:
+        half = rows // 2 if rows > 2 else 0
+        less = _counted(learner, tree_map_only(torch.Tensor, lambda own: own[:half], batches)) if half else Counter()
+        flops += (steps.flops - less.flops) * (batch - rows) / (rows - half)
+        moved += (steps.bytes - less.bytes) * (batch - rows) / (rows - half)
+        loading *= batch / rows
     whole, few = _micro(task.experiment)
     share = whole / few / max(count, 1)
     if isinstance(learner.problem, Acting):  # what is not learning is acting: of so many steps an update
@@ -101,8 +125,10 @@ def take(task: Task, device: str) -> dict[str, Any]:
         loading = count * acting * _sizes.settled(task.experiment.declaration)["every"]
     with torch.no_grad(), (judged := Counter()):
         learner.problem.evaluate(learner.network, "test")
-    step_times = learner.step_times[: timed or None]
+    step_times = learner.step_times[: timed or count]
     return {
+        "rows": rows,
+        "batch": batch,
         "parameters": sum(p.numel() for p in learner.network.parameters()),
         "shared": sum(p.numel() for p in learner.network.shared_parameters()),
         "tasks": len(learner.problem.tasks),
@@ -111,20 +137,44 @@ def take(task: Task, device: str) -> dict[str, Any]:
         "steps_a_batch": count / len(batches) * few / whole,
         "loading": round(loading * share, 5),
         "launches": round(steps.launches * share),
-        "gflop": round(steps.flops * share / 1e9, 4),
-        "gigabytes": round(steps.bytes * share / 1e9, 4),
-        "judged": {"rows": _held_out(task.experiment), "gflop": judged.flops / 1e9, "gigabytes": judged.bytes / 1e9},
-        "finite": all(math.isfinite(v) for k, v in learner.epochs[0].items() if k.startswith("train.")),
+        "gflop": round(flops * share / 1e9, 4),
+        "gigabytes": round(moved * share / 1e9, 4),
+        "judged": {"rows": min(_HELD_OUT, rows), "gflop": judged.flops / 1e9, "gigabytes": judged.bytes / 1e9},
+        "cpu": round(time.process_time(), 1),
+        "finite": not learner.skipped_steps
+        and all(math.isfinite(v) for k, v in learner.epochs[0].items() if k.startswith("train.")),
         "environment": environment(str(learner.device)),
     }
 
 
-def _learner(task: Task, experiment: Experiment, device: str, evidence: Mapping[str, Any] | None) -> Learner:
-    """A learner one of whose epochs is one step, or what the rule does with one step's batches."""
+def taken(task: Task, device: str) -> tuple[int, int]:
+    """How many examples of a batch a step takes here, and how many the paper's batch has."""
+    batch = int(_sizes.settled(task.experiment.declaration).get("batch_size", 1))
+    entry = _sizes.of(task.problem, task.datasets)
+    if device_for(task.experiment.declaration, device) != "cpu" or entry is None:
+        return batch, batch
+    fit = _NUMBERS // (_sizes.numbers(entry) * len(problem_of(task.experiment.declaration).tasks))
+    return min(batch, max(fit // 2 * 2, min(4, batch // 3), 1)), batch
+
+
+def _counted(learner: Learner, batches: Iterable[Any]) -> Counter:
+    """What the steps on these batches take."""
+    learner.network.train()  # evaluating has left it otherwise
+    with (counter := Counter()):
+        for _ in learner.rule.epoch(learner, iter(batches)):
+            pass
+    return counter
+
+
+def _learner(
+    task: Task, experiment: Experiment, device: str, batch: int, evidence: Mapping[str, Any] | None
+) -> Learner:
+    """A learner one of whose epochs is one step, or what the rule does with one step's batches, of so many examples."""
     declaration, own = experiment.declaration, _sizes.settled(experiment.declaration)
     _, micro = _micro(experiment)
-    rows, held_out = micro * own.get("batch_size", 1), _held_out(experiment)
-    given = {"train_size": rows, "val_size": held_out, "test_size": held_out, "hold_out": True, "passes": 1}
+    rows, held_out = micro * batch, min(_HELD_OUT, batch)
+    given = {"batch_size": batch, "train_size": rows, "val_size": held_out, "test_size": held_out}
+    given |= {"hold_out": True, "passes": 1}
     if "episodes" in own:  # one is played in an epoch, with two updates, but in the first, with one
         given |= {"episodes": 1, "warmup": own["horizon"], "every": own["horizon"] // 2, "val_size": 1, "test_size": 1}
     elif "landscape" in own:
@@ -143,7 +193,3 @@ def _micro(experiment: Experiment) -> tuple[int, int]:
     """Batches of a step, and how many are taken here, as one more takes no more memory: as many as there are tasks."""
     whole = int(experiment.declaration["rule"].get("micro_batches", 1))
     return whole, min(whole, len(problem_of(experiment.declaration).tasks))
-
-
-def _held_out(experiment: Experiment) -> int:
-    return min(_HELD_OUT, int(_sizes.settled(experiment.declaration).get("batch_size", 1)))

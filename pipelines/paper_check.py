@@ -1,11 +1,13 @@
 """`make paper-check`: does every experiment of scale paper run at its full size? Two steps of each, and what they take.
 
-Network, inputs, batch and method are those of the paper's run; the data are random numbers in the form of its data
-(data/sizes.yaml), so that no licence and no download is needed. Lines that run the same code on the same sizes are one
-kind, and one of each kind is run: where a step takes more than 20 seconds, one of each family of methods on a network.
-Each has a process of its own, one at a time, with a time limit and what memory is free; the largest come last. On a
-GPU where there is one. What was run is not run again: an interrupted check goes on. Results go to
-reports/paper_check.jsonl, which `make plan SCALE=paper` reads, and as a table to reports/paper_check.md.
+Network, inputs and method are those of the paper's run; the data are random numbers in the form of its data
+(data/sizes.yaml), so that no licence and no download is needed. On a GPU where there is one, with the paper's batch; a
+CPU takes less of a large one, and what a step takes is reckoned from it (`pipelines/_steps.py`). Lines that run the
+same code on the same sizes are one kind, and one of each kind is run; on a CPU, where a step is very long, one of each
+method on a network. Each has a process of its own, as many at once as there are cores (one on a GPU), with a time limit
+and its part of the free memory; the largest come last, and what did not run beside others once more alone. What was
+run is not run again: an interrupted check goes on. Results go to reports/paper_check.jsonl, which `make plan
+SCALE=paper` reads, and as a table to reports/paper_check.md.
 
 Examples:
     python -m pipelines.paper_check                     what is not there yet
@@ -17,7 +19,8 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import psutil
@@ -25,9 +28,10 @@ import psutil
 from pipelines import _paper
 from pipelines._blocks import unknown
 from pipelines._device import asked_device
+from pipelines._jobs import asked, jobs
 from pipelines._params import Experiment, Params, complain, load_or_exit
 from pipelines._pool import PRELOADED
-from pipelines._steps import LONG_S, Task, take
+from pipelines._steps import Task, take
 from pipelines._watchdog import end_with_parent
 
 LIMIT_S = 900  # of one line, by default
@@ -44,18 +48,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         device = asked_device(None, params.compute, "paper")
         found = {} if arguments.again else _paper.read()
+        places = jobs(asked("JOBS", arguments.jobs)) if device == "cpu" else 1
     except ValueError as error:
         return complain(error)
-    failed = 0
-    for line in sorted(params.experiments.values(), key=_turn):
-        if line.name not in arguments.names if arguments.names else _known(line, found):
-            continue
-        record = _paper.labelled(line, _measured(line, params, device, arguments.limit))
+    began = time.perf_counter()
+    lines = [line for line in params.experiments.values() if not arguments.names or line.name in arguments.names]
+    failed = dict[str, Experiment]()
+
+    def wanted(line: Experiment) -> bool:
+        return bool(arguments.names) or not _paper.known(line, found)
+
+    def heard(line: Experiment, measured: dict[str, Any]) -> None:
+        record = _paper.labelled(line, measured)
         found[record["kind"]] = record
-        failed += record["state"] != "ok"
+        failed.pop(line.name, None)
+        if record["state"] != "ok":
+            failed[line.name] = line
         _paper.write(found)
         print(f"{line.name}: {_paper.said(record)}", flush=True)
-    print(f"paper-check: {len(found)} kinds of lines are there, {failed} of those that were run now do not run")
+
+    queue = sorted(lines, key=_turn)
+    _share_out(queue, wanted, heard, params, device, places, arguments.limit)
+    if places > 1:  # what did not run beside others, for their memory or time, has the machine to itself
+        _share_out([*failed.values()], lambda line: True, heard, params, device, 1, arguments.limit)
+    print(
+        f"paper-check: {len(found)} kinds of lines are there, {len(failed)} of those that were run now do not run; "
+        f"{(time.perf_counter() - began) / 60:.1f} minutes"
+    )
     return 1 if failed else 0
 
 
@@ -65,50 +84,70 @@ def _turn(line: Experiment) -> tuple[int, bool]:
     return _LAST.index(name) + 1 if name in _LAST else 0, line.role.kind != "study"
 
 
-def _known(line: Experiment, found: dict[str, Any]) -> bool:
-    """Whether its kind is there, or one near it that takes long."""
-    if _paper.kind(line) in found:
-        return True
-    near = _paper.near(line)
-    return any(own["near"] == near and own.get("seconds", 0.0) > LONG_S for own in found.values())
-
-
-def _measured(line: Experiment, params: Params, device: str, limit: float) -> dict[str, Any]:
-    """What a process of its own found of a line, or why it found nothing."""
+def _share_out(
+    lines: Sequence[Experiment],
+    wanted: Callable[[Experiment], bool],
+    heard: Callable[[Experiment, dict[str, Any]], None],
+    params: Params,
+    device: str,
+    places: int,
+    limit: float,
+) -> None:
+    """Each line that is wanted in its turn, in a process of its own, so many at once: what it found, or why nothing."""
     context: Any = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
         multiprocessing.set_forkserver_preload([*PRELOADED, "pipelines._steps"])
-    source = line.declaration.get("evidence")
-    task = Task(line, params.problems[line.problem], params.datasets, source and params.experiment(source))
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_begin, args=(task, device, theirs), daemon=True)
-    began = time.perf_counter()
-    process.start()
-    theirs.close()
+    waiting = list(reversed(lines))
+    memory = psutil.virtual_memory().available // places
+    running: dict[Connection, tuple[Any, Experiment, float]] = {}
     try:
-        ended = ours.poll(limit)
-        found: dict[str, Any] = ours.recv() if ended else {"state": f"not done after {limit:.0f} seconds"}
+        while waiting or running:
+            while waiting and len(running) < places:
+                if not wanted(line := waiting.pop()):
+                    continue
+                source = line.declaration.get("evidence")
+                task = Task(line, params.problems[line.problem], params.datasets, source and params.experiment(source))
+                ours, theirs = context.Pipe(duplex=False)
+                process = context.Process(target=_begin, args=(task, device, memory, theirs), daemon=True)
+                running[ours] = process, line, time.perf_counter()
+                process.start()
+                theirs.close()
+            ended = wait(list(running), timeout=0.2)
+            for pipe, (process, line, began) in list(running.items()):
+                spent = time.perf_counter() - began
+                if pipe in ended or spent > limit:
+                    found = _told(pipe, process) if pipe in ended else {"state": f"not done after {limit:.0f} seconds"}
+                    del running[pipe]
+                    process.kill()
+                    process.join()
+                    heard(line, found | {"whole": round(spent, 1)})
+    finally:
+        for process, _, _ in running.values():
+            process.kill()
+            process.join()
+
+
+def _told(pipe: Connection, process: Any) -> dict[str, Any]:
+    """What a process says it found, or how it ended without."""
+    try:
+        found: dict[str, Any] = pipe.recv()
     except EOFError:
         process.join()
         found = {"state": f"ended with exit code {process.exitcode}"}
-    finally:
-        process.kill()
-        process.join()
-    return found | {"whole": round(time.perf_counter() - began, 1)}
+    return found
 
 
-def _begin(task: Task, device: str, pipe: Any) -> None:
-    """In the new process: no more memory than is free, so that others on this machine keep theirs."""
+def _begin(task: Task, device: str, memory: int, pipe: Any) -> None:
+    """In the new process: no more memory than its part of what is free, so that others on this machine keep theirs."""
     end_with_parent()
     if device == "cpu" and sys.platform != "win32":
         import resource  # which Windows has not
 
-        free = psutil.virtual_memory().available
-        resource.setrlimit(resource.RLIMIT_DATA, (free, free))
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
     try:
         found = {"state": "ok", **take(task, device)}
         if not found.pop("finite"):
-            found["state"] = "a loss is not finite"
+            found["state"] = "a loss or gradient is not finite"
     except Exception as error:  # whatever it is, it is what this is for
         found = {"state": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
     pipe.send(found)
@@ -122,6 +161,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("names", nargs="*", metavar="line", help="lines of params.yaml (default: one of every kind)")
     parser.add_argument("--again", action="store_true", help="run also what was run")
+    parser.add_argument("--jobs", help="lines at once on a CPU (default: one a core)")
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds of one line (default: %(default)s)")
     return parser.parse_args(argv)
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import _paper, _paper_plan, _sizes, paper_check
+from pipelines import _paper, _paper_plan, _sizes, _steps, paper_check
 from pipelines._paper_plan import BYTES, FLOPS, LAUNCH_S, tell_paper
 from pipelines._params import CHECKED, load, sha256_of
 from pipelines._plan import Plan
 from pipelines._records import Records
 from pipelines._schedule import Schedule
-from pipelines._steps import Counter, Task, take
+from pipelines._steps import Counter, Task, take, taken
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,6 +48,17 @@ def test_what_is_counted_is_products_and_operations_but_for_views():
     assert counter.bytes == 4 * (12 + 20 + 15) + 4 * (12 + 12)
 
 
+@pytest.mark.parametrize("groups", [1, 4, 64])
+def test_both_gradients_of_a_convolution_take_what_it_takes_also_in_groups(groups):
+    layer = torch.nn.Conv2d(64, 64, 7, padding=3, groups=groups, bias=False)
+    with Counter() as forward:
+        out = layer(torch.ones(2, 64, 14, 14, requires_grad=True))
+    with Counter() as backward:
+        out.sum().backward()
+    assert forward.flops == 2 * 2 * 14 * 14 * 64 * 49 * 64 // groups
+    assert backward.flops == 2 * forward.flops
+
+
 def test_every_problem_of_scale_paper_has_arrays_of_a_size(params, bare):
     for name, problem in params.problems.items():
         entry = _sizes.of(problem, params.datasets)
@@ -79,6 +90,47 @@ def test_a_line_takes_its_steps_at_full_size(params, bare):
     assert each["seconds"] > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "rows", "batch"),
+    [
+        ("celeba-pcgrad", 4, 256),
+        ("arml_500-pcgrad", 74, 256),
+        ("nyuv2-pcgrad", 1, 2),
+        ("camvid-sum", 2, 8),
+        ("multi_mnist-sum", 256, 256),
+    ],
+)
+def test_a_cpu_takes_a_part_of_a_large_batch_and_a_gpu_all_of_it(params, bare, name, rows, batch):
+    assert taken(_task(params, name), "cpu") == (rows, batch)
+    assert taken(_task(params, name), "cuda") == (batch, batch)
+
+
+@pytest.mark.parametrize("name", ["multi_mnist-pcgrad", "multi_mnist-sam_gs"])
+def test_what_a_part_of_a_batch_takes_is_reckoned_for_the_whole(params, bare, monkeypatch, name):
+    whole = take(_task(params, name), "cpu")
+    assert (whole["rows"], whole["batch"]) == (256, 256)
+    for numbers, rows in ((2 * (36 * 36 + 2) * 17, 16), (0, 4)):
+        monkeypatch.setattr(_steps, "_NUMBERS", numbers)
+        part = take(_task(params, name), "cpu")
+        assert (part["rows"], part["batch"], part["judged"]["rows"]) == (rows, 256, rows)
+        assert part["finite"]
+        for count in ("launches", "gflop", "gigabytes"):
+            assert part[count] == pytest.approx(whole[count], rel=0.02), count
+
+
+def test_the_step_that_is_counted_is_one_of_training(params, bare, monkeypatch):
+    modes = []
+    counted = _steps._counted
+
+    def watched(learner, batches):
+        learner.network.register_forward_pre_hook(lambda network, given: modes.append(network.training))
+        return counted(learner, batches)
+
+    monkeypatch.setattr(_steps, "_counted", watched)
+    assert take(_task(params, "multi_mnist-sum"), "cpu")["finite"]
+    assert modes[0], "evaluating has left the network in its own mode"
+
+
 def test_what_trains_on_all_rows_takes_its_steps_and_is_reckoned_with_all(params, bare):
     line = params.experiments["multi_mnist-sum"]
     assert line.declaration["settings"]["hold_out"] is False
@@ -95,9 +147,25 @@ def test_lines_of_one_kind_differ_in_what_changes_no_size(params):
     assert _paper.kind(lines[same[0]]) == _paper.kind(lines[same[1]])
     for other in ("dial_50_r1-cagrad-c0_5", "dial4_m32_r1-pcgrad", "tied_2_r1-pcgrad", "dial_50_r1-sum"):
         assert _paper.kind(lines[same[0]]) != _paper.kind(lines[other])
-    assert (
-        _paper.near(lines["nyuv2-mgda"]) == _paper.near(lines["nyuv2-cagrad-c0_2"]) != _paper.near(lines["nyuv2-sum"])
-    )
+    near = [_paper.near(lines[f"nyuv2-{name}"]) for name in ("cagrad-c0_2", "cagrad-c0_2-uncertainty", "mgda")]
+    assert near[0] == near[1] != near[2]
+
+
+def test_a_long_step_of_a_cpu_stands_for_other_weights_of_its_losses_and_no_other_method(params):
+    lines = params.experiments
+    other, method = lines["nyuv2-cagrad-c0_2-uncertainty"], lines["nyuv2-mgda"]
+    for device, gflop, rows, stands in (
+        ("cpu", 2002.0, 1, True),
+        ("cpu", 1998.0, 1, False),
+        ("cpu", 1002.0, 2, True),
+        ("NVIDIA H200", 2002.0, 2, False),
+    ):
+        own = {"launches": 1, "gflop": gflop, "rows": rows, "batch": 2, "environment": {"device": device}}
+        record = _paper.labelled(lines["nyuv2-cagrad-c0_2"], {"state": "ok", **own})
+        found = {record["kind"]: record}
+        assert _paper.known(lines["nyuv2-cagrad-c0_2"], found)
+        assert _paper.known(other, found) is stands
+        assert not _paper.known(method, found)
 
 
 def test_a_check_goes_on_where_it_was_and_says_what_does_not_run(bare, params, capsys, monkeypatch):
@@ -117,10 +185,38 @@ def test_a_check_goes_on_where_it_was_and_says_what_does_not_run(bare, params, c
     assert "reports/paper_check.jsonl must hold what `make paper-check` wrote" in capsys.readouterr().err
 
 
+def test_what_did_not_run_beside_others_is_run_once_more_alone(bare, monkeypatch, capsys):
+    seen = []
+
+    def share_out(lines, wanted, heard, params, device, places, limit):
+        seen.append((places, [line.name for line in lines]))
+        for line in lines:
+            state = "no memory" if line.name == "yeast-pcgrad" and (places > 1 or hopeless) else "ok"
+            heard(line, {"state": state})
+
+    monkeypatch.setattr(paper_check, "_share_out", share_out)
+    for hopeless in (False, True):
+        assert paper_check.main(["yeast-sum", "yeast-pcgrad", "--jobs", "2"]) == int(hopeless)
+        assert seen[-2][0] == 2
+        assert sorted(seen[-2][1]) == ["yeast-pcgrad", "yeast-sum"]
+        assert seen[-1] == (1, ["yeast-pcgrad"])
+        assert f"{int(hopeless)} of those that were run now do not run" in capsys.readouterr().out
+    assert paper_check.main(["yeast-sum", "--jobs", "no"]) == 2
+
+
+def test_a_run_on_a_cpu_has_two_processes_at_once_and_writes_what_they_found(bare, capsys):
+    assert paper_check.main(["yeast-sum", "yeast-mgda", "--jobs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "yeast-sum: ok, 71,566 parameters, batch 64, " in said
+    assert {own["line"] for own in _paper.read().values()} == {"yeast-sum", "yeast-mgda"}
+    assert "2 of 2 kinds of lines run" in _paper.TABLE.read_text()
+
+
 def test_hours_follow_from_counts_without_data(bare, params, capsys):
     line = params.experiments["nyuv2-pcgrad"]
     judged = {"rows": 2, "gflop": 700.0, "gigabytes": 9.0}
     counts = {"launches": 5000, "gflop": 4000.0, "gigabytes": 60.0, "loading": 0.01, "steps_a_batch": 1.0}
+    counts |= {"rows": 1, "batch": 2}
     counts |= {"seconds": 70.0, "memory_mb": 2048.0, "parameters": 44229072, "shared": 1, "judged": judged}
     known = _paper.labelled(line, {"state": "ok", **counts})
     total = _paper.labelled(params.experiments["nyuv2-sum"], {"state": "ok", **counts})
@@ -134,6 +230,9 @@ def test_hours_follow_from_counts_without_data(bare, params, capsys):
     hours = (200 * 397 * step + 200 * looked) / 3600
     assert f"{200 * 397:,}" in said
     assert f"{hours:.2f}" in said
+    assert f">2.0 {200 * 397:>9,}" in said, "memory is that of a part of the batch"
+    assert "| nyuv2-pcgrad | 44,229,072 | 1 of 2 | 2.00 | 70.000 |" in _paper.TABLE.read_text()
+    assert "the examples that the column says: 2 kinds here" in _paper.TABLE.read_text()
     assert "3 lines, 9 runs to be trained, 7 GB" in said
     assert "NOT the 44,229,073 of CAGrad's code" in said
     assert "nyuv2 from data/own/nyuv2, which is missing; not prepared here" in said
