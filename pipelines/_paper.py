@@ -18,7 +18,7 @@ _FREE = {
     "cosine", "ratio", "permuted", "labelled", "income_weight", "landscape", "reward_scale", "train_size", "val_size",
     "test_size", "test_batch", "hold_out", "augment", "twin",
 }  # fmt: skip
-_LONG = 1000.0  # GFLOP that a CPU takes in a step: from there on lines stand also for those near them
+_LONG = 100.0  # GFLOP that a CPU takes in a step: from there on lines stand also for those near them
 _WORDS = """\
 # Every kind of line of scale paper, two steps at full size
 
