@@ -67,6 +67,7 @@ def hashes_of(folder: Path, pinned: Mapping[str, str]) -> dict[str, str]:
                 f"{path} must hold the values that data/pins.yaml pins for it, {pinned[name][:12]}.., "
                 f"found {found[name][:12]}..: {remedy}."
             )
+    load(folder, files)  # shapes and types, which no hash of values covers
     return found
 
 

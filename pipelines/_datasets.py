@@ -8,7 +8,7 @@ from gradsurgery.core.discovery import require
 from pipelines._blocks import fields, known, named, whole_blocks
 from pipelines._formats import FORMATS
 from pipelines._pins import PINS
-from pipelines._sources import OWN, ways
+from pipelines._sources import OWN, check_sources, ways
 
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -25,6 +25,7 @@ def read_datasets(table: Any, pins: Mapping[str, Mapping[str, str]]) -> dict[str
         where = f"datasets.{name}"
         dataset = fields(where, dataset, {"arrays", "sources"}, {"title", "licence", "needs"})
         require(f"{where}.sources", dataset["sources"], list[dict])
+        check_sources(name, dataset["sources"])  # before its arrays: their kind decides what an array must hold
         require(f"{where}.needs", dataset.get("needs", {}), dict[str, list[str]])  # by extra the modules it brings
         if not named(f"{where}.arrays", dataset["arrays"]):
             raise ValueError(f"`{where}.arrays` must hold an array, found none.")
@@ -34,7 +35,7 @@ def read_datasets(table: Any, pins: Mapping[str, Mapping[str, str]]) -> dict[str
                 require(f"{where}.{field}", dataset.get(field), str)
         for array, said in dataset["arrays"].items():
             _check_array(f"{where}.arrays.{array}", said, set() if own else {"file"})
-        ways(name, dataset)  # refuses a source that is not written as its kind needs
+        ways(name, dataset)  # refuses what only shows when a source is put together
         found[name] = {**dataset, "arrays": _pinned(name, dataset["arrays"], pins.get(name, {}), own)}
     return found
 

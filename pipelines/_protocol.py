@@ -16,11 +16,13 @@ from gradsurgery.ledger.protocol import COMPARED, FIXED, Design, Protocol
 from gradsurgery.ledger.records import Paper, Record
 from pipelines._blocks import fields, known, mapping, whole
 from pipelines._evidence import read_papers
+from pipelines._files import read_json
 from pipelines._problems import FRESH, LONG, MOST_SEEDS
 from pipelines._yaml import check_plain, read_yaml
 
 NAME = "protocol.yaml"
 LISTED = "reports/deviations.json"  # what was changed since: `pipelines.deviations` asks Git
+_CHANGE = ["changed", "commit", "date", "subject"]  # what it says of each
 
 
 def check_runs(protocol: Protocol, scale: str, seeds: Mapping[str, Sequence[int]]) -> None:
@@ -54,6 +56,19 @@ def registered(root: Path, papers: Sequence[Paper] | None = None) -> Protocol | 
     if not (root / NAME).is_file():
         return None
     return parse(read_yaml(root / NAME), read_papers(root / "data/published") if papers is None else papers)
+
+
+def read_changes(root: Path) -> list[dict[str, str]]:
+    """What `pipelines.deviations` wrote down, nothing where it wrote nothing. Raises ValueError for anything else."""
+    path, remedy = root / LISTED, "run `python -m pipelines.deviations`"
+    found = read_json(path, remedy) if path.exists() else []
+    if not isinstance(found, list) or not all(map(_is_change, found)):
+        raise ValueError(f"{path} must hold {', '.join(_CHANGE)} of commits, found {found!r:.40}: {remedy}.")
+    return found
+
+
+def _is_change(row: Any) -> bool:
+    return isinstance(row, dict) and sorted(row) == _CHANGE and all(isinstance(text, str) for text in row.values())
 
 
 def parse(document: Any, papers: Sequence[Paper]) -> Protocol:

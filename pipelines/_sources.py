@@ -44,18 +44,23 @@ class Way:
     knock: Callable[[], object]
 
 
-def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
-    """The sources of one data set in their order. Raises ValueError for one that is not written as its kind needs."""
-    sources, pins = dataset["sources"], dataset["arrays"]
+def check_sources(name: str, sources: Sequence[Any]) -> None:
+    """Raises ValueError for a source that is not written as its kind needs."""
     for number, source in enumerate(sources):
         where = f"datasets.{name}.sources[{number}]"
         kind = mapping(where, source).get("kind")
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise ValueError(f"`{where}.kind` must be one of {', '.join(KINDS)}, found {kind!r}.")
         fields(where, source, {"kind", *KINDS[kind]}, {"arguments"} if kind == "python" else set())
         for field in sorted(KINDS[kind]):
             if not isinstance(source[field], str):
                 raise ValueError(f"`{where}.{field}` must be text, in quotes if need be, found {source[field]!r}.")
+
+
+def ways(name: str, dataset: Mapping[str, Any]) -> list[Way]:
+    """The sources of one data set in their order. Raises ValueError for one that is not written as its kind needs."""
+    sources, pins = dataset["sources"], dataset["arrays"]
+    check_sources(name, sources)
     return [_way(f"datasets.{name}.sources[{number}]", source, pins) for number, source in enumerate(sources)]
 
 

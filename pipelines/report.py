@@ -23,9 +23,9 @@ from gradsurgery.report.site import assemble
 from gradsurgery.report.sources import Sources
 from pipelines import _missing
 from pipelines._blocks import whole_blocks
-from pipelines._files import read_json, read_text, write
+from pipelines._files import read_text, write
 from pipelines._links import places
-from pipelines._protocol import LISTED
+from pipelines._protocol import read_changes
 from pipelines._watchdog import workers
 from pipelines.evaluate import read_evaluation, read_inputs
 
@@ -61,7 +61,7 @@ def gather(root: Path) -> Sources:
         places=places(given.groups, [other.groups for other in given.others.values()]),
         protocol=given.protocol,
         there={n: e["registered"]["there"] for n, e in found["verdict.json"].items() if "registered" in e},
-        changed=read_json(root / LISTED, "run `python -m pipelines.deviations`") if (root / LISTED).exists() else (),
+        changed=read_changes(root),
         beside={scale: kept["metrics.json"] for scale, kept in found["scales.json"].items()},
         beside_costs={scale: other.costs for scale, other in given.others.items()},
     )

@@ -17,6 +17,7 @@ import pytest
 from pipelines._blocks import whole_block, whole_blocks
 from pipelines._params import read
 from pipelines._problems import SCALES, SLOTS
+from pipelines._sources import KINDS
 from pipelines._yaml import parse, read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,7 @@ def _small(problem, *keys, **studies):
     pinned = {name: {array: PINNED["datasets"][name][array] for array in own} for name, own in arrays.items()}
     return {
         "scale": "laptop",
+        "compute": {"device": "auto", "precision": "float32"},
         "datasets": {name: {**DATASETS[name], "arrays": own} for name, own in arrays.items()},
         "methods": {key: {**LINES[problem, key], "role": "study"} for key in keys},
         "problems": {problem: block},
@@ -113,6 +115,8 @@ def _field(document, path):
     section, name, part, *rest = (*path, None, None)[: max(3, len(path))]
     module = next(iter(document["problems"].values()))["module"]
     filler = document[section][name][part].get("name") if part in SLOTS else None
+    if part == "sources":
+        filler = document[section][name][part][0]["kind"]
     if section == "methods" and part:
         return module, part, filler, *rest
     if part:
@@ -155,8 +159,13 @@ def _documents():
         "bands": {"loss": 0.05, "solved": 0.0},
         "exceptions": {"pcgrad_toy": {"loss": {"band": 60.0, "reason": "chaotic"}}},
     }
-    for section in ("scale", "regression"):
+    for section in ("scale", "compute", "regression"):
         yield document, _under(document, section)
+    for kind in KINDS:  # of sources
+        document = _small("multi_mnist", "sum")
+        source = {"kind": kind, **dict.fromkeys(sorted(KINDS[kind]), "a:b")}
+        document["datasets"]["mnist"] = {**document["datasets"]["mnist"], "sources": [source]}
+        yield document, _under(document, "datasets", "mnist", "sources")
     yield document, [(section,) for section in ("datasets", "problems", "methods")]
     search = {"methods": ["sum", "pcgrad"], "static": "sum", "trials": 2, "seed": 0, "seeds": [1, 2]}
     studies = {
@@ -211,7 +220,8 @@ def _outcome(document, path, held=()):
         name = next(key for key in reversed(path) if isinstance(key, str))
         # what is wrong with a block may be said of what it holds (`mapping`), and what is missing of the block around,
         # of what was in it, or of the fields of what then takes its place
-        inner = [f".{key}`" for key in held] + {"name": ["` is no field of"], "like": ["must be given"]}.get(name, [])
+        instead = {"name": ["` is no field of"], "like": ["must be given"], "sources": ["must hold `file`"]}
+        inner = [f".{key}`" for key in held] + instead.get(name, [])
         named = (name, ".x` is no field", *(f".{key}` must hold" for key in path[-2:-1]), *inner)
         return "refused" if any(each in said for each in named) else f"does not name {name}: {said}"
     except Exception as error:
@@ -223,7 +233,7 @@ def _cases():
     seen = set()
     for document, paths in _documents():
         for path in paths:
-            if (field := _field(document, path)) not in seen and "sources" not in path[:-1]:
+            if (field := _field(document, path)) not in seen:
                 seen.add(field)
                 yield document, path
 

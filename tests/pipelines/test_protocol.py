@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from gradsurgery.ledger.protocol import Design
 from pipelines._evidence import read_papers
-from pipelines._protocol import NAME, check_runs, parse, registered
+from pipelines._protocol import LISTED, NAME, check_runs, parse, read_changes, registered
 from pipelines._yaml import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -127,3 +128,17 @@ def test_another_experiment_under_a_claims_name_is_another_protocol():
         )  # fmt: skip
         swapped.append(dataclasses.replace(paper, records=records))
     assert parse(DOCUMENT, swapped).sha256 != parse(DOCUMENT, PAPERS).sha256
+
+
+def test_changes_are_read_as_they_were_written_or_refused(tmp_path):
+    assert read_changes(tmp_path) == []
+    (tmp_path / LISTED).parent.mkdir()
+    row = dict.fromkeys(("commit", "date", "subject", "changed"), "x")
+    (tmp_path / LISTED).write_text(json.dumps([row, row]), encoding="utf-8")
+    assert read_changes(tmp_path) == [row, row]
+    for wrong in (3, None, {}, [3], [{}], [row, row | {"date": 1}], [row | {"more": "x"}]):
+        (tmp_path / LISTED).write_text(json.dumps(wrong), encoding="utf-8")
+        with pytest.raises(
+            ValueError, match=r"deviations\.json must hold changed, commit, .*: run `python -m pipelines"
+        ):
+            read_changes(tmp_path)
