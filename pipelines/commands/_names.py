@@ -37,8 +37,9 @@ class Table:
         known("--problem", problem, document["problems"])
         self.scale = known("--scale", scale or document["scale"], SCALES)
         block = whole_block(f"problems.{problem}", document["problems"][problem], "problems", document["problems"])
-        if self.scale == CHOSEN and block.get(CHOSEN) is None:
-            raise ValueError(f"`--scale` must be one at which {problem} is run, found {self.scale}.")
+        run = [name for name in SCALES if block.get(name, None if name == CHOSEN else {}) is not None]
+        if self.scale not in run:
+            raise ValueError(f"`--scale` must be one at which {problem} is run, {' or '.join(run)}, found {self.scale}.")
         own: dict[str, Any] = {"datasets": pins.get("datasets", {}), "problems": {}}
         if problem in pins.get("problems", {}):
             own["problems"] = {problem: pins["problems"][problem]}
@@ -48,7 +49,8 @@ class Table:
         }  # fmt: skip
         self.problem, self._block = problem, block
         at = self._read()
-        self._here = at.experiments  # at this scale, as the table has it
+        decided = (block.get(CHOSEN) or {}).get("methods", ())  # scale laptop leaves out what is decided there
+        here = {*(line.method for line in at.experiments.values()), *decided}
         asked = seeds_of(seeds, at.problems[problem].seeds)
         of_problem, self._of_lines = apart(settings)
         change(block, self.scale, of_problem, at.problems[problem])
@@ -57,6 +59,7 @@ class Table:
         self._asked = asked
         (block.get(self.scale) or {}).pop("methods", None)
         self.params = self._read()
+        self._here = {name: line for name, line in self.params.experiments.items() if line.method in here}
 
     def lines(self, names: Sequence[str]) -> dict[str, list[str]]:
         """Full names of the lines that every name stands for. Raises ValueError for the first that is no name."""

@@ -287,10 +287,26 @@ def test_names_stand_for_lines_families_and_methods_of_the_library():
         "torchjd-upgrad": ["multi_mnist-torchjd-upgrad"], "cagrad-c0_8": ["multi_mnist-cagrad-c0_8"],
     }  # fmt: skip
     assert table.usual() == ["sum", "pcgrad", "cagrad-c0_5", "sam_gs", "gcond-raw"]
+    assert Table(ROOT, "qm9", "laptop", [], None).usual() == ["sum", "pcgrad", "cagrad-c0_5", "sam_gs", "gcond"]
     own = Table(ROOT, "census", "laptop", [], None).lines(
         ["mgda", "placebo_positive", "gradsurgery.aggregators.sum:Sum"]
     )
     assert own["gradsurgery.aggregators.sum:Sum"] == ["census-sum-own"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "scale", "run"),
+    [
+        ("arml_500", "laptop", "paper"),
+        ("multi_fashion", None, "smoke or overnight or paper"),
+        ("census", "nowhere", None),
+        ("nyuv2_twin", "overnight", "smoke"),
+    ],
+)
+def test_a_scale_at_which_a_problem_is_not_run_is_refused_with_those_at_which_it_is(problem, scale, run):
+    said = f"run, {run}, found {scale or 'laptop'}" if run else "found 'nowhere'"
+    with pytest.raises(ValueError, match=rf"^`--scale` must be .*{said}"):
+        Table(ROOT, problem, scale, [], None)
 
 
 def test_a_field_of_a_method_makes_a_line_that_says_so():
