@@ -22,10 +22,11 @@ _LONG = 100.0  # GFLOP that a CPU takes in a step: from there on lines stand als
 _WORDS = """\
 # Every kind of line of scale paper, two steps at full size
 
-Written by `make paper-check`; not to be edited. {good} of {all} kinds of lines run. Network, inputs and method are the
-paper's; the data are random numbers in the form of its data, so that no loss means anything here. One line stands for
-all that run the same code on the same sizes and, where a CPU takes more than {long:,.0f} GFLOP in a step, for those
-that differ in the weights of the losses or in how the metrics are taken alone. Run on: {where}.
+Written by `make paper-check`; not to be edited. Of {all} kinds of lines that were run {good} run{rest}.
+Network, inputs and method are the paper's; the data are random numbers in the form of its data, so that no loss means
+anything here. One line stands for all that run the same code on the same sizes and, where a CPU takes more than
+{long:,.0f} GFLOP in a step, for those that differ in the weights of the losses or in how the metrics are taken alone.
+Run on: {where}.
 
 The batch is the paper's on a GPU. A CPU takes of a large one the examples that the column says: {cut} kinds here.
 Memory (the peak of the whole process; on a GPU, of what torch allocated) and seconds (the median of steps without
@@ -33,8 +34,8 @@ diagnostics) are those of what was taken; the paper's batch takes more of both. 
 paper's batch: operations of torch but for views, about one launch on a GPU each, however large the batch;
 multiplications and additions of convolutions and matrix products, reckoned for the whole batch by a line through what
 was counted with the examples taken and with half of them, or, where one or two were taken, in proportion. Of the
-micro-batches of a step as many are taken as there are tasks, and the whole step is reckoned from them. All kinds
-together took a core {minutes:,.0f} minutes.
+micro-batches of a step as many are taken as there are tasks, and the whole step is reckoned from them. These
+kinds together took a core {minutes:,.0f} minutes.
 
 """
 
@@ -42,18 +43,17 @@ together took a core {minutes:,.0f} minutes.
 def kind(line: Experiment) -> str:
     """One for all lines that run the same code on the same sizes."""
     own = line.declaration
-    parts = [own["module"], own["balancer"]["name"], own["rule"], own["aggregator"]["name"]]
-    learner = {name: bool(value) for name, value in own.get("learner", {}).items() if name != "diagnose_every"}
-    return as_json([near(line), parts, own["aggregator"].get("method"), learner])
+    return as_json([near(line), own["module"], own["balancer"]["name"], own["rule"].get("micro_batches")])
 
 
 def near(line: Experiment) -> str:
     """One for all lines that take as long, but for the weights of losses: data, network, rule, transform, method."""
     own, aggregator = line.declaration, line.declaration["aggregator"]
     settings = {name: value for name, value in own["settings"].items() if name not in _FREE}
-    scored = bool(own.get("learner", {}).get("score_layers"))
+    learner = {name: bool(value) for name, value in own.get("learner", {}).items() if name != "diagnose_every"}
+    rule = {name: value for name, value in own["rule"].items() if name != "micro_batches"}
     method = [aggregator["name"], aggregator.get("method")]
-    return as_json([maker(own["module"]), settings, own["transform"]["name"], own["rule"]["name"], method, scored])
+    return as_json([maker(own["module"]), settings, own["transform"]["name"], rule, method, learner])
 
 
 def known(line: Experiment, found: Mapping[str, Record]) -> bool:
@@ -61,12 +61,12 @@ def known(line: Experiment, found: Mapping[str, Record]) -> bool:
     if kind(line) in found:
         return True
     close = [own for own in found.values() if own["near"] == near(line) and "launches" in own]
-    return any(own["environment"]["device"] == "cpu" and _taken(own) > _LONG for own in close)
+    return any(own["environment"]["device"] == "cpu" and own["taken"] > _LONG for own in close)
 
 
-def _taken(own: Record) -> float:
-    """GFLOP of the examples that a step took."""
-    return float(own["gflop"]) * own["rows"] / own["batch"]
+def missing(lines: Iterable[Experiment], found: Mapping[str, Record]) -> int:
+    """How many kinds of these lines are still to be run."""
+    return len({kind(line) for line in lines if not known(line, found)})
 
 
 def read() -> dict[str, Record]:
@@ -81,10 +81,10 @@ def read() -> dict[str, Record]:
         raise ValueError(f"{FOUND} must hold what `make paper-check` wrote, found something else: remove it.") from None
 
 
-def write(found: Mapping[str, Record]) -> None:
-    """File and table."""
+def write(found: Mapping[str, Record], left: int) -> None:
+    """File and table, which says how many kinds are left."""
     replace(FOUND, "\n".join(map(as_json, found.values())))
-    replace(TABLE, table(found.values()))
+    replace(TABLE, table(found.values(), left))
 
 
 def labelled(line: Experiment, found: Record) -> Record:
@@ -119,7 +119,7 @@ def _batch(record: Record) -> str:
     return f"{record['rows']} of {record['batch']}" if cut(record) else str(record["batch"])
 
 
-def table(found: Iterable[Record]) -> str:
+def table(found: Iterable[Record], left: int) -> str:
     """Markdown: where it was run, then a row for every line."""
     records = list(found)
     machines = {as_json(own["environment"]): own["environment"] for own in records if "environment" in own}
@@ -133,7 +133,8 @@ def table(found: Iterable[Record]) -> str:
     rows = [head, ["-"] * len(head), *map(_cells, records)]
     minutes = sum(own.get("cpu", 0.0) for own in records) / 60
     where = where or "nothing yet"
-    words = _WORDS.format(good=good, all=len(records), long=_LONG, cut=less, where=where, minutes=minutes)
+    rest = f"; {left} kinds are still to be run" if left else ""
+    words = _WORDS.format(good=good, all=len(records), rest=rest, long=_LONG, cut=less, where=where, minutes=minutes)
     return words + "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

@@ -85,11 +85,9 @@ class Task:
 def take(task: Task, device: str) -> dict[str, Any]:
     """What a line's steps and its evaluation take: numbers by name, seconds where nothing else is said.
 
-    Seconds of a step, memory and what is judged are those of `rows` examples; what else a step takes is reckoned for
-    the whole `batch`, by a line through what is counted with `rows` and with half of them, or through 0 if they are 1
-    or 2: one alone is too few for a BatchNorm of vectors.
-
-    Raises whatever goes wrong in them.
+    Seconds of a step, memory and what is judged are those of `rows` examples, and so is `taken`, the GFLOP of the step
+    that was counted. What else a step takes is reckoned for all its micro-batches and the whole `batch`, by a line
+    through what is counted with `rows` and with half of them, or through 0 if they are 1 or 2. Raises whatever goes wrong.
     """
     rows, batch = taken(task, device)
     scores = None
@@ -114,7 +112,8 @@ def take(task: Task, device: str) -> dict[str, Any]:
     flops, moved = float(steps.flops), float(steps.bytes)
     if rows < batch:
         half = rows // 2 if rows > 2 else 0
-        less = _counted(learner, tree_map_only(torch.Tensor, lambda own: own[:half], batches)) if half else Counter()
+        parts = tree_map_only(torch.Tensor, lambda own: _first(own, rows, half), batches)
+        less = _counted(learner, parts) if half else Counter()
         flops += (steps.flops - less.flops) * (batch - rows) / (rows - half)
         moved += (steps.bytes - less.bytes) * (batch - rows) / (rows - half)
         loading *= batch / rows
@@ -139,6 +138,7 @@ def take(task: Task, device: str) -> dict[str, Any]:
         "launches": round(steps.launches * share),
         "gflop": round(flops * share / 1e9, 4),
         "gigabytes": round(moved * share / 1e9, 4),
+        "taken": round(steps.flops / max(count, 1) / 1e9, 4),
         "judged": {"rows": min(_HELD_OUT, rows), "gflop": judged.flops / 1e9, "gigabytes": judged.bytes / 1e9},
         "cpu": round(time.process_time(), 1),
         "finite": not learner.skipped_steps
@@ -154,7 +154,12 @@ def taken(task: Task, device: str) -> tuple[int, int]:
     if device_for(task.experiment.declaration, device) != "cpu" or entry is None:
         return batch, batch
     fit = _NUMBERS // (_sizes.numbers(entry) * len(problem_of(task.experiment.declaration).tasks))
-    return min(batch, max(fit // 2 * 2, min(4, batch // 3), 1)), batch
+    return min(batch, max(fit // 2 * 2, 4 if batch > 8 else 1 + (batch > 2))), batch
+
+
+def _first(own: torch.Tensor, rows: int, half: int) -> torch.Tensor:
+    """Half of its rows, which with some problems come after the tasks."""
+    return own.narrow(own.shape.index(rows), 0, half) if rows in own.shape[:2] else own
 
 
 def _counted(learner: Learner, batches: Iterable[Any]) -> Counter:

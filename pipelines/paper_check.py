@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         failed.pop(line.name, None)
         if record["state"] != "ok":
             failed[line.name] = line
-        _paper.write(found)
+        _paper.write(found, _paper.missing(params.experiments.values(), found))
         print(f"{line.name}: {_paper.said(record)}", flush=True)
 
     queue = sorted(lines, key=_turn)
@@ -102,8 +102,12 @@ def _share_out(
     running: dict[Connection, tuple[Any, Experiment, float]] = {}
     try:
         while waiting or running:
+            later = list[Experiment]()  # a kind that runs now is known then
             while waiting and len(running) < places:
                 if not wanted(line := waiting.pop()):
+                    continue
+                if _paper.kind(line) in {_paper.kind(own) for _, own, _ in running.values()}:
+                    later.append(line)
                     continue
                 source = line.declaration.get("evidence")
                 task = Task(line, params.problems[line.problem], params.datasets, source and params.experiment(source))
@@ -112,6 +116,7 @@ def _share_out(
                 running[ours] = process, line, time.perf_counter()
                 process.start()
                 theirs.close()
+            waiting += reversed(later)
             ended = wait(list(running), timeout=0.2)
             for pipe, (process, line, began) in list(running.items()):
                 spent = time.perf_counter() - began

@@ -154,18 +154,21 @@ def test_lines_of_one_kind_differ_in_what_changes_no_size(params):
 def test_a_long_step_of_a_cpu_stands_for_other_weights_of_its_losses_and_no_other_method(params):
     lines = params.experiments
     other, method = lines["nyuv2-cagrad-c0_2-uncertainty"], lines["nyuv2-mgda"]
-    for device, gflop, rows, stands in (
-        ("cpu", 202.0, 1, True),
-        ("cpu", 198.0, 1, False),
-        ("cpu", 102.0, 2, True),
-        ("NVIDIA H200", 202.0, 2, False),
+    for device, gflop, stands in (
+        ("cpu", 101.0, True),
+        ("cpu", 99.0, False),
+        ("NVIDIA H200", 101.0, False),
     ):
-        own = {"launches": 1, "gflop": gflop, "rows": rows, "batch": 2, "environment": {"device": device}}
+        own = {"launches": 1, "taken": gflop, "environment": {"device": device}}
         record = _paper.labelled(lines["nyuv2-cagrad-c0_2"], {"state": "ok", **own})
         found = {record["kind"]: record}
         assert _paper.known(lines["nyuv2-cagrad-c0_2"], found)
         assert _paper.known(other, found) is stands
         assert not _paper.known(method, found)
+    stochastic, exact = lines["imagenet_mae-gcond-stochastic"], lines["imagenet_mae-gcond"]
+    record = _paper.labelled(exact, {"state": "ok", "launches": 1, "taken": 1e6, "environment": {"device": "cpu"}})
+    assert not _paper.known(stochastic, {record["kind"]: record})
+    assert _paper.missing([exact, stochastic], {record["kind"]: record}) == 1
 
 
 def test_a_check_goes_on_where_it_was_and_says_what_does_not_run(bare, params, capsys, monkeypatch):
@@ -178,7 +181,7 @@ def test_a_check_goes_on_where_it_was_and_says_what_does_not_run(bare, params, c
     assert record["line"] == "yeast-sum"
     assert _paper.of(params.experiments["yeast-sum"], _paper.read()) is None
     assert "| yeast-sum |  |" in _paper.TABLE.read_text()
-    assert "0 of 1 kinds of lines run" in _paper.TABLE.read_text()
+    assert "Of 1 kinds of lines that were run 0 run; " in _paper.TABLE.read_text()
     assert paper_check.main(["no-such"]) == 2
     _paper.FOUND.write_text("{}\n")
     assert paper_check.main([]) == 2
@@ -209,7 +212,22 @@ def test_a_run_on_a_cpu_has_two_processes_at_once_and_writes_what_they_found(bar
     said = capsys.readouterr().out
     assert "yeast-sum: ok, 71,566 parameters, batch 64, " in said
     assert {own["line"] for own in _paper.read().values()} == {"yeast-sum", "yeast-mgda"}
-    assert "2 of 2 kinds of lines run" in _paper.TABLE.read_text()
+    assert "Of 2 kinds of lines that were run 2 run; " in _paper.TABLE.read_text()
+
+
+def test_two_lines_of_one_kind_never_run_at_once(bare, monkeypatch):
+    begun = []
+    monkeypatch.setattr(paper_check, "Task", lambda line, *rest: begun.append(line.name) or Task(line, *rest))
+    params = load(scale="paper")
+    lines = [params.experiments[name] for name in ("dial_50_r1-pcgrad", "dial_m95_r1-pcgrad", "yeast-sum")]
+    found = {}
+
+    def heard(line, measured):
+        found.update({_paper.kind(line): _paper.labelled(line, measured)})
+
+    paper_check._share_out(lines, lambda line: not _paper.known(line, found), heard, params, "cpu", 2, 100.0)
+    assert sorted(begun) == ["dial_50_r1-pcgrad", "yeast-sum"]
+    assert {own["state"] for own in found.values()} == {"ok"}
 
 
 def test_hours_follow_from_counts_without_data(bare, params, capsys):
@@ -220,7 +238,7 @@ def test_hours_follow_from_counts_without_data(bare, params, capsys):
     counts |= {"seconds": 70.0, "memory_mb": 2048.0, "parameters": 44229072, "shared": 1, "judged": judged}
     known = _paper.labelled(line, {"state": "ok", **counts})
     total = _paper.labelled(params.experiments["nyuv2-sum"], {"state": "ok", **counts})
-    _paper.write({own["kind"]: own for own in (known, total)})
+    _paper.write({own["kind"]: own for own in (known, total)}, 0)
     records = Records(bare, "paper")
     plan, schedule = Plan(params, records, "cpu"), Schedule(params, records, None)
     tell_paper(params, plan, schedule, [line, params.experiments["nyuv2-sum"], params.experiments["cityscapes-sum"]])
