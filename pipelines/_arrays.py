@@ -83,7 +83,9 @@ def load(folder: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
         split, _, what = name.partition("_")
         if f"train_{what}" not in found or split not in ("train", "val", "test"):
             continue
-        other = found[f"train_{what}" if split != "train" else f"test_{what}"]
+        if (companion := f"train_{what}" if split != "train" else f"test_{what}") not in found:
+            raise ValueError(f"{folder / companion}.npy must exist beside {name}.npy, found nothing: {remedy}.")
+        other = found[companion]
         apart = sum(a != b for a, b in zip(array.shape, other.shape, strict=False))
         rows = {
             own.shape[:1]

@@ -87,7 +87,7 @@ def take(task: Task, device: str) -> dict[str, Any]:
 
     Seconds of a step, memory and what is judged are those of `rows` examples, and so is `taken`, the GFLOP of the step
     that was counted. What else a step takes is reckoned for all its micro-batches and the whole `batch`, by a line
-    through what is counted with `rows` and with half of them, or through 0 if they are 1 or 2. Raises whatever goes wrong.
+    through what is counted with `rows` and with half, or through 0 if they are 1 or 2. Raises whatever goes wrong.
     """
     rows, batch = taken(task, device)
     scores = None

@@ -9,12 +9,12 @@ from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RLELossless  # noqa: E402
 
 
-def save(path, pixels, patient="P1", uid="1.2.3", packed=False, **changes):
+def save(path, pixels, patient="P1", uid="1.2.3", packed=False, kind=CTImageStorage, **changes):
     """Writes one file; a change of None leaves a tag out."""
     own = Dataset()
     own.file_meta = FileMetaDataset()
     own.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    own.file_meta.MediaStorageSOPClassUID = own.SOPClassUID = CTImageStorage
+    own.file_meta.MediaStorageSOPClassUID = own.SOPClassUID = kind
     own.file_meta.MediaStorageSOPInstanceUID = own.SOPInstanceUID = uid
     own.PatientID, own.Modality = patient, "CT"
     own.Rows, own.Columns = pixels.shape

@@ -51,8 +51,8 @@ class Table:
         }  # fmt: skip
         self.problem, self._block = problem, block
         at = self._read()
-        decided = (block.get(CHOSEN) or {}).get("methods", ())  # scale laptop leaves out what is decided there
-        here = {*(line.method for line in at.experiments.values()), *decided}
+        planned = (block.get(CHOSEN) or {"methods": ()}).get("methods", block["methods"])  # most there
+        here = {*(line.method for line in at.experiments.values()), *planned}
         asked = seeds_of(seeds, at.problems[problem].seeds)
         of_problem, self._of_lines = apart(settings)
         change(block, self.scale, of_problem, at.problems[problem])

@@ -7,7 +7,7 @@
 my_mod:fn is a function from the task gradients J (K, P) to a direction (P,), an aggregator of torchjd, or a method of
 ours: a class that needs no arguments, or an object. It trains in the loop that all methods train in. Where the checkout
 holds runs of the others with the same code and settings, those are taken; the rest is trained. Without others it is
-held against the sum and all that is under study on the problem. Nothing under reports/ is touched.
+held against the sum and all that is under study on the problem, there or overnight. Nothing under reports/ is touched.
 """
 
 import argparse

@@ -35,6 +35,10 @@ def test_hashes_are_those_of_the_values_as_they_lie_on_the_disk(folder):
 
 
 def test_arrays_that_lack_or_are_too_many_are_named(folder):
+    (folder / "test_images.npy").unlink()
+    with pytest.raises(ValueError, match=r"p/test_images\.npy must exist beside train_images\.npy, found nothing"):
+        hashes_of(folder, {})
+    np.save(folder / "test_images.npy", ARRAYS["test_images"])
     with pytest.raises(ValueError, match=r"p/val_images\.npy must exist, found nothing"):
         hashes_of(folder, {**PINS, "val_images": "0" * 64})
     np.save(folder / "more.npy", np.zeros(2))

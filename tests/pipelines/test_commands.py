@@ -298,13 +298,13 @@ def test_names_stand_for_lines_families_and_methods_of_the_library():
     ("problem", "scale", "run"),
     [
         ("arml_500", "laptop", "paper"),
-        ("multi_fashion", None, "smoke or overnight or paper"),
+        ("multi_fashion", None, "smoke, overnight, paper"),
         ("census", "nowhere", None),
         ("nyuv2_twin", "overnight", "smoke"),
     ],
 )
 def test_a_scale_at_which_a_problem_is_not_run_is_refused_with_those_at_which_it_is(problem, scale, run):
-    said = f"run, {run}, found {scale or 'laptop'}" if run else "found 'nowhere'"
+    said = rf"run \({run}\), found {scale or 'laptop, which params.yaml says'}\.$" if run else "found 'nowhere'"
     with pytest.raises(ValueError, match=rf"^`--scale` must be .*{said}"):
         Table(ROOT, problem, scale, [], None)
 

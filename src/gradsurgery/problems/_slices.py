@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _LEAST = 16  # pixels that a side must have
 _MOST = 1e6  # of slope and intercept: more is damage
 _IDENTITY = ("PatientID", "SOPInstanceUID")
+_CT = "1.2.840.10008.5.1.4.1.1.2"  # CT Image Storage, in the standard's list of classes
 
 
 def identity(path: Path) -> tuple[str, str]:
@@ -38,15 +39,16 @@ def hounsfield(path: Path) -> Float32[np.ndarray, "height width"]:
             installed.
     """
     found = _read(path)
+    given = getattr(found, "file_meta", {}).get("MediaStorageSOPClassUID")
+    if (kind := found.get("Modality") or ("CT" if given == _CT else None)) != "CT":  # some sets leave it out
+        raise ValueError(f"{path} must be a slice of CT, found {kind or 'nothing that says so'}.")
     try:
-        pixels, kind = found.pixel_array, found.get("Modality")
+        pixels = found.pixel_array
         slope, intercept = float(found.RescaleSlope), float(found.RescaleIntercept)
     except Exception as error:  # a damaged file, or one of a compression that nothing here knows, may raise anything
         raise _damaged(path, error) from None
-    if kind != "CT" or pixels.ndim != 2 or min(pixels.shape) < _LEAST:
-        raise ValueError(
-            f"{path} must be one CT slice of at least {_LEAST} x {_LEAST} pixels, found {kind} {pixels.shape}."
-        )
+    if pixels.ndim != 2 or min(pixels.shape) < _LEAST:
+        raise ValueError(f"{path} must be one slice of at least {_LEAST} x {_LEAST} pixels, found {pixels.shape}.")
     if not all(abs(number) < _MOST for number in (slope, intercept)):
         raise ValueError(f"{path} must have a slope and an intercept below {_MOST:g}, found {slope} and {intercept}.")
     units: Float32[np.ndarray, "height width"] = np.float32(slope) * pixels.astype(np.float32) + np.float32(intercept)
