@@ -39,9 +39,8 @@ class Table:
         block = whole_block(f"problems.{problem}", document["problems"][problem], "problems", document["problems"])
         run = [name for name in SCALES if block.get(name, None if name == CHOSEN else {}) is not None]
         if self.scale not in run:
-            raise ValueError(
-                f"`--scale` must be one at which {problem} is run, {' or '.join(run)}, found {self.scale}."
-            )
+            said = self.scale if scale else f"{self.scale}, which params.yaml says"
+            raise ValueError(f"`--scale` must be one at which {problem} is run ({', '.join(run)}), found {said}.")
         own: dict[str, Any] = {"datasets": pins.get("datasets", {}), "problems": {}}
         if problem in pins.get("problems", {}):
             own["problems"] = {problem: pins["problems"][problem]}
