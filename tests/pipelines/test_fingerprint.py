@@ -24,7 +24,7 @@ def _names(line):
 
 
 def test_a_run_depends_on_its_own_method_and_on_no_other(lines):
-    own, other = (_names(lines[f"multi_mnist-{key}"]) for key in ("pcgrad", "cagrad-c0_5"))
+    own, other = (_names(lines[f"multi_fashion_mnist-{key}"]) for key in ("pcgrad", "cagrad-c0_5"))
     assert "src/gradsurgery/aggregators/pcgrad.py" in own - other
     assert "src/gradsurgery/aggregators/cagrad.py" in other - own
     assert {"pipelines/_run.py", "src/gradsurgery/experiment.py", "src/gradsurgery/core/learner.py"} <= own & other

@@ -62,6 +62,13 @@ def _trainers(checkout):
     return found
 
 
+def _forked(process):
+    try:
+        return any("forkserver" in word for word in process.cmdline())
+    except psutil.Error:  # it has ended since it was listed
+        return False
+
+
 def _wait(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not (value := condition()):
@@ -206,7 +213,7 @@ def test_no_trainer_outlives_an_interrupted_run(clean, sent, trains):
 
     def reached():  # DVC alone, or the fork server and two runs below a stage
         there = _trainers(clean)
-        forked = [process for process in there if any("forkserver" in word for word in process.cmdline())]
+        forked = [process for process in there if _forked(process)]
         return driver.poll() is not None or (len(forked) > 2 if trains else there)
 
     try:
