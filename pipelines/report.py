@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gradsurgery.evidence.contrasts import parse as parse_contrasts
+from gradsurgery.evidence.diverged import split
 from gradsurgery.evidence.documents import decode
 from gradsurgery.evidence.evaluation import Measured
 from gradsurgery.ledger.records import check_provenance
@@ -27,7 +28,7 @@ from pipelines._files import read_text, write
 from pipelines._links import places
 from pipelines._protocol import read_changes
 from pipelines._watchdog import workers
-from pipelines.evaluate import read_evaluation, read_inputs
+from pipelines.evaluate import Inputs, read_evaluation, read_inputs
 
 OWNED = ("tables", "figures", "plots", "papers", "problems")  # under reports/: nothing there but what this stage writes
 MOST = 8  # processes that draw: more of them wait for figures to be made
@@ -62,8 +63,23 @@ def gather(root: Path) -> Sources:
         protocol=given.protocol,
         there={n: e["registered"]["there"] for n, e in found["verdict.json"].items() if "registered" in e},
         changed=read_changes(root),
-        beside={scale: kept["metrics.json"] for scale, kept in found["scales.json"].items()},
-        beside_costs={scale: other.costs for scale, other in given.others.items()},
+        others={scale: _other(scale, given.others[scale], kept) for scale, kept in found["scales.json"].items()},
+    )
+
+
+def _other(scale: str, given: Inputs, kept: Mapping[str, Any]) -> Sources:
+    """What there is of another scale, without lines that diverged."""
+    whole, _ = split(given.groups)
+    return Sources(
+        groups=whole,
+        metrics={name: kept["metrics.json"][name] for name in whole},
+        costs=given.costs,
+        papers=(),
+        datasets={},
+        declared={},
+        contrasts=parse_contrasts(kept["contrasts.json"]),
+        measured=decode(Measured, kept["measured.json"]),
+        scale=scale,
     )
 
 

@@ -25,7 +25,7 @@ def test_totals_are_sums_over_seeds(sources: Sources, checkout: Path) -> None:
     assert found["runs"] == len(seeds)
     assert found["minutes"] == pytest.approx(12.5 * len(seeds) / 60)
     assert found["beside"] == []
-    beside = dataclasses.replace(sources, beside_costs={"overnight": sources.costs})
+    beside = dataclasses.replace(sources, others={"overnight": sources})
     assert totals(beside)["beside"] == [("overnight", len(seeds), found["minutes"])]
 
 

@@ -46,9 +46,20 @@ def test_a_claim_rests_on_the_problem_whose_runs_answer_it(sources: Sources, out
 
 
 def test_another_scale_has_a_table_that_leads_to_its_own_histories(sources: Sources, out: Output) -> None:
-    beside = {"overnight": {"p-sum": sources.metrics["p-sum"]}, "paper": {}}
-    found = made(dataclasses.replace(sources, beside=beside), out)
+    groups = {"p-sum": sources.groups["p-sum"]}
+    others = {"overnight": sources_of(groups), "paper": sources_of({})}
+    found = made(dataclasses.replace(sources, others=others), out)
     ((scale, table),) = found["p"]["scales"]
     assert scale == "overnight"
     assert [cell.target for cell in table["method"]] == ["history/overnight/p-sum.jsonl"]
     assert found["cagrad_toy"]["scales"] == []
+
+
+def test_a_problem_that_only_another_scale_has_gets_a_page_too(sources: Sources, out: Output) -> None:
+    groups = {f"r-{m}": [as_run(image_run("r", m, seed, 0.0)) for seed in range(2)] for m in ("sum", "pcgrad")}
+    others = {"overnight": sources_of(groups | {"p-sum": sources.groups["p-sum"]})}
+    found = made(dataclasses.replace(sources, others=others), out)
+    assert list(found) == ["cagrad_toy", "p", "r"]
+    entry = found["r"]
+    assert [str(cell) for cell in entry["table"]["method"]] == ["PCGrad", "sum"]
+    assert (entry["scales"], entry["conflict"], entry["claims"]) == ([], None, [])

@@ -28,8 +28,8 @@ def totals(sources: Sources) -> dict[str, Any]:
         "published": sum(len(paper.records) for paper in sources.papers),
         "trials": sum(len(trials) for trials in sources.studies.values()),
         "beside": [
-            (scale, sum(len(cost["seeds"]) for cost in costs.values()), sum(_seconds(costs).values()) / 60)
-            for scale, costs in sources.beside_costs.items()
+            (scale, sum(len(cost["seeds"]) for cost in other.costs.values()), sum(_seconds(other.costs).values()) / 60)
+            for scale, other in sources.others.items()
         ],
     }  # fmt: skip
 

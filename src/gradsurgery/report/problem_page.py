@@ -37,6 +37,10 @@ def entries(
         entry["scales"] = _scales(sources, problem)
         entry["claims"] = _resting(sources.groups, problem, findings, papers)
         made.append({**entry, "conflict": seen.get(problem)})
+    for problem, other in sources.elsewhere.items():
+        entry = controlled.comparison(other.groups, other.metrics, other.contrasts, problem, out)
+        claims = _resting(other.groups, problem, findings, papers)
+        made.append({**entry, "scales": [], "claims": claims, "conflict": None})
     return made
 
 
@@ -44,9 +48,9 @@ def _scales(sources: Sources, problem: str) -> list[tuple[str, pd.DataFrame]]:
     """The table of every other scale at which the problem was run."""
     found = []
     directions = next(iter(of(sources.groups, problem).values()))[0].metrics
-    for scale, metrics in sources.beside.items():
-        if problem in sources.data and tables.named(problem, metrics):
-            table = tables.problem_table(metrics, problem, directions)
+    for scale, other in sources.others.items():
+        if problem in sources.data and problem in other.problems:
+            table = tables.problem_table(other.metrics, problem, directions)
             found.append((scale, table.assign(method=table["method"].map(lambda cell, at=scale: cell.at(at)))))
     return found
 

@@ -62,7 +62,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
     dialled = sources.measured.doses
     site: dict[str, Any] = {
         "papers": [(key, entry["name"]) for key, entry in entries.items() if key not in SECTIONS],
-        "problems": [(problem, title(problem)) for problem in sources.problems if problem not in dialled],
+        "problems": [(p, title(p)) for p in sorted((*sources.problems, *sources.elsewhere)) if p not in dialled],
         "dialled": [(problem, title(problem)) for problem in sources.problems if problem in dialled],
         "skipped": [title(problem) for problem in sources.problems if problem in sources.skipped],
         "not_rerun": NOT_RERUN,

@@ -24,7 +24,8 @@ class Sources:
         studies: the trials of `make study`, by problem.
         contrasts, measured, findings: what `evaluate` made of it all.
         places: the files under `reports/` that names of links stand for, where they are not the names themselves.
-        beside, beside_costs: metrics and costs of the other scales that were run.
+        others: the runs of other scales, and what `evaluate` made of them, by scale, the longest last.
+        scale: which of `others` these are, for links to its histories; empty for the scale of the report.
         protocol: what was registered; `there` seeds of each registered claim were run, `changed` was listed since.
         skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
@@ -41,8 +42,8 @@ class Sources:
     measured: Measured = dataclasses.field(default_factory=Measured)
     findings: Mapping[str, Sequence[Finding]] = dataclasses.field(default_factory=dict)
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    beside: Mapping[str, Metrics] = dataclasses.field(default_factory=dict)
-    beside_costs: Mapping[str, Mapping[str, Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
+    others: Mapping[str, "Sources"] = dataclasses.field(default_factory=dict)
+    scale: str = ""
     protocol: Protocol | None = None
     there: Mapping[str, int] = dataclasses.field(default_factory=dict)
     changed: Sequence[Mapping[str, str]] = ()
@@ -60,6 +61,11 @@ class Sources:
     def data(self) -> list[str]:
         """The problems with data."""
         return [problem for problem in self.problems if problem not in self.landscapes]
+
+    @property
+    def elsewhere(self) -> dict[str, "Sources"]:
+        """The problems with data that only other scales have, each with the sources of the longest that does."""
+        return {p: other for other in self.others.values() for p in other.data if p not in self.problems}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,6 +49,7 @@ def test_the_sentence_names_problems_and_methods_only_where_they_differ() -> Non
         "Against the sum on 2 problems with data, one by one, exploratory: better: Census-Income "
         "(+2.00 [+1.00, +3.00]); inconclusive: Yeast, 14 classes of genes."
     )
+    assert sentence(found[:1]).startswith("Against the sum on 1 problem with data, one by one")
     two = [*found, difference("cagrad-c0_5", -0.03, -0.01, problem="census")]
     assert "worse: Census-Income (CAGrad, c = 0.5) (-2.00" in sentence(two)
     assert sentence([]) == "No problem with data was run beside the sum."

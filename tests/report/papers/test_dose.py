@@ -18,6 +18,17 @@ def test_nothing_is_said_where_nothing_was_dialled():
     assert dose.section(evidence_of({})) is None
 
 
+def test_the_longest_scale_that_has_every_dose_is_the_one_that_is_told():
+    own = evidence_of(dialled())
+    longer = dataclasses.replace(evidence_of(dialled()), scale="overnight")
+    told = dose.section(dataclasses.replace(own, others={"overnight": longer}))
+    assert {cell.target.split("/")[1] for cell in told.sheets[0].frame["method"]} == {"overnight"}
+    partly = {name: group for name, group in dialled().items() if not name.startswith("dial_r4")}
+    shorter = dataclasses.replace(evidence_of(partly), scale="overnight")
+    told = dose.section(dataclasses.replace(own, others={"overnight": shorter}))
+    assert {cell.target.count("/") for cell in told.sheets[0].frame["method"]} == {1}, "the scale of the report"
+
+
 def test_the_sentence_counts_gains_at_equal_and_at_unequal_weights(made):
     for said in (
         "At equal weights 0 of 1 comparisons of a method with the sum are a gain; the largest is PCGrad",

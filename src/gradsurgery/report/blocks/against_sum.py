@@ -1,6 +1,7 @@
 """One method against the sum on every problem with data: figure, table and sentence."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import pandas as pd
@@ -36,13 +37,13 @@ def part(key: str, sources: Sources, aggregator: str = "", family: str = "") -> 
     found = contrasts(sources, aggregator, family)
     if not found:
         return None
-    name, places = NAMES[key], len({c.problem for c in found})
+    name, places = NAMES[key], {c.problem for c in found}
     drawings = []
     if any(_record(c, sources.metrics).get("delta_m_sum") for c in found):
         caption = f"{name} against the sum on every problem with data; the intervals are over seeds."
         drawings.append(Drawing(f"{key}-across", forest(found, sources.metrics), caption))
     sheets = [Sheet(f"{key}-across", f"{name} against the sum", sheet(found, sources))]
-    ran = f"{name} and the sum under one protocol on {places} problems with data."
+    ran = f"{name} and the sum under one protocol on {_told(places)} with data."
     return Section("", ran, sentence(found), drawings, sheets)
 
 
@@ -135,5 +136,9 @@ def sentence(found: Sequence[Contrast]) -> str:
             name += f" ({label(c.method)})"
         return f"{name}, {measure(word(c.metric)).name}" if len({other.metric for other in own}) > 1 else name
 
-    places = len({c.problem for c in found})
-    return f"Against the sum on {places} problems with data, one by one, exploratory: {by_word(found, told)}."
+    places = {c.problem for c in found}
+    return f"Against the sum on {_told(places)} with data, one by one, exploratory: {by_word(found, told)}."
+
+
+def _told(places: AbstractSet[str]) -> str:
+    return f"{len(places)} problem{'' if len(places) == 1 else 's'}"

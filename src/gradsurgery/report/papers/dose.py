@@ -25,7 +25,9 @@ CLAIM = (
 
 
 def section(sources: Sources) -> Section | None:
-    """None where no problem was dialled."""
+    """Of the longest scale that has every dose which the report's has; None where no problem was dialled."""
+    own = sources.measured.doses
+    sources = [s for s in (sources, *sources.others.values()) if set(own) <= set(s.measured.doses)][-1]
     points = [_point(sources, problem, dose) for problem, dose in sources.measured.doses.items()]
     if not points:
         return None
@@ -107,7 +109,7 @@ def _sheet(sources: Sources, points: Sequence[Point]) -> Sheet:
             if method == "sum" and dose.equal is not None and dose.ratio != 1.0:
                 against = dose.equal.turned()
             rows.append({
-                **shared, "method": source(run.experiment, label(method)),
+                **shared, "method": source(run.experiment, label(method)).at(sources.scale),
                 f"{how.name}, mean of tasks{how.of_unit}": level_of(sources.metrics, run, metric(points)),
                 f"minus the sum{how.of_step}": gain(gains[method]) if method in gains else "-",
                 f"minus the sum at equal weights{how.of_step}": how.say(against, signed=True),
