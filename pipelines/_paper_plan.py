@@ -20,9 +20,10 @@ import torch
 
 from gradsurgery.core.discovery import find
 from pipelines import _missing, _paper, _sizes
+from pipelines._look import told
 from pipelines._params import Experiment, Params
 from pipelines._plan import Plan
-from pipelines._schedule import Schedule, told
+from pipelines._schedule import Schedule
 from pipelines._workspace import checkout, prepared
 
 # An NVIDIA H200 by its data sheet (67 TFLOP/s in float32 without TF32, 4.8 TB/s), of which kernels of everyday sizes

@@ -29,6 +29,7 @@ from pipelines._checkpoints import finished
 from pipelines._device import asked_device, device_for
 from pipelines._fingerprint import digest, parts_of
 from pipelines._jobs import asked, refuse_ranks
+from pipelines._look import look, told
 from pipelines._params import SCALES, Experiment, Params, complain, load_or_exit
 from pipelines._plan import Line, Plan, chosen
 from pipelines._pool import EndedError, Tell, Work, places_on, share_out
@@ -36,7 +37,7 @@ from pipelines._progress import Progress
 from pipelines._protocol import registered
 from pipelines._records import Records, kept
 from pipelines._run import RefusedError, Run
-from pipelines._schedule import Schedule, check, look, told
+from pipelines._schedule import Schedule, check
 from pipelines._tracking import Tracker
 from pipelines._view import show
 from pipelines._watchdog import drivers, end_with
