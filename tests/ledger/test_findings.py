@@ -18,6 +18,7 @@ def test_published_values_say_what_a_reader_must_know() -> None:
     assert published_value(record) == "0.415 ± 0.007"
     assert published_value(dataclasses.replace(record, doubtful="copied")) == "0.415 ± 0.007 (doubtful)"
     assert published_value(dataclasses.replace(record, origin="recomputed")).endswith("(not printed; recomputed)")
+    assert published_value(dataclasses.replace(record, origin="control")).endswith("(of the claim that it controls)")
     claim = dataclasses.replace(
         CLAIM, kind="difference", direction="lower", value=None, answered_by=None, unanswered="x"
     )

@@ -33,6 +33,4 @@ def test_the_page_shows_every_problem_every_experiment_and_the_machines(sources:
     page = costs(sources, Output())
     assert list(page["problems"]["experiments"]) == [2, 9]
     assert len(page["table"]) == 11
-    times = page["table"].set_index(["problem", "method"])["times the sum's"]
-    assert times["Multi-Fashion+MNIST", "sum"] == "1.00"
     assert list(page["environment"]["experiments"]) == [11]

@@ -65,7 +65,7 @@ def test_claims_are_counted_by_what_becomes_of_them() -> None:
     names = ["reproduced", "opposite", "opposite", "not exercised", "diverged (seed 1, epoch 1)"]
     found = claims([finding("-", word) for word in names], NOTHING)
     assert words(found) == [("reproduced", 1), ("opposite", 2), ("not exercised", 1), ("diverged", 1)]
-    ours = claims([finding("-", "opposite", origin="recomputed")], NOTHING)
+    ours = claims([finding("-", "opposite", origin="control")], NOTHING)
     assert [claim.control for claim in (*found, *ours)] == [False] * 5 + [True]
 
 
@@ -76,7 +76,7 @@ def test_the_matrix_holds_headlines_and_no_paper_without_one() -> None:
 
 def test_three_sentences_are_quotable_and_controls_come_last() -> None:
     made = [
-        finding("-", "not run (why)"), finding("+1", "inconclusive", origin="recomputed"), finding("+2", "opposite"),
+        finding("-", "not run (why)"), finding("+1", "inconclusive", origin="control"), finding("+2", "opposite"),
         finding("+3", "smaller than published"), dataclasses.replace(finding("+4", "reproduced"), confirmatory=True),
     ]  # fmt: skip
     said = quotable(claims([dataclasses.replace(one, contrast=contrast()) for one in made], NOTHING))

@@ -24,7 +24,7 @@ def test_every_paper_is_a_row_with_its_claims_by_verdict() -> None:
         answered_by=None, unanswered="no data", headline=True,
     )  # fmt: skip
     other = dataclasses.replace(record, id="c/two", paper="cagrad")
-    control = dataclasses.replace(record, id="p/three", origin="recomputed")
+    control = dataclasses.replace(record, id="p/three", origin="control")
     found = [
         Finding(record, "+0.2", "laptop", "smaller than published"), Finding(record, "-", "", "not run (no data)"),
         Finding(control, "+0.3", "laptop", "reproduced"), Finding(other, "+0.4", "laptop", "not run (no data)"),

@@ -148,10 +148,11 @@ def half_batches(lines: Lines) -> Summary | None:
 
 def _largest(run: Run, other: Run) -> float:
     largest = 0.0
+    if any(set(mine) != set(theirs) for mine, theirs in zip(run.epochs, other.epochs, strict=False)):
+        return math.inf
     for mine, theirs in zip([*run.epochs, *run.diagnostics], [*other.epochs, *other.diagnostics], strict=False):
-        if set(mine) != set(theirs):
-            return math.inf
-        largest = max([largest, *(abs(mine[key] - theirs[key]) for key in mine if mine[key] is not None)])
+        both = [key for key in mine if mine[key] is not None and theirs.get(key) is not None]  # one may observe more
+        largest = max([largest, *(abs(mine[key] - theirs[key]) for key in both)])
     same = (len(run.epochs), len(run.diagnostics)) == (len(other.epochs), len(other.diagnostics))
     return largest if same else math.inf
 

@@ -78,21 +78,28 @@ def _dose(lines: Mapping[str, Line], plain: Line, equal: Line | None) -> Dose:
     level, aim = plain.values(main), equal.values(main) if equal is not None else {}
     weighed = [plain, *(line for line in lines.values() if weights_of(line) is not None)]
     others = {m: line for m, line in lines.items() if line.whole and line is not plain}
-    beyond = {m: summarise(gap) for m, line in others.items() if (gap := paired(line.values(main), aim))}
+    beyond = {
+        m: summarise(gap, (line.noise(equal, main) if equal else None) or 0.0)
+        for m, line in others.items()
+        if (gap := paired(line.values(main), aim))
+    }
     dial = next(name for name in DIALS if settings.get(name) is not None)
     return Dose(
         settings["num_tasks"], settings["ratio"], dial, float(settings[dial]),
         _summary([median for run in plain.runs if (median := _median(run)) is not None]),
         _summary(_alone(lines)),
-        _summary(paired(aim, level)),
-        _summary(paired({s: line.values(main)[s] for s, line in best_validated(weighed).items()}, level))
-        if len(weighed) > 1 else None,
+        _summary(paired(aim, level), equal.noise(plain, main) if equal else None),
+        _summary(
+            paired({s: line.values(main)[s] for s, line in best_validated(weighed).items()}, level),
+            plain.most_noise(weighed[1:]),
+        ) if len(weighed) > 1 else None,
         beyond, [m for m, gap in beyond.items() if gap.low is not None and gap.low > 0],
     )  # fmt: skip
 
 
-def _summary(values: list[float]) -> Summary | None:
-    return summarise(values) if values else None
+def _summary(values: list[float], noise: float | None = None) -> Summary | None:
+    """None without values; `noise` as in a contrast, so that one difference has one interval wherever it stands."""
+    return summarise(values, noise or 0.0) if values else None
 
 
 def _median(run: Run) -> float | None:

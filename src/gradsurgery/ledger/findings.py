@@ -39,6 +39,7 @@ class Finding:
         beside: what the other scales say, and seeds that are still to come, behind `where`.
         scale: that of the runs, where several were looked at; empty where nothing was run.
         lengths: the contrast at every scale that was run, the shortest first, where there are several.
+        notes: what a reader of the contrast needs besides, in words.
     """
 
     record: Record
@@ -53,6 +54,7 @@ class Finding:
     beside: str = ""
     scale: str = ""
     lengths: Sequence[Length] = ()
+    notes: Sequence[str] = ()
 
     @property
     def place(self) -> str:
@@ -74,11 +76,13 @@ def why(finding: Finding, verdict: str, protocol: Protocol, costs: Costs) -> str
     if verdict == ALONE or contrast.difference.sd is None:
         return ""
     how, margin = measure(contrast.metric), contrast.margin
-    parts = [f"{contrast.pairing}, {contrast.budget}"]
+    parts = [f"{contrast.pairing}, {contrast.budget}", *finding.notes]
     if contrast.noise is None and not is_derived(contrast.metric):
         parts.append("the test examples are not in the interval")
     if verdict == SMALLER and gain.high is not None:
-        parts.append(f"at most {how.plain(gain.high)} of the published {how.plain(finding.effect)}")
+        below = "zero is out on the other side, but the effect lies within the margin"
+        most = f"at most {how.plain(gain.high)} of the published {how.plain(finding.effect)}"
+        parts.append(below if gain.high < 0 else most)
     if verdict == EQUAL:
         parts.append(f"its 90 % interval lies within {how.plain(margin)}")
     if contrast.detectable is not None:
@@ -127,6 +131,8 @@ def published_value(record: Record) -> str:
     compared = record.kind in ("difference", "no_difference")
     value = f"{record.value:+g}" if compared else f"{bound}{record.value:g}"
     value = value if record.spread is None else f"{value} ± {record.spread:g}"
-    if record.origin == "recomputed":
-        return f"{value} (not printed; recomputed)"
+    if record.origin != "paper":
+        return (
+            f"{value} ({'of the claim that it controls' if record.origin == 'control' else 'not printed; recomputed'})"
+        )
     return f"{value} (doubtful)" if record.doubtful else value

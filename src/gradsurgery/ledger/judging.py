@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from gradsurgery.evidence import diverged
-from gradsurgery.evidence.activity import acted
+from gradsurgery.evidence.activity import RARELY, acted, acting
 from gradsurgery.evidence.groups import Groups, Metrics
 from gradsurgery.evidence.lines import Line
 from gradsurgery.evidence.measures import is_derived, measure
@@ -60,6 +60,8 @@ def judge(record: Record, ours: Ours) -> Finding:
     landscape = run.trajectory is not None
     where = f"{'full length' if landscape and run.scale != 'smoke' else run.scale}, {run.track}"
     where = f"{where}, twin" if record.twin else where
+    if any(ours.metrics[name].get("improving") for name in named):
+        where = f"{where}, still improving"
     if landscape and run.scale == "smoke":
         return Finding(record, "-", where, "not run (smoke scale is too short to say)")
     if answer.metric in CONFLICT and not all(cosines_of(run) for name in named for run in groups[name]):
@@ -144,10 +146,19 @@ def _compared(record: Record, answer: Answer, where: str, ours: Ours) -> Finding
         effect = turned if turned > 0 else None
     design = ours.protocol.design(record.id)
     confirmatory = design is not None and design.scale == line.run.scale and _registered(design, line, minus, ours)
-    finding = Finding(record, said, where, "", "", level, found, effect, confirmatory)
-    if all(acted(run) is False for run in line.runs):
-        return dataclasses.replace(finding, verdict=NOT_EXERCISED, why=f"{line.run.experiment} never acted")
-    return said_of(finding, ours)
+    notes = (
+        []
+        if found.paired or len(line.runs) == len(minus.runs)
+        else [f"{len(line.runs)} seeds against {len(minus.runs)}"]
+    )
+    if answer.in_force is None:
+        if all(acted(run) is False for run in line.runs):
+            why = f"{line.run.experiment} never acted"
+            return Finding(record, said, where, NOT_EXERCISED, why, level, found, effect, confirmatory)
+        shares = [share for run in line.runs if (share := acting(run)) is not None]
+        if shares and np.mean(shares) < RARELY:
+            notes.append(f"{line.run.experiment} acted in {100 * np.mean(shares):.2g} % of its steps")
+    return said_of(Finding(record, said, where, "", "", level, found, effect, confirmatory, notes=notes), ours)
 
 
 def _registered(design: Design, line: Line, minus: Line, ours: Ours) -> bool:

@@ -15,18 +15,21 @@ from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
 from gradsurgery.ledger.sections import Declared
 
+ORIGINS = ("paper", "recomputed", "control")
 KINDS = ("count", "at_least", "at_most", "difference", "no_difference", "level")
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
     """Which of our numbers answers a record: `metric` of `experiment`, less that of `minus` where one is named; a rank
-    is that `among` the experiments of the table's rows."""
+    is that `among` the experiments of the table's rows. `in_force` names the part of the method that the claim is about
+    where it acts in every step, and not where the activity of the method is counted."""
 
     experiment: str
     metric: str
     minus: str | None = None
     among: tuple[str, ...] = ()
+    in_force: str | None = None
 
     def __post_init__(self) -> None:
         _check_kinds(self, " of `answered_by`")
@@ -46,8 +49,8 @@ class Record:
         spread, spread_kind: what is printed after the plus-minus sign, and what the paper says that it is.
         value: None for a claim without a number; only a difference may have none.
         margin: of a cell, the published value less that of the row that its table calls the baseline.
-        origin: `paper`, or `recomputed` for a value that the paper does not print: computed from what it prints or
-            draws, or a control of ours.
+        origin: `paper`; `recomputed` for a claim of the paper's whose value it does not print: computed from what it
+            prints or draws; `control` for a claim of ours, with the value of the paper's that it controls.
         seeds, selection: what the paper says, None where it says nothing.
         twin: how the experiment that answers it differs from the published one in kind, not only in scale.
         doubtful: what speaks against the number, in words; None when nothing is known to.
@@ -84,8 +87,8 @@ class Record:
             raise ValueError(f"`kind` of {self.id} must be one of {', '.join(KINDS)}, found {self.kind!r}.")
         if self.direction not in ("higher", "lower", None):
             raise ValueError(f"`direction` of {self.id} must be higher, lower or null, found {self.direction!r}.")
-        if self.origin not in ("paper", "recomputed"):
-            raise ValueError(f"`origin` of {self.id} must be paper or recomputed, found {self.origin!r}.")
+        if self.origin not in ORIGINS:
+            raise ValueError(f"`origin` of {self.id} must be one of {', '.join(ORIGINS)}, found {self.origin!r}.")
         compared = self.kind in ("difference", "no_difference")
         if compared and (self.direction is None or (self.answered_by and not self.answered_by.minus)):
             raise ValueError(f"`answered_by.minus` and `direction` of {self.id} must be given for a difference.")

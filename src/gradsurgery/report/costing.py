@@ -69,13 +69,11 @@ def _by_experiment(groups: Groups, costs: Costs, seconds: Mapping[str, float]) -
     rows = []
     for name in sorted(seconds):
         seeds, run = list(costs[name]["seeds"].values()), groups[name][0]
-        base = f"{run.problem}-sum"
         rows.append({
             "problem": title(run.problem), "method": Linked(label(run.method), f"costs/{name}.json"),
             "seeds": len(seeds), "seconds, all seeds": f"{seconds[name]:.1f}",
             "seconds per seed": f"{seconds[name] / len(seeds):.1f}",
             "step (ms)": f"{_step(costs[name]):.3f}",
-            "times the sum's": f"{_step(costs[name]) / _step(costs[base]):.2f}" if base in costs else "-",
             "backward passes per step": f"{seeds[0]['backward_passes_per_step']:g}",
             "peak memory (MB)": f"{max(s['peak_memory_mb'] for s in seeds):.0f}",
         })  # fmt: skip

@@ -28,7 +28,7 @@ def by_word(found: Iterable[Contrast], told: Callable[[Contrast], str] = lambda 
     """`better: A (+0.31 [+0.10, +0.52]); inconclusive: B, C`: contrasts under their words, with what separates."""
     said: dict[str, list[str]] = {}
     for c in found:
-        detail = f" ({gain(c)})" if c.verdict in (BETTER, WORSE) else ""
+        detail = f" ({shown(c).say(c.difference, signed=True)})" if c.verdict in (BETTER, WORSE) else ""
         said.setdefault(c.verdict, []).append(f"{told(c)}{detail}")
     return "; ".join(f"{word}: {', '.join(said[word])}" for word in (*EFFECTS, ALONE) if word in said)
 

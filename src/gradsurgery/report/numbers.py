@@ -84,7 +84,7 @@ def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
         word=first_word(finding.verdict),
         why=finding.why,
         confirmatory=finding.confirmatory,
-        control=record.origin == "recomputed",
+        control=record.origin == "control",
         drawn=_drawn(finding, answer, sources),
         source=source(answer.experiment).at(finding.scale).target if finding.scale or runs else "",
         landscape=runs is not None and runs[0].trajectory is not None,

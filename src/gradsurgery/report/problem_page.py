@@ -69,7 +69,10 @@ def _resting(
     groups: Groups, problem: str, findings: Mapping[str, Sequence[Finding]], papers: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[str, str, Any]]:
     """The claims that runs of the problem answer: key and name of the paper, and the claim."""
-    own = {f"history/{group[0].experiment}.jsonl" for group in of(groups, problem).values()}
+    own = {f"{group[0].experiment}.jsonl" for group in of(groups, problem).values()}
     return [
-        (key, papers[key]["name"], claim) for key in findings for claim in papers[key]["claims"] if claim.source in own
+        (key, papers[key]["name"], claim)
+        for key in findings
+        for claim in papers[key]["claims"]
+        if claim.source.rpartition("/")[2] in own
     ]

@@ -34,8 +34,8 @@ def matrix(findings: Sequence[Finding]) -> pd.DataFrame:
     """A row a paper: its claims and our controls by verdict, and the first of its claims that compares methods."""
     rows = []
     for paper in dict.fromkeys(f.record.paper for f in findings):
-        theirs = [f for f in findings if f.record.paper == paper and f.record.origin == "paper"]
-        ours = [f for f in findings if f.record.paper == paper and f.record.origin != "paper"]
+        theirs = [f for f in findings if f.record.paper == paper and f.record.origin != "control"]
+        ours = [f for f in findings if f.record.paper == paper and f.record.origin == "control"]
         first = next((f for f in theirs if f.contrast is not None), (theirs + ours)[0])
         rows.append({
             "paper": f"[{NAMES.get(paper, paper)}](reports/papers/{paper}.html)",

@@ -66,6 +66,16 @@ def test_a_row_has_both_levels_and_their_difference() -> None:
     assert part("pcgrad", source({"sum": 0.0}), "pcgrad") is None
 
 
+def test_what_a_method_was_set_to_is_said_once_with_its_problems() -> None:
+    found = source(SHIFTS)
+    for name in ("p-pcgrad", "q-pcgrad"):
+        for run in found.groups[name]:
+            run.declaration["aggregator"] |= {"clip": 1.0}
+    made = part("pcgrad", found, "pcgrad")
+    assert made is not None
+    assert made.ran.endswith("with data. clip = 1.0 on p, q.")
+
+
 def test_a_better_method_is_drawn_left_of_zero() -> None:
     found = source(SHIFTS)
     axes = forest(contrasts(found, "pcgrad", "") + contrasts(found, "cagrad", ""), found.metrics).axes[0]

@@ -50,7 +50,7 @@ def test_nothing_is_said_where_nothing_was_compared():
 def test_the_words_follow_the_numbers_and_turn_with_them():
     for up, word in ((0.05, "better"), (-0.05, "worse")):
         found = _part(_evidence(sum=0.0, gcond=up, gcond__raw=0.0)).found
-        assert found.startswith(f"GCond against sum: {word}: l1 mean absolute error ({up:+.4f} [")
+        assert found.startswith(f"GCond against sum: {word}: l1 mean absolute error ({-up:+.4f} [")
         assert f"ssim SSIM ({up:+.4f} [" in found
         assert "GCond, raw against sum: practically equal in 2 of 2 comparisons (n = 3, paired by seed" in found
         assert "ema" not in found, "a line that was not run is not spoken of"

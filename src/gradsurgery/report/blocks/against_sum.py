@@ -43,8 +43,19 @@ def part(key: str, sources: Sources, aggregator: str = "", family: str = "") -> 
         caption = f"{name} against the sum on every problem with data; the intervals are over seeds."
         drawings.append(Drawing(f"{key}-across", forest(found, sources.metrics), caption))
     sheets = [Sheet(f"{key}-across", f"{name} against the sum", sheet(found, sources))]
-    ran = f"{name} and the sum under one protocol on {_told(places)} with data."
+    ran = f"{name} and the sum under one protocol on {_told(places)} with data.{_settings(found, sources)}"
     return Section("", ran, sentence(found), drawings, sheets)
+
+
+def _settings(found: Sequence[Contrast], sources: Sources) -> str:
+    """What the lines set of their aggregator, each set of values once, with the problems that have it."""
+    places: dict[str, list[str]] = {}
+    for c in found:
+        own = sources.groups[f"{c.problem}-{c.method}"][0].declaration["aggregator"]
+        said = ", ".join(f"{name} = {value}" for name, value in own.items() if name != "name")
+        if said and title(c.problem) not in places.setdefault(said, []):
+            places[said].append(title(c.problem))
+    return "".join(f" {said} on {', '.join(names)}." for said, names in places.items())
 
 
 def contrasts(sources: Sources, aggregator: str, family: str) -> list[Contrast]:

@@ -100,6 +100,7 @@ def _sheet(sources: Sources, points: Sequence[Point]) -> Sheet:
         dose, group = point.dose, of(sources.groups, point.problem)
         shared = {
             "tasks": dose.tasks, "dial": f"{dose.dial} {dose.position:g}", "ratio": f"{dose.ratio:g}",
+            "optimiser": group["sum"][0].declaration["settings"]["optimizer"],
             "median cosine of the gradients": _cosine(dose.measured),
         }  # fmt: skip
         gains = {c.method: c for c in point.gains}
@@ -127,7 +128,7 @@ def _caption(points: Sequence[Point]) -> str:
     seeds = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
     places = "; ".join(f"{_place(p)}: {_cosine(p.dose.measured)}" for p in points)
     return (
-        "What each method has over the sum at the same dose, by what was dialled (conflict grows to the right), number "
+        "What each method has over the sum at the same dose, by what was dialled (further to the right), number "
         f"of tasks and weight of the last loss; 95 % intervals over {seeds} seeds. Black rings: the sum at "
         "equal weights. Grey squares: static weights chosen on validation. Median cosine of the gradients on the "
         f"sum's way: {places}."
