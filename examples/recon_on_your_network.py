@@ -32,7 +32,7 @@ network = recon.split(model, ranking, k=2)
 surgery, optimizer = GradientSurgery(network.shared_parameters(), build("pcgrad")), adam(network.parameters())
 for step, batch in enumerate(loader):
     optimizer.zero_grad()
-    surgery.backward(found := losses(network, batch))
-    optimizer.step()
+    if surgery.backward(found := losses(network, batch)):
+        optimizer.step()
     if step % 28 == 0:
         print(f"step {step:2d}  losses", *(f"{loss.item():.3f}" for loss in found))

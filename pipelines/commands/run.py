@@ -1,7 +1,7 @@
 """Trains methods on one problem, in a folder of your own: no file that Git knows is touched.
 
     gradsurgery run pcgrad --problem multi_mnist --scale smoke --seeds 0,1 --out scratch
-    gradsurgery run pcgrad my_mod:fn --problem multi_mnist --set lr=3e-4 --set epochs=2
+    gradsurgery run pcgrad my_mod:fn --problem multi_mnist --scale smoke --set lr=3e-4 --set epochs=2
     gradsurgery run cagrad --problem multi_mnist --set aggregator.c=0.2
     gradsurgery run recon --problem multi_fashion_mnist_resnet --scale smoke
 

@@ -2,7 +2,7 @@
 
 gradsurgery why multi_mnist-pcgrad                    an experiment
 gradsurgery why multi_mnist-pcgrad/left.accuracy      one cell of a table
-gradsurgery why multi-mnist-left                      a published record
+gradsurgery why pcgrad/multi-mnist-left               a published record
 """
 
 import argparse

@@ -59,7 +59,7 @@ def test_properties_are_listed(capsys):
         (["tests.certify.broken:weights_only"], "must return a direction"),
         (["tests.certify.broken:nothing"], "found no `nothing` there"),
         ([GOOD, "--only", "non_conflct"], "did you mean non_conflict"),
-        ([GOOD, "--claims", "shape:x"], "`--claims` must give shape a tolerance, found 'x'"),
+        ([GOOD, "--claims", "shape:x"], "`--claims` must give shape a tolerance of zero or more, found 'x'"),
         ([GOOD, "--examples", "0"], "`--examples` must be a whole number from 1 on, found '0'"),
         ([GOOD, "--tasks", "3-x"], "`--tasks` must be a whole number"),
         ([GOOD, "--set", "c=1"], "`fields` must be those of a method of ours"),

@@ -19,6 +19,10 @@ def found(target, name, examples=25, **more):
 @pytest.mark.parametrize(
     ("method", "caught_by"),
     [
+        *(
+            (broken.no_number, name)
+            for name in ("permutation", "duplicates", "zero_task", "float32", "half", "in_span")
+        ),
         (broken.wrong_sign, "non_conflict"),
         (broken.wrong_sign, "closed_form"),
         (broken.forgets_the_last, "permutation"),

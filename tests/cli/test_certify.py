@@ -11,7 +11,13 @@ pytest.importorskip("hypothesis", reason="the extra `certify` is not installed")
     ("options", "said"),
     [
         (["pcgrad", "--set", "c"], "`--set` must be FIELD=VALUE, found 'c'."),
-        (["pcgrad", "--claims", "non_conflict:wide"], "`--claims` must give non_conflict a tolerance, found 'wide'."),
+        *(
+            (
+                ["pcgrad", "--claims", f"non_conflict:{own}"],
+                f"`--claims` must give non_conflict a tolerance of zero or more, found '{own}'.",
+            )
+            for own in ("wide", "nan", "inf", "-1")
+        ),
         (["pcgrad", "--tasks", "0-3"], "`--tasks` must be a whole number from 1 on, found '0'."),
         (["pcgrad", "--examples", "none"], "`--examples` must be a whole number from 1 on, found 'none'."),
         ([], "`METHOD` must be given, found nothing; --properties lists what can be claimed."),

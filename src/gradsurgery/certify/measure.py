@@ -4,6 +4,8 @@ Lengths are compared with |d|, or with the mean length of the gradients where th
 be zero is one up to rounding, and rounding is a share of what was added up.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -39,7 +41,10 @@ def turned(d: Tensor, other: Tensor, unit: float) -> float:
 def draws(subject: Subject, J: Float[Tensor, "K P"]) -> bool:
     """Whether the direction depends on the seed."""
     first = subject.direction(J, seed=0)
-    return any(not torch.equal(first, subject.direction(J, seed=seed)) for seed in range(1, 5))
+    return any(
+        not torch.allclose(first, subject.direction(J, seed=seed), rtol=0.0, atol=0.0, equal_nan=True)
+        for seed in range(1, 5)
+    )
 
 
 def mean_direction(subject: Subject, J: Float[Tensor, "K P"]) -> tuple[Tensor, float]:
@@ -56,4 +61,5 @@ def same_law(subject: Subject, J: Tensor, other: Subject, K: Tensor, *, lengths:
     unit = size(J)
     found = apart(d, e, unit) if lengths else turned(d, e, unit)
     longest = max(float(d.double().norm()), float(e.double().norm()), unit)
-    return max(0.0, found - (chance**2 + more**2) ** 0.5 / longest)
+    beyond = found - (chance**2 + more**2) ** 0.5 / longest
+    return beyond if math.isnan(beyond) else max(0.0, beyond)  # max would make 0 of what is no number

@@ -79,7 +79,7 @@ class _Search:
         self.tried += 1
         violation = math.inf if math.isnan(violation) else violation
         self.worst = max(self.worst, violation)
-        breaks = violation > self.tolerance
+        breaks = not violation <= self.tolerance  # a tolerance that is no number allows nothing
         place = (J.numel(), float(J.double().abs().sum()))
         if breaks and (self.broken is None or place < self.broken[0]):
             self.broken = (place, J, said)

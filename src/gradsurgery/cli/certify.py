@@ -103,7 +103,9 @@ def _claims(text: str | None) -> dict[str, float | None] | None:
         try:
             claims[name] = float(own) if own else None
         except ValueError:
-            raise ValueError(f"`--claims` must give {name} a tolerance, found {own!r}.") from None
+            claims[name] = math.nan
+        if not 0.0 <= (claims[name] or 0.0) < math.inf:
+            raise ValueError(f"`--claims` must give {name} a tolerance of zero or more, found {own!r}.")
     return claims
 
 
