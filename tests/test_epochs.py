@@ -162,6 +162,10 @@ def test_what_is_shared_is_found_and_nothing_is_touched(model, loader):
         ("joint", {"loader": []}, "`loader` must hold at least one batch"),
         ("joint", {"balancer": 3}, "`balancer` must be a name or a Balancer, found 3"),
         ("joint", {"losses": lambda m, b: {**losses(m, b), "none": None}}, "found none of none"),
+        ("joint", {"clip": -1.0}, "`clip` must be None or a number above 0, found -1.0"),
+        ("joint", {"clip": float("nan")}, "`clip` must be None or a number above 0, found nan"),
+        ("dr_mgf", {"loader": iter([1])}, "`loader` must begin anew for every pass"),
+        ("joint", {"losses": lambda m, b: list(losses(m, b).values())[:1]}, "`losses` must return two losses or more"),
         (3, {}, "`rule` must be a name or a TrainingRule, found 3"),
     ],
 )
@@ -169,6 +173,12 @@ def test_what_cannot_be_trained_is_refused(model, loader, rule, change, said):
     given = {"losses": losses, "loader": loader, "epochs": 1, **change}
     with pytest.raises(ValueError, match=said):
         learner(rule, model, given.pop("losses"), given.pop("loader"), _sgd(model), **given).epoch()
+
+
+def test_an_optimiser_of_another_model_is_refused(model, loader):
+    other = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], 0.1)
+    with pytest.raises(ValueError, match="`optimizer` must hold parameters of `model`, found none of them"):
+        learner("joint", model, losses, loader, other, epochs=1)
 
 
 def test_a_network_says_itself_what_it_shares():

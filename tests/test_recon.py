@@ -160,6 +160,17 @@ def test_a_search_that_cannot_be_is_refused(model, loader, change, said):
         recon.score(model, losses, **{"loader": loader, **change})
 
 
+def test_a_search_without_a_finite_step_ranks_nothing(model, loader):
+    with pytest.raises(
+        ValueError, match=r"`losses` must be finite with their gradients in some step, found \d+ without"
+    ):
+        recon.score(model, lambda m, b: [loss * torch.nan for loss in _rows(losses(m, b))], loader)
+
+
+def _rows(found):
+    return list(found.values() if isinstance(found, dict) else found)
+
+
 def test_a_split_that_cannot_be_is_refused(model, loader):
     ranking = recon.score(model, losses, loader)
     with pytest.raises(ValueError, match="`k` must be less than the number of shared layers, 4"):

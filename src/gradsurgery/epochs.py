@@ -11,20 +11,8 @@ routes gradients just before the optimiser's step. So `learner` makes one epoch 
 
 DRGrad asks more of a network than that its layers are shared. It adds gradients of towers to one another, so the
 network says what its towers are: it is a `Network` and a `Towers`, with two towers of one shape for the first task, one
-for each other task, and a buffer `mu` (2,), the weights of the first two, which the rule moves:
-
-    class Routed(Network, Towers):
-        def __init__(self):
-            super().__init__()
-            self.trunk = nn.Linear(8, 16)
-            self.towers = nn.ModuleList(nn.Linear(16, 1) for _ in range(3))      # T'_1, T''_1, T_2
-            self.register_buffer("mu", torch.tensor([0.5, 0.5]))
-        def forward(self, x):
-            h = self.trunk(x).relu()
-            own, lent, other = (tower(h) for tower in self.towers)
-            return self.mu[0] * own + self.mu[1] * lent, other
-        def shared_parameters(self):
-            return list(self.trunk.parameters())
+for each other task, and a buffer `mu` (2,), the weights of the first two, which the rule moves, as in
+`examples/drgrad_on_your_towers.py`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -104,7 +92,8 @@ def learner(
         fields: of a rule that is given by name.
 
     Raises:
-        ValueError: an unknown rule, balancer or field, an empty loader, or what the rule cannot train.
+        ValueError: an unknown rule, balancer or field, an empty loader or one that ends with its first pass, another
+            model's optimiser, `epochs` or `clip` that are none, or what the rule cannot train.
     """
     if isinstance(rule, str):
         rule = discovery.build("rules", rule, **fields)
@@ -112,8 +101,7 @@ def learner(
         raise ValueError(f"`{next(iter(fields))}` must be left out unless `rule` is a name, found it.")
     if not isinstance(rule, TrainingRule):
         raise ValueError(f"`rule` must be a name or a TrainingRule, found {rule!r}.")
-    if epochs < 1:
-        raise ValueError(f"`epochs` must be at least 1, found epochs = {epochs}.")
+    _check(model, loader, optimizer, epochs, clip)
     balancer = discovery.build("balancers", balancer) if isinstance(balancer, str) else balancer
     if not isinstance(balancer, Balancer):
         raise ValueError(f"`balancer` must be a name or a Balancer, found {balancer!r}.")
@@ -121,6 +109,8 @@ def learner(
         raise ValueError("`shared` must be left out for a `Network`, which says so itself, found it.")
     model.to(device)
     tasks, found = shared_by_losses(model, losses, loader)
+    if shared is None and not isinstance(model, Network) and len(tasks) < 2:
+        raise ValueError("`losses` must return two losses or more where `shared` is not given, found one.")
     network = model if isinstance(model, Network) else _Whole(model, found if shared is None else shared)
     problem = _Own(model, losses, loader, optimizer, tasks, epochs, clip)
     rule.check(len(tasks))
@@ -128,6 +118,20 @@ def learner(
         problem, network, rule, balancer, build(method), Generators(seed), device=device, precision=precision,
         score_layers=score_layers,
     )  # fmt: skip
+
+
+def _check(model: nn.Module, loader: Any, optimizer: Any, epochs: Any, clip: Any) -> None:
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"`epochs` must be at least 1, found epochs = {epochs!r}.")
+    if clip is not None and not (isinstance(clip, int | float) and 0.0 < clip < float("inf")):
+        raise ValueError(f"`clip` must be None or a number above 0, found {clip!r}.")
+    if isinstance(loader, Iterator):
+        raise ValueError("`loader` must begin anew for every pass, as a list or a DataLoader does, found a generator.")
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        if not callable(optimizer):
+            raise ValueError(f"`optimizer` must be one, or a function that makes one, found {optimizer!r}.")
+    elif not {id(p) for group in optimizer.param_groups for p in group["params"]} & set(map(id, model.parameters())):
+        raise ValueError("`optimizer` must hold parameters of `model`, found none of them.")
 
 
 def shared_by_losses(model: nn.Module, losses: LossesFn, loader: Iterable[Any]) -> tuple[list[str], list[nn.Parameter]]:

@@ -96,7 +96,7 @@ def score(
         seed: of what `method` draws.
 
     Raises:
-        ValueError: no layer is shared, an empty loader, or a threshold that is none.
+        ValueError: no layer is shared, an empty loader, a threshold that is none, or no step with finite gradients.
     """
     check_thresholds(thresholds)
     if not len(thresholds):
@@ -113,6 +113,10 @@ def score(
         raise ValueError(f"`model` must have a layer whose parameters are all shared, found none in {names or 'it'}.")
     for _ in range(epochs):
         training.epoch()
+    if training.skipped_steps == training.step_count:
+        raise ValueError(
+            f"`losses` must be finite with their gradients in some step, found {training.step_count} without."
+        )
     counts = [np.array(epoch[:-1]) for epoch in training.instruments.scores]
     found = as_evidence(layers, thresholds, counts)["scores"]
     order = ranked({name: found[name][0] for name in layers}, layers)
