@@ -92,7 +92,7 @@ def known(where: str, name: object, among: Iterable[str]) -> str:
 def unknown(where: str, name: object, among: Iterable[str]) -> ValueError:
     """What to say of a name that is none of those."""
     names = list(among)
-    listed = ", ".join(names) if len(names) <= FEW else f"the {len(names)} of params.yaml"
+    listed = ", ".join(names) if len(names) <= FEW else f"{len(names)} names"
     return ValueError(f"`{where}` must be one of {listed}, found {name!r}{_near(name, names)}")
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from gradsurgery.core.discovery import did_you_mean
 from gradsurgery.evidence.study import best, validation
 from pipelines._jobs import jobs, refuse_ranks
-from pipelines._params import SCALES, Params, complain, load
+from pipelines._params import Params, complain, load
 from pipelines._pool import EndedError
 from pipelines._progress import Progress
 from pipelines._trials import DONE, Study, Trial
@@ -100,13 +100,18 @@ def _chosen(names: Sequence[str], params: Params) -> list[str]:
     return list(dict.fromkeys(names)) or known
 
 
+STUDIED = ("smoke", "laptop")  # the scales at which `studies` of params.yaml says what is tried
+
+
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("problems", nargs="*", metavar="problem", help="a problem of `studies` (default: all of them)")
     parser.add_argument("--jobs", help="trials at once (default: one per core)")
-    parser.add_argument("--scale", choices=SCALES, help="in workspaces/<scale> (default: here, at that of params.yaml)")
+    parser.add_argument(
+        "--scale", choices=STUDIED, help="in workspaces/<scale> (default: here, at that of params.yaml)"
+    )
     return parser.parse_args(argv)
 
 

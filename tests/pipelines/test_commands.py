@@ -184,6 +184,13 @@ def test_committed_runs_are_taken_and_changed_settings_are_trained(user, compare
     assert user.history("p", "pcgrad")[0]["declaration"]["settings"]["lr"] == 2e-3
 
 
+def test_report_shows_every_scale_at_which_the_problem_was_run(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    assert main(["report", "--problem", "multi_mnist"]) == 0
+    said = capsys.readouterr().out
+    assert [re.search(r"at scale (\w+);", part)[1] for part in said.split("MultiMNIST")[1:]] == ["laptop", "overnight"]
+
+
 @pytest.mark.slow
 def test_a_method_that_diverges_is_shown_as_what_it_is(user, compared):
     said = user.right("compare", "mine:blind", "pcgrad", "--problem", "multi_mnist", "--seeds", "0,", "--out", "o")
