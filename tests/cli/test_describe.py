@@ -36,3 +36,10 @@ def test_only_a_method_says_how_to_run_it(described):
 def test_an_unknown_name_is_refused_with_the_nearest(capsys):
     assert main(["describe", "mgd"]) == 2
     assert "did you mean mgda" in capsys.readouterr().err
+
+
+def test_the_commands_at_the_end_give_what_must_be_given(described):
+    out = described("torchjd")
+    assert "build('torchjd', method=...)" in out
+    assert out.endswith("--scale smoke --set aggregator.method=...\n")
+    assert "build('pcgrad'):" in described("pcgrad")

@@ -34,8 +34,14 @@ def main(arguments: argparse.Namespace) -> int:
     if departures := said.get("Departures"):
         print("\ndepartures from paper and code" + "".join(f"\n{line}" for line in departures).rstrip())
     if kind == "aggregators":
-        print(f"\nin your own loop   build({arguments.name!r}): see the README"
-              f"\non a problem       gradsurgery run {arguments.name} --problem multi_mnist --scale smoke")  # fmt: skip
+        given = [field for field, value in _facts.defaults_of(cls).items() if value is inspect.Parameter.empty]
+        own, typed = (
+            "".join(part.format(field) for field in given) for part in (", {}=...", " --set aggregator.{}=...")
+        )
+        print(
+            f"\nin your own loop   build({arguments.name!r}{own}): see the README"
+            f"\non a problem       gradsurgery run {arguments.name} --problem multi_mnist --scale smoke{typed}"
+        )
     return 0
 
 

@@ -32,7 +32,9 @@ def main(arguments: argparse.Namespace) -> int:
             print("what --problem takes: lines of params.yaml made of them")
             column = max(map(len, known)) + 2
             print("\n".join(f"  {name:<{column}}{title}" for name, title in known.items()), end="\n\n")
-    print("`gradsurgery describe NAME` says more of each.")
+    print(
+        "`gradsurgery describe NAME` says more of each, and `gradsurgery report --problem NAME` what a problem came to."
+    )
     return 0
 
 
