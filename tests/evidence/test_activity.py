@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from gradsurgery.evidence.activity import acted
+from gradsurgery.evidence.activity import acted, acting
 from tests.histories import as_run, image_run
 
 
@@ -27,3 +27,9 @@ from tests.histories import as_run, image_run
 def test_who_acted(activity, found):
     run = as_run(image_run("p", "pcgrad", 0, 0.0))
     assert acted(dataclasses.replace(run, activity=activity)) is found
+
+
+def test_how_often_is_known_where_it_was_counted():
+    run = as_run(image_run("p", "pcgrad", 0, 0.0))
+    for activity, share in ((None, None), ({"deviation": 0.4}, None), ({"share_resolved": 0.01}, 0.01)):
+        assert acting(dataclasses.replace(run, activity=activity)) == share

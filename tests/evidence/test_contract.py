@@ -50,6 +50,15 @@ def test_dropping_a_seed_of_the_baseline_is_caught(records: Records) -> None:
     assert found(records) == {"p-sum": ["lacks seed 1, which others of the problem have"]}
 
 
+def test_seeds_that_one_line_has_beyond_the_others_shut_nobody_out(
+    records: Records, made_up: Callable[..., dict]
+) -> None:
+    more = made_up("p", "pcgrad", 3, 0.002)
+    more["declaration"] |= {"settings": copy.deepcopy(SETTINGS)}
+    records["p-pcgrad"].append(more)
+    assert found(records) == {}
+
+
 @pytest.mark.parametrize("rule", ["best-test", "last10"])
 def test_choosing_the_epoch_on_the_test_set_is_caught(records: Records, rule: str) -> None:
     assert set(found(records, rule)) == set(records)

@@ -98,3 +98,21 @@ def test_weights_of_another_budget_are_not_among_the_tuned(experiments: Make) ->
     assert found is not None
     assert (set(found[0].shares), found[0].count) == ({0.25}, 3), "0.75 of 3"
     assert [c.method for c in found[1]] == ["sum"]
+
+
+def test_a_repeat_that_is_observed_less_is_compared_on_what_both_have(experiments: Make) -> None:
+    def less(record: dict[str, Any]) -> None:
+        if record["experiment"] == "p-sum-repeat":
+            record["role"] = {"kind": "repeat", "of": "sum"}
+            for row in record["diagnostics"]:
+                row.pop("mean_cosine", None)
+
+    def other(record: dict[str, Any]) -> None:
+        less(record)
+        if record["experiment"] == "p-sum-repeat":
+            record["epochs"][0]["extra"] = 1.0
+
+    (same,) = controls.repeats(lines(experiments({"sum": 0.0, "sum-repeat": 0.0}, edit=less)))
+    assert same.largest == 0.0
+    (apart,) = controls.repeats(lines(experiments({"sum": 0.0, "sum-repeat": 0.0}, edit=other)))
+    assert apart.largest is None, "epochs hold the same of every line"

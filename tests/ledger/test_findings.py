@@ -64,6 +64,13 @@ def test_the_standing_of_a_finding_stands_between_its_place_and_other_scales() -
     assert finding(0.01, 0.03).place == "laptop, controlled"
 
 
+def test_smaller_says_where_zero_is_out_on_the_other_side() -> None:
+    told = why(finding(-0.03, -0.01, effect=0.05), SMALLER, PROTOCOL, {})
+    assert "zero is out on the other side" in told
+    assert "of the published" not in told
+    assert "at most 3.00 of the published 5.00" in why(finding(0.01, 0.03, effect=0.05), SMALLER, PROTOCOL, {})
+
+
 def test_what_is_inconclusive_says_how_many_seeds_and_seconds_would_decide() -> None:
     made = finding(-0.03, 0.05, effect=0.02)
     assert made.contrast is not None

@@ -188,6 +188,45 @@ def test_a_method_that_changed_no_step_is_not_exercised(laptop: Path) -> None:
     assert judge(claim, Ours(groups, metrics)).verdict != "not exercised"
 
 
+def test_a_method_that_rarely_acted_is_judged_and_the_row_says_how_rarely(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "accuracy")
+    name = "multi_fashion_mnist-pcgrad"
+    claim = difference("pcgrad", "all.accuracy", "higher")
+    for share, said in ((0.012, True), (0.19, True), (0.2, False)):
+        groups[name] = [dataclasses.replace(run, activity={"share_changed": share}) for run in groups[name]]
+        why = judge(claim, Ours(groups, metrics)).why
+        assert (f"{name} acted in {100 * share:.2g} % of its steps" in why) == said, share
+
+
+def test_a_claim_on_a_part_that_is_in_force_in_every_step_needs_no_activity(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "accuracy")
+    name = "multi_fashion_mnist-pcgrad"
+    groups[name] = [dataclasses.replace(run, activity={"share_changed": 0.0}) for run in groups[name]]
+    claim = difference("pcgrad", "all.accuracy", "higher")
+    assert claim.answered_by is not None
+    about = dataclasses.replace(claim, answered_by=dataclasses.replace(claim.answered_by, in_force="the average"))
+    assert judge(claim, Ours(groups, metrics)).verdict == "not exercised"
+    assert judge(about, Ours(groups, metrics)).verdict != "not exercised"
+
+
+def test_a_claim_of_which_a_line_had_not_settled_says_so_where_it_says_its_scale(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "accuracy")
+    claim = difference("pcgrad", "all.accuracy", "higher")
+    for line, tail in (("none", ""), ("sum", ", still improving"), ("pcgrad", ", still improving")):
+        changed = {n: m | {"improving": n.endswith(line)} for n, m in metrics.items()}
+        assert judge(claim, Ours(groups, changed)).where == f"laptop, controlled{tail}"
+
+
+def test_seeds_that_do_not_pair_are_counted_on_both_sides(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "accuracy")
+    name = "multi_fashion_mnist-pcgrad"
+    redrawn = {"transform": {"name": "recon"}}
+    groups[name] = [dataclasses.replace(run, declaration=run.declaration | redrawn) for run in groups[name][:2]]
+    assert "; 2 seeds against 3" in judge(
+        difference("pcgrad", "all.accuracy", "higher"), Ours(groups, metrics)
+    ).why.replace(", equal epochs", "")
+
+
 def test_lines_on_different_budgets_are_refused(laptop: Path) -> None:
     groups, metrics = pair(laptop, "accuracy")
     name = "multi_fashion_mnist-pcgrad"

@@ -43,6 +43,8 @@ def test_a_claim_rests_on_the_problem_whose_runs_answer_it(sources: Sources, out
     found = made(sources, out)
     assert found["p"]["claims"] == [("cagrad", "CAGrad", CLAIMS[0])]
     assert found["cagrad_toy"]["claims"] == [("cagrad", "CAGrad", CLAIMS[1])]
+    longer = {"cagrad": {**PAPERS["cagrad"], "claims": [SimpleNamespace(source="history/overnight/p-pcgrad.jsonl")]}}
+    assert len(entries(sources, {}, {"cagrad": ()}, longer, Output())[1]["claims"]) == 1, "at whatever scale"
 
 
 def test_another_scale_has_a_table_that_leads_to_its_own_histories(sources: Sources, out: Output) -> None:
