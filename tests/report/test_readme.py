@@ -28,10 +28,13 @@ def test_every_paper_is_a_row_with_its_claims_by_verdict() -> None:
     found = [
         Finding(record, "+0.2", "laptop", "smaller than published"), Finding(record, "-", "", "not run (no data)"),
         Finding(control, "+0.3", "laptop", "reproduced"), Finding(other, "+0.4", "laptop", "not run (no data)"),
+        Finding(dataclasses.replace(record, origin="recomputed"), "+0.5", "laptop", "opposite"),
     ]  # fmt: skip
     table = matrix(found).set_index("paper")
     assert list(table.index) == ["[PCGrad](reports/papers/pcgrad.html)", "[CAGrad](reports/papers/cagrad.html)"]
-    assert list(table["its claims"]) == ["1 smaller than published, 1 not run", "1 not run"]
+    assert list(table["its claims"]) == ["1 smaller than published, 1 opposite, 1 not run", "1 not run"], (
+        "recomputed or not"
+    )
     assert list(table["our controls"]) == ["1 reproduced", "-"]
     assert list(table["ours [95 % interval]"]) == ["+0.2", "+0.4"]
     assert next(iter(table["the first that compares methods"])) == "A beats B: *smaller than published*"
