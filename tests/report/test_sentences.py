@@ -46,8 +46,9 @@ def test_a_small_test_set_silences_the_sentence(checkout: Path) -> None:
 @pytest.mark.parametrize(("metric", "lower_is_better"), [("auc", False), ("mae", True)])
 def test_the_sentence_respects_the_direction_of_its_metric(laptop: Path, metric: str, lower_is_better: bool) -> None:
     sentence = said(pair(laptop, metric, worst=lower_is_better)[0])
-    assert sentence.startswith("Better: CAGrad, c = 0.5 (+0.00")
-    assert "worse: SAM-GS (-0.0" in sentence
+    better, worse = "-+" if lower_is_better else "+-"
+    assert sentence.startswith(f"Better: CAGrad, c = 0.5 ({better}0.00")
+    assert f"worse: SAM-GS ({worse}0.0" in sentence
     assert f"against the sum, {measure(metric).name}, mean of tasks, n = 3" in sentence
 
 
