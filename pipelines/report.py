@@ -63,11 +63,11 @@ def gather(root: Path) -> Sources:
         protocol=given.protocol,
         there={n: e["registered"]["there"] for n, e in found["verdict.json"].items() if "registered" in e},
         changed=read_changes(root),
-        others={scale: _other(scale, given.others[scale], kept) for scale, kept in found["scales.json"].items()},
+        others={scale: _other(given.others[scale], kept) for scale, kept in found["scales.json"].items()},
     )
 
 
-def _other(scale: str, given: Inputs, kept: Mapping[str, Any]) -> Sources:
+def _other(given: Inputs, kept: Mapping[str, Any]) -> Sources:
     """What there is of another scale, without lines that diverged."""
     whole, _ = split(given.groups)
     return Sources(
@@ -79,7 +79,6 @@ def _other(scale: str, given: Inputs, kept: Mapping[str, Any]) -> Sources:
         declared={},
         contrasts=parse_contrasts(kept["contrasts.json"]),
         measured=decode(Measured, kept["measured.json"]),
-        scale=scale,
     )
 
 

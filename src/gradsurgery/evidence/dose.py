@@ -79,9 +79,9 @@ def _dose(lines: Mapping[str, Line], plain: Line, equal: Line | None) -> Dose:
     weighed = [plain, *(line for line in lines.values() if weights_of(line) is not None)]
     others = {m: line for m, line in lines.items() if line.whole and line is not plain}
     beyond = {
-        m: summarise(gap, (line.noise(equal, main) if equal else None) or 0.0)
+        m: gap
         for m, line in others.items()
-        if (gap := paired(line.values(main), aim))
+        if equal and (gap := _summary(paired(line.values(main), aim), line.noise(equal, main)))
     }
     dial = next(name for name in DIALS if settings.get(name) is not None)
     return Dose(

@@ -25,7 +25,6 @@ class Sources:
         contrasts, measured, findings: what `evaluate` made of it all.
         places: the files under `reports/` that names of links stand for, where they are not the names themselves.
         others: the runs of other scales, and what `evaluate` made of them, by scale, the longest last.
-        scale: which of `others` these are, for links to its histories; empty for the scale of the report.
         protocol: what was registered; `there` seeds of each registered claim were run, `changed` was listed since.
         skipped: the problems whose committed runs stand here because this machine had no data to rerun them.
     """
@@ -43,7 +42,6 @@ class Sources:
     findings: Mapping[str, Sequence[Finding]] = dataclasses.field(default_factory=dict)
     places: Mapping[str, str] = dataclasses.field(default_factory=dict)
     others: Mapping[str, "Sources"] = dataclasses.field(default_factory=dict)
-    scale: str = ""
     protocol: Protocol | None = None
     there: Mapping[str, int] = dataclasses.field(default_factory=dict)
     changed: Sequence[Mapping[str, str]] = ()

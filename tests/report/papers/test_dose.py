@@ -20,12 +20,10 @@ def test_nothing_is_said_where_nothing_was_dialled():
 
 def test_the_longest_scale_that_has_every_dose_is_the_one_that_is_told():
     own = evidence_of(dialled())
-    longer = dataclasses.replace(evidence_of(dialled()), scale="overnight")
-    told = dose.section(dataclasses.replace(own, others={"overnight": longer}))
+    told = dose.section(dataclasses.replace(own, others={"overnight": evidence_of(dialled())}))
     assert {cell.target.split("/")[1] for cell in told.sheets[0].frame["method"]} == {"overnight"}
     partly = {name: group for name, group in dialled().items() if not name.startswith("dial_r4")}
-    shorter = dataclasses.replace(evidence_of(partly), scale="overnight")
-    told = dose.section(dataclasses.replace(own, others={"overnight": shorter}))
+    told = dose.section(dataclasses.replace(own, others={"overnight": evidence_of(partly)}))
     assert {cell.target.count("/") for cell in told.sheets[0].frame["method"]} == {1}, "the scale of the report"
 
 

@@ -26,8 +26,8 @@ CLAIM = (
 
 def section(sources: Sources) -> Section | None:
     """Of the longest scale that has every dose which the report's has; None where no problem was dialled."""
-    own = sources.measured.doses
-    sources = [s for s in (sources, *sources.others.values()) if set(own) <= set(s.measured.doses)][-1]
+    own, every = sources.measured.doses, {"": sources, **sources.others}
+    scale, sources = [each for each in every.items() if set(own) <= set(each[1].measured.doses)][-1]
     points = [_point(sources, problem, dose) for problem, dose in sources.measured.doses.items()]
     if not points:
         return None
@@ -35,7 +35,7 @@ def section(sources: Sources) -> Section | None:
     drawn = [point for point in points if point.dose.equal is not None]
     drawings = [Drawing("dose-gain", figure(drawn), _caption(drawn))] if drawn else []
     found = _found(drawn)
-    return Section(CLAIM, _ran(sources, points), found, drawings, [_sheet(sources, points)], found)
+    return Section(CLAIM, _ran(sources, points), found, drawings, [_sheet(sources, points, scale)], found)
 
 
 def _point(sources: Sources, problem: str, dose: Dose) -> Point:
@@ -94,7 +94,7 @@ def _place(point: Point) -> str:
     return f"{tasks}{dose.dial} {dose.position:g}, ratio {dose.ratio:g}"
 
 
-def _sheet(sources: Sources, points: Sequence[Point]) -> Sheet:
+def _sheet(sources: Sources, points: Sequence[Point], scale: str) -> Sheet:
     how, rows = measure(metric(points)), list[dict[str, object]]()
     for point in points:
         dose, group = point.dose, of(sources.groups, point.problem)
@@ -110,7 +110,7 @@ def _sheet(sources: Sources, points: Sequence[Point]) -> Sheet:
             if method == "sum" and dose.equal is not None and dose.ratio != 1.0:
                 against = dose.equal.turned()
             rows.append({
-                **shared, "method": source(run.experiment, label(method)).at(sources.scale),
+                **shared, "method": source(run.experiment, label(method)).at(scale),
                 f"{how.name}, mean of tasks{how.of_unit}": level_of(sources.metrics, run, metric(points)),
                 f"minus the sum{how.of_step}": gain(gains[method]) if method in gains else "-",
                 f"minus the sum at equal weights{how.of_step}": how.say(against, signed=True),
