@@ -74,6 +74,13 @@ def test_the_matrix_holds_headlines_and_no_paper_without_one() -> None:
     assert {key: len(row) for key, row in by_paper(told, NOTHING).items()} == {"p": 1}
 
 
+def test_what_the_matrix_does_not_show_is_quoted_after_what_it_does() -> None:
+    aside = dataclasses.replace(finding("+1", "reproduced", headline=False), confirmatory=True)
+    made = [aside, finding("+2", "opposite", origin="control"), finding("+3", "direction only")]
+    said = quotable(claims([dataclasses.replace(one, contrast=contrast()) for one in made], NOTHING))
+    assert [text.split(": ")[1].split(",")[0] for text in said] == ["direction only", "opposite", "reproduced"]
+
+
 def test_three_sentences_are_quotable_and_controls_come_last() -> None:
     made = [
         finding("-", "not run (why)"), finding("+1", "inconclusive", origin="control"), finding("+2", "opposite"),

@@ -29,6 +29,7 @@ class Claim:
         effect: ours as printed, with its interval, without the number of repeats.
         confirmatory: registered before its runs; exploratory otherwise.
         control: ours, and no claim of the paper.
+        headline: shown in the matrix.
         drawn: the interval with the published value marked; None where there is no number of ours.
         source: the history that it was computed from, under `reports/`.
     """
@@ -48,6 +49,7 @@ class Claim:
     why: str
     confirmatory: bool
     control: bool
+    headline: bool
     drawn: Interval | None
     source: str
     landscape: bool
@@ -85,6 +87,7 @@ def _claim(finding: Finding, answer: Answer, sources: Sources) -> Claim:
         why=finding.why,
         confirmatory=finding.confirmatory,
         control=record.origin == "control",
+        headline=record.headline,
         drawn=_drawn(finding, answer, sources),
         source=source(answer.experiment).at(finding.scale).target if finding.scale or runs else "",
         landscape=runs is not None and runs[0].trajectory is not None,
@@ -113,8 +116,11 @@ def words(found: Sequence[Claim]) -> list[tuple[str, int]]:
 
 
 def quotable(found: Sequence[Claim]) -> list[str]:
-    """At most three sentences on a paper: registered claims first, controls of ours last."""
-    decided = sorted((c for c in found if c.word in DECIDED), key=lambda c: (not c.confirmatory, c.control))
+    """At most three sentences on a paper: what the matrix shows before what it does not, and there registered claims
+    first and controls of ours last."""
+    decided = sorted(
+        (c for c in found if c.word in DECIDED), key=lambda c: (not c.headline, not c.confirmatory, c.control)
+    )
     return [
         f"{c.statement} ({c.cell}): {c.word}, {c.metric} {c.effect}{f' (n = {c.n})' if c.n else ''}, published "
         f"{c.published}; {c.where}, {c.standing}{c.beside}."
