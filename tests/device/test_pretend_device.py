@@ -21,7 +21,7 @@ _STEP, _DIAGNOSED, _BATCH = 4, 6, 1  # reads allowed: in a step, in one with dia
 _CLOSE = 1e-3  # to the CPU's numbers, relatively: G is summed in another order there
 
 # Farther where a last bit chooses another place of max pooling, whose gradient is another number altogether.
-_FAR = {"networks/separate": 0.1}
+_FAR = dict.fromkeys(("networks/mtan", "networks/separate"), 0.1)  # the second is of MTANs
 
 # What stays on the CPU whatever the device. Nothing is refused.
 ON_CPU = {

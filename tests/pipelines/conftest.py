@@ -104,9 +104,17 @@ def settle(folder: Path, params: Any, pins: Any) -> None:
         path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def checkout(untouched, tmp_path_factory):
+    """The small repository, committed and not yet run: every module's own, which its tests may leave as they like."""
+    root = tmp_path_factory.mktemp("own") / "clone"
+    shutil.copytree(untouched.root, root, symlinks=True)
+    return Checkout(root, Path(untouched.environment["GRADSURGERY_MIRROR"]))
+
+
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory, params):
-    """The small repository, committed and not yet run."""
+def untouched(tmp_path_factory, params):
+    """What every `checkout` is a copy of."""
     folder = tmp_path_factory.mktemp("checkout")
     root, mirror = folder / "clone", folder / "mirror"
     listed = subprocess.run(
