@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from gradsurgery.evidence.history import Run
+from gradsurgery.evidence.measures import measure
 from gradsurgery.evidence.power import decides
 from gradsurgery.ledger import judging
 from gradsurgery.ledger.judging import Ours, judge
+from gradsurgery.ledger.measured import level_of
 from gradsurgery.ledger.protocol import Design, Protocol
 from gradsurgery.ledger.records import Answer, Paper, Record
 from gradsurgery.ledger.verdicts import find
@@ -194,8 +196,17 @@ def test_a_method_that_rarely_acted_is_judged_and_the_row_says_how_rarely(laptop
     claim = difference("pcgrad", "all.accuracy", "higher")
     for share, said in ((0.012, True), (0.19, True), (0.2, False)):
         groups[name] = [dataclasses.replace(run, activity={"share_changed": share}) for run in groups[name]]
-        why = judge(claim, Ours(groups, metrics)).why
-        assert (f"{name} acted in {100 * share:.2g} % of its steps" in why) == said, share
+        place = judge(claim, Ours(groups, metrics)).place
+        assert (f", acted in {100 * share:.2g} % of its steps" in place) == said, share
+
+
+def test_the_levels_that_a_difference_is_of_stand_beside_it(laptop: Path) -> None:
+    groups, metrics = pair(laptop, "accuracy")
+    found = judge(difference("pcgrad", "all.accuracy", "higher"), Ours(groups, metrics))
+    ours = Ours(groups, metrics)
+    levels = [level_of(ours.line(f"multi_fashion_mnist-{name}"), "all.accuracy") for name in ("pcgrad", "sum")]
+    said = [measure("all.accuracy").say(level, signed=False) for level in levels]
+    assert " against ".join(said) in found.why
 
 
 def test_a_claim_on_a_part_that_is_in_force_in_every_step_needs_no_activity(laptop: Path) -> None:

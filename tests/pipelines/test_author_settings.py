@@ -26,14 +26,15 @@ def _on_data(lines):
     return [line for line in lines if line.declaration["module"] != "landscape"]
 
 
-def test_sam_gs_has_on_data_the_papers_gamma_and_the_clip_of_its_code(lines):
+def test_sam_gs_has_on_data_the_papers_gamma_and_the_clip_of_its_trainers(lines):
     """Its gamma for landscapes, without the clip, cost it 3 to 4 points on every data set."""
     for line in _on_data(_with(lines, "aggregator", "sam_gs")):
         own = line.declaration["aggregator"]
-        acted = line.declaration["module"] == "metaworld"  # the similarity of the agent's code
+        acted = line.declaration["module"] == "metaworld"  # the similarity of the agent's code, which does not clip
         many = acted or line.declaration["module"] in ("superclass", "yeast", "qm9", "celeba")  # as CelebA, MT10
         wanted = {"name": "sam_gs", "gamma": 0.9, "beta2": 0.99 if many else 0.9}
-        assert own == (wanted | {"similarity": "mtrl"} if acted else wanted), line.name
+        agent = {"similarity": "mtrl", "scale_by_num_tasks": False, "max_norm": None}
+        assert own == (wanted | agent if acted else wanted), line.name
 
 
 def test_metaworld_has_at_scale_paper_the_schedule_of_mtrl():
@@ -89,10 +90,9 @@ def test_claims_are_decided_on_seeds_that_nothing_was_chosen_on(lines):
 
 
 def test_random_layers_have_as_many_draws_as_seeds_and_eight_at_least():
-    for scale in ("laptop", "overnight"):
-        line = load(PARAMS, scale).experiments["multi_fashion_mnist_resnet-recon-sum-random"]
-        assert len(line.seeds) >= 8
-        assert "seed" not in line.declaration["transform"], "every run draws its own"
+    line = load(PARAMS, "overnight").experiments["multi_fashion_mnist_resnet-recon-sum-random"]
+    assert len(line.seeds) >= 8
+    assert "seed" not in line.declaration["transform"], "every run draws its own"
 
 
 def test_problems_of_the_same_arrays_build_them_once():

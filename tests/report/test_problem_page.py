@@ -51,7 +51,8 @@ def test_another_scale_has_a_table_that_leads_to_its_own_histories(sources: Sour
     groups = {"p-sum": sources.groups["p-sum"]}
     others = {"overnight": sources_of(groups), "paper": sources_of({})}
     found = made(dataclasses.replace(sources, others=others), out)
-    ((scale, table),) = found["p"]["scales"]
+    ((scale, told, table),) = found["p"]["scales"]
+    assert told.startswith("Scale smoke, track controlled, "), "as these runs say, wherever they stand"
     assert scale == "overnight"
     assert [cell.target for cell in table["method"]] == ["history/overnight/p-sum.jsonl"]
     assert found["cagrad_toy"]["scales"] == []

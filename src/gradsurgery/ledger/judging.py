@@ -146,20 +146,27 @@ def _compared(record: Record, answer: Answer, where: str, ours: Ours) -> Finding
         effect = turned if turned > 0 else None
     design = ours.protocol.design(record.id)
     confirmatory = design is not None and design.scale == line.run.scale and _registered(design, line, minus, ours)
+    where = f"{where}{_rarely(answer, line)}"
     finding = Finding(record, said, where, "", "", level, found, effect, confirmatory)
     if answer.in_force is None and all(acted(run) is False for run in line.runs):
         return dataclasses.replace(finding, verdict=NOT_EXERCISED, why=f"{line.run.experiment} never acted")
     return said_of(dataclasses.replace(finding, notes=_notes(answer, found.paired, line, minus)), ours)
 
 
+def _rarely(answer: Answer, line: Line) -> str:
+    """How often the method acted, where that is rarely."""
+    shares = [share for run in line.runs if (share := acting(run)) is not None]
+    if answer.in_force is not None or not shares or np.mean(shares) >= RARELY:
+        return ""
+    return f", acted in {100 * np.mean(shares):.2g} % of its steps"
+
+
 def _notes(answer: Answer, pairs: bool, line: Line, minus: Line) -> list[str]:
-    """Seeds of both sides, where they do not pair; and how often the method acted, where that is rarely."""
-    found = []
+    """Both levels; and the seeds of both sides, where they do not pair."""
+    levels = [measure(answer.metric).say(level_of(each, answer.metric), signed=False) for each in (line, minus)]
+    found = [" against ".join(levels)]
     if not pairs and len(line.runs) != len(minus.runs):
         found.append(f"{len(line.runs)} seeds against {len(minus.runs)}")
-    shares = [share for run in line.runs if (share := acting(run)) is not None]
-    if answer.in_force is None and shares and np.mean(shares) < RARELY:
-        found.append(f"{line.run.experiment} acted in {100 * np.mean(shares):.2g} % of its steps")
     return found
 
 

@@ -44,14 +44,15 @@ def entries(
     return made
 
 
-def _scales(sources: Sources, problem: str) -> list[tuple[str, pd.DataFrame]]:
-    """The table of every other scale at which the problem was run."""
+def _scales(sources: Sources, problem: str) -> list[tuple[str, str, pd.DataFrame]]:
+    """The setting and the table of every other scale at which the problem was run."""
     found = []
     directions = next(iter(of(sources.groups, problem).values()))[0].metrics
     for scale, other in sources.others.items():
         if problem in sources.data and problem in other.problems:
             table = tables.problem_table(other.metrics, problem, directions)
-            found.append((scale, table.assign(method=table["method"].map(lambda cell, at=scale: cell.at(at)))))
+            linked = table.assign(method=table["method"].map(lambda cell, at=scale: cell.at(at)))
+            found.append((scale, setting(of(other.groups, problem)), linked))
     return found
 
 

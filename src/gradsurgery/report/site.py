@@ -66,6 +66,7 @@ def assemble(sources: Sources, pool: Executor | None = None) -> Report:
         "dialled": [(problem, title(problem)) for problem in sources.problems if problem in dialled],
         "skipped": [title(problem) for problem in sources.problems if problem in sources.skipped],
         "not_rerun": NOT_RERUN,
+        "scale": ", ".join(sorted({group[0].scale for group in whole.values()})),
         "places": sources.places,
     }
     single = {

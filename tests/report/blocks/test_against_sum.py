@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from gradsurgery.evidence.dose import Dose
+from gradsurgery.evidence.groups import problems
 from gradsurgery.report.blocks.against_sum import contrasts, forest, part, sentence
 from gradsurgery.report.sources import Sources
 from tests.histories import as_run, difference, image_run, landscape_run, sources_of
@@ -23,7 +24,7 @@ def source(shifts: dict[str, float], problems: tuple[str, ...] = ("q", "p"), **d
 
 
 def methods(sources: Sources, aggregator: str = "pcgrad", family: str = "") -> list[tuple[str, str]]:
-    return [(c.problem, c.method) for c in contrasts(sources, aggregator, family)]
+    return [(c.problem, c.method) for c in contrasts(sources, aggregator, family, set(problems(sources.groups)))]
 
 
 SHIFTS = {"sum": 0.0, "pcgrad": 0.1, "cagrad-c0_5": -0.1}
@@ -36,11 +37,23 @@ def test_lines_are_meant_by_their_aggregator_in_a_network_as_it_was() -> None:
     assert methods(source({"pcgrad": 0.1})) == [], "without the sum"
 
 
-def test_a_dialled_problem_has_a_section_of_its_own() -> None:
+def test_dialled_problems_are_counted_apart_from_the_others() -> None:
     found = source(SHIFTS)
     dose = Dose(2, 1.0, "cosine", -0.5, None, None, None, None, {}, [])
-    dialled = dataclasses.replace(found.measured, doses={"p": dose})
-    assert methods(dataclasses.replace(found, measured=dialled)) == [("q", "pcgrad")]
+    dialled = dataclasses.replace(found, measured=dataclasses.replace(found.measured, doses={"p": dose}))
+    made = part("pcgrad", dialled, "pcgrad")
+    assert made is not None
+    assert list(made.sheets[0].frame["problem"]) == ["q"]
+    assert "on 1 problem with data, one by one" in made.found
+    [gain] = [c.gain.mean for c in contrasts(found, "pcgrad", "", {"p"})]
+    assert (
+        "On 1 of dialled conflict, which Controls draws beside static weights and the sum at equal weights: better 1;"
+        in made.found
+    )
+    assert f"the largest gain is +{100 * gain:.2f} [" in made.found
+    undialled = part("pcgrad", found, "pcgrad")
+    assert undialled is not None
+    assert "dialled conflict" not in undialled.found
 
 
 def test_the_sentence_names_problems_and_methods_only_where_they_differ() -> None:
@@ -78,7 +91,8 @@ def test_what_a_method_was_set_to_is_said_once_with_its_problems() -> None:
 
 def test_a_better_method_is_drawn_left_of_zero() -> None:
     found = source(SHIFTS)
-    axes = forest(contrasts(found, "pcgrad", "") + contrasts(found, "cagrad", ""), found.metrics).axes[0]
+    own = [c for name in ("pcgrad", "cagrad") for c in contrasts(found, name, "", {"p", "q"})]
+    axes = forest(own, found.metrics).axes[0]
     marks = {line.get_label(): line.get_xdata()[0] for line in axes.lines if line.get_label()[0] != "_"}
     assert marks["PCGrad"] < 0.0 < marks["CAGrad, c = 0.5"]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["p", "q"]

@@ -1,5 +1,6 @@
 """One method against the sum on every problem with data: figure, table and sentence."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -11,7 +12,8 @@ from gradsurgery.evidence.contrasts import Contrast
 from gradsurgery.evidence.groups import of, problems
 from gradsurgery.evidence.history import Run
 from gradsurgery.evidence.measures import measure, word
-from gradsurgery.report.format import by_word, shown
+from gradsurgery.evidence.words import BETTER
+from gradsurgery.report.format import by_word, gain, shown
 from gradsurgery.report.marks import legend
 from gradsurgery.report.section import Drawing, Section, Sheet
 from gradsurgery.report.sources import Sources
@@ -34,17 +36,35 @@ def part(key: str, sources: Sources, aggregator: str = "", family: str = "") -> 
         aggregator: which combines the gradients of the lines that are meant, in a network that is otherwise as it was.
         family: of the lines under study that are meant, where it is not the aggregator that tells them.
     """
-    found = contrasts(sources, aggregator, family)
+    dialled = set(sources.measured.doses)
+    found = contrasts(sources, aggregator, family, set(problems(sources.groups)) - dialled)
     if not found:
         return None
     name, places = NAMES[key], {c.problem for c in found}
     drawings = []
     if any(_record(c, sources.metrics).get("delta_m_sum") for c in found):
-        caption = f"{name} against the sum on every problem with data; the intervals are over seeds."
+        caption = f"{name} against the sum on every problem with data that dials nothing; the intervals are over seeds."
         drawings.append(Drawing(f"{key}-across", forest(found, sources.metrics), caption))
     sheets = [Sheet(f"{key}-across", f"{name} against the sum", sheet(found, sources))]
     ran = f"{name} and the sum under one protocol on {_told(places)} with data.{_settings(found, sources)}"
-    return Section("", ran, sentence(found), drawings, sheets)
+    said = f"{sentence(found)}{_dialled(contrasts(sources, aggregator, family, dialled))}"
+    return Section("", ran, said, drawings, sheets)
+
+
+def _dialled(found: Sequence[Contrast]) -> str:
+    """How often each word fell where the conflict is dialled, of which the controls' page draws all; empty for none."""
+    counts = Counter(c.verdict for c in found)
+    if not counts:
+        return ""
+    said = ", ".join(f"{text} {count}" for text, count in sorted(counts.items()))
+    gains = [c for c in found if c.verdict == BETTER]
+    most = max(gains, key=lambda c: c.gain.mean) if gains else None
+    largest = f"; the largest gain is {gain(most)}, on {title(most.problem)}" if most else ""
+    places = len({c.problem for c in found})
+    return (
+        f" On {places} of dialled conflict, which Controls draws beside static weights and the sum at equal weights: "
+        f"{said}{largest}."
+    )
 
 
 def _settings(found: Sequence[Contrast], sources: Sources) -> str:
@@ -58,13 +78,10 @@ def _settings(found: Sequence[Contrast], sources: Sources) -> str:
     return "".join(f" {said} on {', '.join(names)}." for said, names in places.items())
 
 
-def contrasts(sources: Sources, aggregator: str, family: str) -> list[Contrast]:
-    """Every line with data that is meant and has the sum beside it; one contrast per kind of metric.
-
-    Dialled problems are left out: they are many of one kind, and have a section of their own.
-    """
+def contrasts(sources: Sources, aggregator: str, family: str, places: AbstractSet[str]) -> list[Contrast]:
+    """Every line on these problems with data that is meant and has the sum beside it; one contrast a kind of metric."""
     found = []
-    for problem in sorted(set(problems(sources.groups)) - sources.measured.doses.keys()):
+    for problem in sorted(places):
         for method, group in of(sources.groups, problem).items():
             if group[0].trajectory is None and _meant(group[0], aggregator, family):
                 own = [c for name in FAMILIES for c in sources.contrasts.of(name, problem) if c.method == method]
