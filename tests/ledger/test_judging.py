@@ -202,8 +202,8 @@ def test_a_method_that_rarely_acted_is_judged_and_the_row_says_how_rarely(laptop
 
 def test_the_levels_that_a_difference_is_of_stand_beside_it(laptop: Path) -> None:
     groups, metrics = pair(laptop, "accuracy")
-    found = judge(difference("pcgrad", "all.accuracy", "higher"), Ours(groups, metrics))
     ours = Ours(groups, metrics)
+    found = judge(difference("pcgrad", "all.accuracy", "higher"), ours)
     levels = [level_of(ours.line(f"multi_fashion_mnist-{name}"), "all.accuracy") for name in ("pcgrad", "sum")]
     said = [measure("all.accuracy").say(level, signed=False) for level in levels]
     assert " against ".join(said) in found.why
