@@ -183,10 +183,11 @@ def test_holm_is_over_the_confirmatory_claims_of_a_paper(laptop: Path, monkeypat
 def test_a_method_that_changed_no_step_is_not_exercised(laptop: Path) -> None:
     groups, metrics = pair(laptop, "accuracy")
     name = "multi_fashion_mnist-pcgrad"
-    groups[name] = [dataclasses.replace(run, activity={"changed": 0.0}) for run in groups[name]]
+    groups[name] = [dataclasses.replace(run, activity={"share_changed": 0.0}) for run in groups[name]]
     claim = difference("pcgrad", "all.accuracy", "higher")
-    assert judge(claim, Ours(groups, metrics)).verdict == "not exercised"
-    groups[name] = [dataclasses.replace(run, activity={"changed": 0.1}) for run in groups[name]]
+    found = judge(claim, Ours(groups, metrics))
+    assert (found.verdict, "acted in" in found.place) == ("not exercised", False)
+    groups[name] = [dataclasses.replace(run, activity={"share_changed": 0.1}) for run in groups[name]]
     assert judge(claim, Ours(groups, metrics)).verdict != "not exercised"
 
 

@@ -146,11 +146,11 @@ def _compared(record: Record, answer: Answer, where: str, ours: Ours) -> Finding
         effect = turned if turned > 0 else None
     design = ours.protocol.design(record.id)
     confirmatory = design is not None and design.scale == line.run.scale and _registered(design, line, minus, ours)
-    where = f"{where}{_rarely(answer, line)}"
     finding = Finding(record, said, where, "", "", level, found, effect, confirmatory)
     if answer.in_force is None and all(acted(run) is False for run in line.runs):
         return dataclasses.replace(finding, verdict=NOT_EXERCISED, why=f"{line.run.experiment} never acted")
-    return said_of(dataclasses.replace(finding, notes=_notes(answer, found.paired, line, minus)), ours)
+    where, notes = f"{where}{_rarely(answer, line)}", _notes(answer, found.paired, line, minus)
+    return said_of(dataclasses.replace(finding, where=where, notes=notes), ours)
 
 
 def _rarely(answer: Answer, line: Line) -> str:
