@@ -1,8 +1,22 @@
 """A run small enough for a test: the overlay problem on random pictures with a small perceptron."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+# Shapes are checked in the modules that state some; in all of the package that would be a third of the report's tests.
+_SOURCES = Path(__file__).parents[1] / "src"
+install_import_hook(
+    [
+        ".".join(path.relative_to(_SOURCES).with_suffix("").parts)
+        for path in sorted(_SOURCES.rglob("*.py"))
+        if "jaxtyping" in path.read_text(encoding="utf-8")
+    ],
+    "beartype.beartype",
+)
 
 import gradsurgery.aggregators
 from gradsurgery.core import discovery

@@ -12,8 +12,8 @@ from tests.certify import broken
 BY_NAME = {each.name: each for each in ALL}
 
 
-def found(target, name, examples=25, **more):
-    return examine(certify.subject(target, **more), BY_NAME[name], examples)
+def found(target, name, examples=25, shrink=False, **more):
+    return examine(certify.subject(target, **more), BY_NAME[name], examples, shrink=shrink)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +53,23 @@ def test_what_is_wrong_is_caught_by_what_is_meant_for_it(method, caught_by):
     finding = found(method, caught_by, implements=implements)
     assert finding.verdict == "fails"
     assert finding.worst > finding.tolerance
-    J = eval(finding.counterexample, {"torch": torch})
-    assert BY_NAME[caught_by].tolerance == 0.0 or J.numel() <= 8, "shrunk"
+
+
+@pytest.mark.parametrize(
+    ("method", "broken_in"),
+    [(broken.forgets_the_last, "duplicates"), (broken.elementwise, "in_span"), (broken.normalised, "linear_scaling")],
+)
+def test_a_counterexample_is_shrunk_to_a_few_numbers_unless_it_is_not_wanted(method, broken_in):
+    first, smallest = (found(method, broken_in, shrink=shrink) for shrink in (False, True))
+    assert (first.verdict, smallest.verdict) == ("fails", "fails")
+    sizes = [eval(finding.counterexample, {"torch": torch}).numel() for finding in (first, smallest)]
+    assert sizes[1] <= 8
+    assert sizes[1] <= sizes[0]
+    assert first.tried < smallest.tried
 
 
 def test_a_pasted_counterexample_breaks_the_property_by_itself():
-    finding = found(broken.wrong_sign, "non_conflict")
+    finding = found(broken.wrong_sign, "non_conflict", shrink=True)
     J = eval(finding.counterexample, {"torch": torch})
     d = broken.wrong_sign(J)
     assert float((J @ d).min()) < 0.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from hypothesis import HealthCheck, assume, find, settings
+from hypothesis import HealthCheck, Phase, assume, find, settings
 from hypothesis.errors import Flaky, NoSuchExample, Unsatisfiable
 from torch import Tensor
 
@@ -100,15 +100,16 @@ class _Search:
 
 def examine(
     subject: Subject, wanted: Property, examples: int = 60, seed: int = 0,
-    at: Callable[[Finding, Tensor], None] = lambda so_far, J: None,
+    at: Callable[[Finding, Tensor], None] = lambda so_far, J: None, shrink: bool = True,
 ) -> Finding:  # fmt: skip
     """Tries `examples` J against one property. The same call finds the same, whatever ran before.
 
-    `at` is called before each J with what was found so far.
+    `at` is called before each J with what was found so far. Without `shrink` the first counter-example is kept as it
+    is: the verdict is the same, and shrinking is most of the time of one that fails.
     """
     search = _Search(subject, wanted, at)
     try:
-        _search(search, wanted.matrices(subject.tasks), math.ceil(wanted.share * examples), seed)
+        _search(search, wanted.matrices(subject.tasks), math.ceil(wanted.share * examples), seed, shrink)
     except NoTasks:
         search.note = f"takes {subject.tasks[0]} to {subject.tasks[1]} tasks"
     return search.finding()
@@ -160,9 +161,11 @@ def unanswered_claims(findings: Sequence[Finding]) -> list[str]:
     return [each.name for each in findings if each.claimed and each.verdict == "no answer"]
 
 
-def _search(search: _Search, strategy: object, examples: int, seed: int) -> None:
+def _search(search: _Search, strategy: object, examples: int, seed: int, shrink: bool) -> None:
+    phases = [phase for phase in Phase if shrink or phase not in (Phase.shrink, Phase.explain)]
     options = settings(
         max_examples=examples, deadline=None, database=None, suppress_health_check=list(HealthCheck), derandomize=False,
+        phases=phases,
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # solvers warn at singular Gram matrices; what matters is what they return
