@@ -19,8 +19,7 @@ from collections.abc import Mapping, Sequence
 import moocore
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.contrasts import Contrast
@@ -144,7 +143,7 @@ def _band(found: _Seeds) -> tuple[Float64[np.ndarray, " grid"], Float64[np.ndarr
     grid = np.linspace(max(u.min() for u, _ in resampled), min(u.max() for u, _ in resampled), _GRID)
     curves = np.stack([_curve(grid, u, v) for u, v in resampled])
     middle = _curve(grid, *_turned(found.points.mean(axis=0)))
-    widen = float(student.ppf(0.975, n - 1) / norm.ppf(0.975) * (n / (n - 1)) ** 0.5)
+    widen = float(stdtrit(n - 1, 0.975) / ndtri(0.975) * (n / (n - 1)) ** 0.5)
     low, high = np.quantile(curves, [0.025, 0.975], axis=0, weights=counts, method="inverted_cdf")
     return grid, np.stack([middle + widen * (low - middle), middle, middle + widen * (high - middle)])
 

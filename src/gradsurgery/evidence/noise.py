@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float64
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from gradsurgery.core.examples import Contributions
 
 Seeds = Sequence[Mapping[str, Contributions]]  # of every seed the contributions to each metric
-_HALF = float(norm.ppf(0.975))
+_HALF = float(ndtri(0.975))
 
 
 def half_width(mine: Seeds, theirs: Seeds, names: Sequence[str], together: bool) -> float | None:

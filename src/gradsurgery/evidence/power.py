@@ -6,9 +6,8 @@ half-width) that no seed averages away. The noncentral t is scipy's.
 
 import functools
 
-from scipy.optimize import brentq
+import scipy  # stats and optimize are imported when asked for, which takes longer than all the rest of the evidence
 from scipy.special import stdtrit
-from scipy.stats import nct
 
 from gradsurgery.evidence.statistics import examples_variance, with_examples
 
@@ -21,7 +20,7 @@ def power(effect: float, sd: float, n: int, noise: float = 0.0, alpha: float = A
     error, freedom = _error(sd, n, noise)
     if error == 0.0:
         return 1.0 if effect else alpha / 2
-    found = nct.sf(stdtrit(freedom, 1 - alpha / 2), freedom, abs(effect) / error)
+    found = scipy.stats.nct.sf(stdtrit(freedom, 1 - alpha / 2), freedom, abs(effect) / error)
     return float(found) if found == found else 1.0  # scipy's nct is NaN where the effect is out of all proportion
 
 
@@ -32,7 +31,9 @@ def detectable(sd: float, n: int, noise: float = 0.0, alpha: float = ALPHA, want
     if error == 0.0:
         return 0.0
     most = float(stdtrit(freedom, 1 - alpha / 2) + stdtrit(freedom, wanted)) + 3.0
-    return error * float(brentq(lambda shift: power(shift * error, sd, n, noise, alpha) - wanted, 0.0, 2.0 * most))
+    return error * float(
+        scipy.optimize.brentq(lambda shift: power(shift * error, sd, n, noise, alpha) - wanted, 0.0, 2.0 * most)
+    )
 
 
 @functools.lru_cache(maxsize=4096)

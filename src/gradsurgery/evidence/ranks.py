@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
+import scipy  # stats is imported when it is asked for, which takes longer than all the rest of the evidence
 
 from gradsurgery.evidence.contract import TRACK
 from gradsurgery.evidence.fronts import is_static
@@ -71,7 +71,7 @@ class Ranking:
 
 def critical_difference(methods: int, blocks: int) -> float:
     """Nemenyi's: mean ranks of two methods that are further apart than this differ at 5 %."""
-    quantile = float(studentized_range.ppf(1 - LEVEL, methods, np.inf)) / 2**0.5
+    quantile = float(scipy.stats.studentized_range.ppf(1 - LEVEL, methods, np.inf)) / 2**0.5
     return quantile * (methods * (methods + 1) / (6 * blocks)) ** 0.5
 
 
@@ -126,7 +126,7 @@ def rank(blocks: Blocks) -> Ranking:
     table = np.array([[row[m] for m in methods] for row in blocks.values()])
     places = np.array([problem for problem, _ in blocks])
     each = np.stack([table[places == place].mean(axis=0) for place in dict.fromkeys(places)])
-    ranked = rankdata(-table, axis=1)
+    ranked = scipy.stats.rankdata(-table, axis=1)
     by_problem = {
         str(p): (int((places == p).sum()), dict(zip(methods, ranked[places == p].mean(axis=0).tolist(), strict=True)))
         for p in dict.fromkeys(places)
@@ -134,7 +134,7 @@ def rank(blocks: Blocks) -> Ranking:
     means, votes = _mean_ranks(table, methods), _mean_ranks(each, methods)
     same = bool((table == table[:, :1]).all())
     return Ranking(
-        means, votes, by_problem, 1.0 if same else float(friedmanchisquare(*table.T).pvalue),
+        means, votes, by_problem, 1.0 if same else float(scipy.stats.friedmanchisquare(*table.T).pvalue),
         _nemenyi(means, len(table)), _against(dict(zip(methods, table.T.tolist(), strict=True))),
         critical_difference(len(methods), len(table)),
     )  # fmt: skip
@@ -142,14 +142,14 @@ def rank(blocks: Blocks) -> Ranking:
 
 def _mean_ranks(table: np.ndarray, methods: Sequence[str]) -> dict[str, float]:
     """1 is the best, ties share; best first."""
-    means = rankdata(-table, axis=1).mean(axis=0)
+    means = scipy.stats.rankdata(-table, axis=1).mean(axis=0)
     return {methods[i]: float(means[i]) for i in np.argsort(means, kind="stable")}
 
 
 def _nemenyi(means: Mapping[str, float], blocks: int) -> dict[str, dict[str, float]]:
     unit = (len(means) * (len(means) + 1) / (6.0 * blocks)) ** 0.5 / 2**0.5
     return {
-        a: {b: 1.0 if a == b else float(studentized_range.sf(abs(x - y) / unit, len(means), np.inf))
+        a: {b: 1.0 if a == b else float(scipy.stats.studentized_range.sf(abs(x - y) / unit, len(means), np.inf))
             for b, y in means.items()}
         for a, x in means.items()
     }  # fmt: skip
@@ -160,7 +160,7 @@ def _against(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
         return {}
     base = np.array(columns[BASELINE])
     differences = {m: np.array(own) - base for m, own in columns.items() if m != BASELINE}
-    p = [float(wilcoxon(d).pvalue) if d.any() else 1.0 for d in differences.values()]
+    p = [float(scipy.stats.wilcoxon(d).pvalue) if d.any() else 1.0 for d in differences.values()]
     return dict(zip(differences, holm(p), strict=True))
 
 
