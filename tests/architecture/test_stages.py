@@ -1,6 +1,8 @@
 """dvc.yaml must know whatever a run's fingerprint covers, and stage `x` is `pipelines/x.py`."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import yaml
@@ -36,6 +38,15 @@ def test_every_stage_is_a_script_of_its_name():
         command = stage.get("do", stage)["cmd"]
         assert re.match(rf"python -m pipelines\.{name}( |$)", command)
         assert (ROOT / "pipelines" / f"{name}.py").is_file()
+
+
+def test_no_stage_waits_for_what_it_may_never_use():
+    """scipy.stats alone takes longer to import than all of gradsurgery and pipelines; the report's seaborn needs it."""
+    stages = ", ".join(f"pipelines.{name}" for name in STAGES if name != "report")
+    asked = f"import sys, {stages}; print(*sys.modules)"
+    there = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "gradsurgery.evidence.contrasts" in there.stdout.split()
+    assert {"scipy.stats", "scipy.optimize", "mlflow"}.isdisjoint(there.stdout.split())
 
 
 def test_seven_papers_methods_on_real_data_and_landscapes():
