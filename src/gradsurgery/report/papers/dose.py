@@ -1,5 +1,6 @@
 """The section on dialled conflict: what methods gain over the sum, by what is dialled and by the weights' ratio."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -25,9 +26,9 @@ CLAIM = (
 
 
 def section(sources: Sources) -> Section | None:
-    """Of the longest scale that has every dose which the report's has; None where no problem was dialled."""
-    own, every = sources.measured.doses, {"": sources, **sources.others}
-    scale, sources = [each for each in every.items() if set(own) <= set(each[1].measured.doses)][-1]
+    """Of the longest scale that has every run which the report's has; None where no problem was dialled."""
+    every, own = {"": sources, **sources.others}, _seeds(sources)
+    scale, sources = [each for each in every.items() if own <= _seeds(each[1])][-1]
     points = [_point(sources, problem, dose) for problem, dose in sources.measured.doses.items()]
     if not points:
         return None
@@ -36,6 +37,15 @@ def section(sources: Sources) -> Section | None:
     drawings = [Drawing("dose-gain", figure(drawn), _caption(drawn))] if drawn else []
     found = _found(drawn)
     return Section(CLAIM, _ran(sources, points), found, drawings, [_sheet(sources, points, scale)], found)
+
+
+def _seeds(sources: Sources) -> Counter[tuple[str, str]]:
+    """How many every line of a dialled problem has, by problem and method."""
+    return Counter({
+        (problem, method): len(group)
+        for problem in sources.measured.doses
+        for method, group in of(sources.groups, problem).items()
+    })  # fmt: skip
 
 
 def _point(sources: Sources, problem: str, dose: Dose) -> Point:
