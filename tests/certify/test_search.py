@@ -50,9 +50,11 @@ def found(target, name, examples=25, shrink=False, **more):
 )
 def test_what_is_wrong_is_caught_by_what_is_meant_for_it(method, caught_by):
     implements = {broken.wrong_sign: "pcgrad", broken.tilted: "mgda"}.get(method)
-    finding = found(method, caught_by, implements=implements)
+    finding = found(method, caught_by, implements=implements, shrink=True)
     assert finding.verdict == "fails"
     assert finding.worst > finding.tolerance
+    J = eval(finding.counterexample, {"torch": torch})
+    assert BY_NAME[caught_by].tolerance == 0.0 or J.numel() <= 8, "shrunk"
 
 
 @pytest.mark.parametrize(
