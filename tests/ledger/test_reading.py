@@ -1,6 +1,9 @@
 """YAML becomes records: cells know their baseline and their doubts, and what is malformed is refused by name."""
 
 import copy
+import itertools
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -65,7 +68,11 @@ def test_spreads_keep_their_meaning() -> None:
     ("change", "message"),
     [
         ({"kind": "vague"}, "`kind` of pcgrad/toy-lower-loss must be one of"),
-        ({"value": "many"}, "`value` of pcgrad/toy-lower-loss must be a number"),
+        ({"value": "many"}, "`value` of pcgrad/toy-lower-loss must be a finite number"),
+        ({"value": 10**400}, "`value` of pcgrad/toy-lower-loss must be a finite number"),
+        ({"seeds": 0}, "`seeds` of pcgrad/toy-lower-loss must be at least 1 or null"),
+        ({"spread": -1.0, "spread_kind": "sd"}, "`spread` of pcgrad/toy-lower-loss must be at least 0"),
+        ({"id": None}, "`id` must be a text, found None"),
         ({"direction": "up"}, "`direction` of pcgrad/toy-lower-loss must be"),
         ({"answered_by": None}, "`answered_by` or `unanswered` of pcgrad/toy-lower-loss must be given"),
         ({"answered_by": {"experiment": "a", "metric": "b"}}, "`answered_by.minus` and `direction`"),
@@ -112,3 +119,58 @@ def test_malformed_table_is_refused(change: dict[str, Any], message: str) -> Non
     broken["tables"][0] |= change
     with pytest.raises(ValueError, match=message):
         read(broken)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cell": 1}, "`cell` of `recon/table-1` must be a text, found 1"),
+        ({"delta_m": {"over": "task", "better": "higher"}}, "`delta_m.over` must be one of 'metrics', 'tasks'"),
+        ({"delta_m": {"over": "tasks", "better": "more"}}, "`delta_m.better` must be one of 'higher', 'lower'"),
+        ({"delta_m": {"over": "tasks"}}, "`better` of recon/table-1, delta_m must be given"),
+        ({"delta_m_tolerance": float("nan")}, "`delta_m_tolerance` of `recon/table-1` must be a finite number"),
+        ({"id": 3}, "`id` must be a text, found 3"),
+    ],
+)
+def test_a_malformed_table_is_refused(change: dict[str, Any], message: str) -> None:
+    broken = copy.deepcopy(document("recon"))
+    next(t for t in broken["tables"] if t["id"] == "table-1").update(change)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        read(broken)
+
+
+def test_a_spread_for_every_metric() -> None:
+    broken = copy.deepcopy(document("gcond"))
+    table = next(t for t in broken["tables"] if any("spread" in row for row in t["rows"].values()))
+    next(row for row in table["rows"].values() if "spread" in row)["spread"].append(0.1)
+    with pytest.raises(ValueError, match=r"`spread` of gcond/.* must have \d+ numbers, found \d+"):
+        read(broken)
+
+
+@pytest.mark.parametrize("key", ["cagrad", "dr_mgf", "drgrad", "gcond", "pcgrad", "recon", "sam_gs"])
+def test_what_is_not_a_number_is_refused_wherever_it_stands(key: str) -> None:
+    """But in the settings of a block, which the block itself refuses: tests/report/test_declared.py."""
+    whole = dict(document(key))
+    for part in ("claims", "tables"):
+        whole[part] = whole[part][:1]
+    places = [path for path in _places(whole) if path[:2] != ("section", "blocks") or len(path) < 4]
+    assert len(places) > 40
+    for path in places:
+        broken = copy.deepcopy(whole)
+        node: Any = broken
+        for step in path[:-1]:
+            node = node[step]
+        node[path[-1]] = float("nan")
+        try:
+            read(broken)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            continue
+        pytest.fail(f"{path} = nan was read")
+
+
+def _places(node: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a value stands: of a list, in its first entry, and of a table's rows, in the first."""
+    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for name, value in itertools.islice(entries, 1 if isinstance(node, list) or path[-1:] == ("rows",) else None):
+        yield (*path, name)
+        yield from _places(value, (*path, name))

@@ -39,6 +39,18 @@ def test_a_block_has_a_kind() -> None:
         read_section({"claim": "c", "blocks": [{"problems": []}]})
 
 
+@pytest.mark.parametrize("changed", [{"claim": float("nan")}, {"claim": -1}, {"note": 3}, {"claim": None}])
+def test_a_section_says_texts(changed: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(changed))}` of `section` must be a text, found"):
+        read_section({"claim": "c", **changed})
+
+
+@pytest.mark.parametrize("changed", [{"say": 5}, {"when": "all better"}, {"when": {"sum": 5}}])
+def test_a_reading_says_a_text_about_lines(changed: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=f"`{next(iter(changed))}` of a reading must be"):
+        read_section({"claim": "c", "readings": [{"when": {"sum": "all better"}, "say": "s", **changed}]})
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_paper_declares_its_claim(path: Path) -> None:
     assert read_section(yaml.safe_load(path.read_text(encoding="utf-8"))["section"]).claim.endswith(".")

@@ -1,5 +1,8 @@
 """A section as its paper declares it: a part a block, first figures first, and only kinds that there are."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from gradsurgery.ledger.sections import Declared
@@ -47,3 +50,21 @@ def test_an_unknown_kind_is_refused_with_those_that_there_are(sources: Sources) 
     assert {"contrast", "descent", "against_sum"} < set(KINDS)
     with pytest.raises(ValueError, match=r"`kind` of a block of cagrad must be one of .*descent.*, found 'descend'"):
         section("cagrad", Declared("It helps.", [{"kind": "descend"}]), sources)
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"kind": "descent"}, "`problems` of descent of cagrad must be given"),
+        ({"kind": "descent", "problems": ["pcgrad_toy"], "where": "x"}, "`where` of descent of cagrad must be a known"),
+        ({"kind": "descent", "problems": "pcgrad_toy"}, "`problems` of `descent of cagrad` must be a list of a text"),
+        ({"kind": "against_sum", "family": float("nan")}, "`family` of `against_sum of cagrad` must be a text, found"),
+        ({"kind": "contrast", "family": "f", "told": [["a", 1]]}, "`told` of `contrast of cagrad` must be a list of a"),
+        ({"kind": "contrast", "family": "f", "told": [], "names": {"a": 1}}, "`names` of `contrast of cagrad` must be"),
+        ({"kind": "layers", "problem": 1, "pairs": []}, "`problem` of `layers of cagrad` must be a text, found 1"),
+        ({"kind": "router", "problem": None}, "`problem` of `router of cagrad` must be a text, found None"),
+    ],
+)
+def test_a_setting_of_a_block_is_what_the_block_takes(sources: Sources, block: Mapping[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        section("cagrad", Declared("It helps.", [block]), sources)

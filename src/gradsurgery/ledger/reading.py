@@ -10,6 +10,7 @@ from typing import Any
 from gradsurgery.core.discovery import require
 from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
+from gradsurgery.ledger.checks import check_fields, check_table, number
 from gradsurgery.ledger.columns import COLUMNS, PAIRED, RANKS
 from gradsurgery.ledger.records import Answer, Paper, Record
 from gradsurgery.ledger.sections import Declared, read_section
@@ -47,17 +48,22 @@ def _section(document: Mapping[str, Any]) -> Declared | None:
     return read_section(document["section"]) if "section" in document else None
 
 
+_PLANNED = {"family": str, "problems": list[str], "lines": list[list[str]], "metrics": list[str]}
+
+
 def _contrasts(document: Mapping[str, Any]) -> tuple[Planned, ...]:
     found = []
     for entry in document.get("contrasts", []):
-        known = {field.name for field in dataclasses.fields(Planned)}
-        _fields(f"contrasts.{entry.get('family')}", entry, {"family", "problems", "lines", "metrics"}, known)
+        check_fields(f"contrasts.{entry.get('family')}", entry, set(_PLANNED), set())
+        for name, kind in _PLANNED.items():
+            require(f"contrasts.{name}", entry[name], kind)
         found.append(Planned(**entry))
     return tuple(found)
 
 
 def _claim(source: Mapping[str, Any], entry: Mapping[str, Any]) -> Record:
     key = source["key"]
+    require("id", entry.get("id"), str)
     fields = {**_OPTIONAL, **entry, "id": f"{key}/{entry.get('id')}", "paper": key, "version": source["version"]}
     known = {field.name for field in dataclasses.fields(Record)}
     for wrong in sorted(set(fields) ^ known):
@@ -65,33 +71,14 @@ def _claim(source: Mapping[str, Any], entry: Mapping[str, Any]) -> Record:
     if fields["answered_by"] is not None:
         fields["answered_by"] = Answer(**fields["answered_by"])
     if fields["value"] is not None:
-        fields["value"] = _number(fields["value"], fields["id"])
+        fields["value"] = number(fields["value"], fields["id"])
     return Record(**fields)
 
 
-def _number(value: object, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"`value` of {where} must be a number, found {value!r}.")
-    return float(value)
-
-
-_TABLE = {"id", "cell", "data", "network", "seeds", "selection", "metrics", "unanswered", "rows"}
-_TABLE_OPTIONAL = {
-    "against", "also", "base", "baseline", "delta_m", "delta_m_tolerance", "doubtful", "measures", "origin",
-    "spread_kind", "twin",
-}  # fmt: skip
-_ROW_OPTIONAL = {"also", "delta_m", "doubtful", "experiment", "measures", "spread"}
-
-
 def _table(key: str, entry: Mapping[str, Any]) -> Table:
-    where = f"{key}/{entry.get('id')}"
-    _fields(where, entry, _TABLE, _TABLE_OPTIONAL)
-    for row, cells in entry["rows"].items():
-        _fields(f"{where}/{row}", cells, {"values"}, _ROW_OPTIONAL)
-    _check_measures(where, entry)
-    for name in ("base", "baseline"):
-        if name in entry and entry[name] not in entry["rows"]:
-            raise ValueError(f"`{name}` of {where} must be one of its rows, found {entry[name]!r}.")
+    require("id", entry.get("id"), str)
+    where = f"{key}/{entry['id']}"
+    check_table(where, entry)
     convention = entry.get("delta_m", {"over": "metrics", "better": "lower"})
     return Table(
         id=where,
@@ -101,17 +88,14 @@ def _table(key: str, entry: Mapping[str, Any]) -> Table:
         base=entry.get("base"),
         over=convention["over"],
         higher_is_better=convention["better"] == "higher",
-        printed={row: float(cells["delta_m"]) for row, cells in entry["rows"].items() if "delta_m" in cells},
+        printed={
+            row: number(cells["delta_m"], f"{where}/{row}", "delta_m")
+            for row, cells in entry["rows"].items()
+            if "delta_m" in cells
+        },
         tolerance=entry.get("delta_m_tolerance", 0.1),
         doubtful={row: cells["doubtful"] for row, cells in entry["rows"].items() if "doubtful" in cells},
     )
-
-
-def _fields(where: str, found: Mapping[str, Any], required: set[str], optional: set[str]) -> None:
-    for name in sorted(required - set(found)):
-        raise ValueError(f"`{name}` of {where} must be given.")
-    for name in sorted(set(found) - required - optional):
-        raise ValueError(f"`{name}` of {where} must be a known field.")
 
 
 def _row(where: str, entry: Mapping[str, Any], row: str, cells: str, columns: str) -> dict[str, float]:
@@ -122,7 +106,7 @@ def _row(where: str, entry: Mapping[str, Any], row: str, cells: str, columns: st
     if len(values) != len(names):
         raise ValueError(f"`{cells}` of {where}/{row} must have {len(names)} numbers, found {len(values)}.")
     pairs = zip(names, values, strict=True)
-    return {name: _number(value, f"{where}/{row}") for name, value in pairs if value is not None}
+    return {name: number(value, f"{where}/{row}") for name, value in pairs if value is not None}
 
 
 def _cells(source: Mapping[str, Any], entry: Mapping[str, Any], table: Table) -> list[Record]:
@@ -184,13 +168,3 @@ def _experiment(cells: Mapping[str, Any], name: str) -> str | None:
     found = cells.get("experiment")
     experiment: str | None = found.get(name.split(".", 1)[0]) if isinstance(found, Mapping) else found
     return experiment
-
-
-def _check_measures(where: str, entry: Mapping[str, Any]) -> None:
-    """Refuses a measure of a column that is not there, and one of two lines where no second one is named."""
-    columns = {*entry["metrics"], *entry.get("also", {}), "all.delta_m"}
-    for measures in (entry.get("measures", {}), *(cells.get("measures", {}) for cells in entry["rows"].values())):
-        for name in sorted(set(measures) - columns):
-            raise ValueError(f"`measures` of {where} must name columns of the table, found {name!r}.")
-        if (paired := sorted(set(measures.values()) & set(PAIRED))) and "against" not in entry:
-            raise ValueError(f"`against` of {where} must name the line that {paired[0]} is held against, found none.")

@@ -5,14 +5,11 @@ A record says which experiment answers it (`answered_by`) or why none does (`una
 """
 
 import dataclasses
-import functools
-import math
 from collections.abc import Iterable, Sequence
-from typing import Any, get_type_hints
 
-from gradsurgery.core.discovery import require
 from gradsurgery.evidence.pairs import Planned
 from gradsurgery.ledger.arithmetic import Table
+from gradsurgery.ledger.checks import check_kinds
 from gradsurgery.ledger.sections import Declared
 
 ORIGINS = ("paper", "recomputed", "control")
@@ -32,7 +29,7 @@ class Answer:
     in_force: str | None = None
 
     def __post_init__(self) -> None:
-        _check_kinds(self, " of `answered_by`")
+        check_kinds(self, " of `answered_by`")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +79,13 @@ class Record:
     headline: bool
 
     def __post_init__(self) -> None:
-        _check_kinds(self, f" of {self.id}")
+        check_kinds(self, f" of {self.id}")
         if self.kind not in KINDS:
             raise ValueError(f"`kind` of {self.id} must be one of {', '.join(KINDS)}, found {self.kind!r}.")
         if self.direction not in ("higher", "lower", None):
             raise ValueError(f"`direction` of {self.id} must be higher, lower or null, found {self.direction!r}.")
+        if self.seeds is not None and self.seeds < 1:
+            raise ValueError(f"`seeds` of {self.id} must be at least 1 or null, found {self.seeds}.")
         if self.origin not in ORIGINS:
             raise ValueError(f"`origin` of {self.id} must be one of {', '.join(ORIGINS)}, found {self.origin!r}.")
         compared = self.kind in ("difference", "no_difference")
@@ -98,6 +97,8 @@ class Record:
             raise ValueError(f"`answered_by` or `unanswered` of {self.id} must be given, and not both.")
         if self.headline and not self.short:
             raise ValueError(f"`short` of {self.id} must be given, as it is a headline.")
+        if self.spread is not None and self.spread < 0:
+            raise ValueError(f"`spread` of {self.id} must be at least 0, found {self.spread:g}.")
         if (self.spread is None) != (self.spread_kind is None):
             raise ValueError(f"`spread` and `spread_kind` of {self.id} must be given together.")
 
@@ -118,24 +119,9 @@ class Paper:
     section: Declared | None = None
 
     def __post_init__(self) -> None:
-        _check_kinds(self, " of `paper`")
-        if self.year < 1900:
+        check_kinds(self, " of `paper`")
+        if not 1900 <= self.year <= 2100:
             raise ValueError(f"`year` of {self.key} must be a year, found {self.year}.")
-
-
-def _check_kinds(entry: Any, where: str) -> None:
-    """Refuses a field of another kind than its annotation says: a YAML file holds whatever was typed into it."""
-    for name, kind in _hints(type(entry)).items():  # type: ignore[arg-type]
-        value = getattr(entry, name)
-        try:
-            require(name, value, kind)
-        except ValueError as error:
-            raise ValueError(str(error).replace(f"`{name}`", f"`{name}`{where}", 1)) from None
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"`{name}`{where} must be finite, found {value}.")
-
-
-_hints = functools.cache(get_type_hints)
 
 
 def check_provenance(papers: Sequence[Paper], declared: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradsurgery.evidence.words import ALONE, EFFECTS
+from gradsurgery.ledger.checks import check_kinds
 
 MISSING = "missing"
 _WORDS = (*EFFECTS, ALONE)
@@ -25,6 +26,7 @@ class Reading:
     say: str
 
     def __post_init__(self) -> None:
+        check_kinds(self, " of a reading")
         for line in self.when:
             for condition in _conditions(self.when[line]):
                 how, _, word = condition.partition(" ")
@@ -56,6 +58,9 @@ class Declared:
     blocks: Sequence[Mapping[str, Any]] = ()
     readings: Sequence[Reading] = ()
     note: str = ""
+
+    def __post_init__(self) -> None:
+        check_kinds(self, " of `section`")
 
     def reading(self, verdicts: Mapping[str, Sequence[str]]) -> str:
         """Empty where none fits."""

@@ -24,7 +24,7 @@ Names = Mapping[str, str]
 
 
 def part(
-    key: str, sources: Sources, family: str, told: Sequence[Sequence[str]], names: Names | None = None,
+    key: str, sources: Sources, family: str, told: list[list[str]], names: Names | None = None,
     reading: str = "",
 ) -> Section | None:  # fmt: skip
     """None where none of the comparisons was run.

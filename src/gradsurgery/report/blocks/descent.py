@@ -1,6 +1,6 @@
 """A paper's own landscapes: the path from every start, where it ends, and how many are solved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from gradsurgery.evidence.groups import of
 from gradsurgery.evidence.history import Run
@@ -14,7 +14,7 @@ from gradsurgery.report.titles import setting, title
 _CLOUD = 10  # more starts than this are copies of one start, shown as a distribution
 
 
-def part(key: str, sources: Sources, problems: Sequence[str]) -> Section | None:
+def part(key: str, sources: Sources, problems: list[str]) -> Section | None:
     """None where none of the landscapes was run.
 
     Args:

@@ -23,7 +23,7 @@ _OWN = "#e9e9e9"
 Pair = tuple[Sequence[Run], Sequence[Run]]  # the runs without and with layers of the tasks' own
 
 
-def part(key: str, sources: Sources, problem: str, pairs: Sequence[Sequence[str]]) -> Section | None:
+def part(key: str, sources: Sources, problem: str, pairs: list[list[str]]) -> Section | None:
     """None where no pair was run and counted layer by layer.
 
     Args:
