@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from gradsurgery.core.capabilities import Trunk
+from gradsurgery.core.declaration import parts_of
+from gradsurgery.core.interfaces import Network
+from gradsurgery.transforms._tracing import trace
 from pipelines import _paper, _paper_plan, _sizes, _steps, paper_check
 from pipelines._paper_plan import BYTES, FLOPS, LAUNCH_S, tell_paper
 from pipelines._params import CHECKED, load, sha256_of
@@ -255,3 +259,30 @@ def test_hours_follow_from_counts_without_data(bare, params, capsys):
     assert "NOT the 44,229,073 of CAGrad's code" in said
     assert "nyuv2 from data/own/nyuv2, which is missing; not prepared here" in said
     assert "not reckoned, as `make paper-check` has no numbers: 1 line, such as cityscapes-sum" in said
+
+
+@pytest.mark.parametrize("scale", ["overnight", "paper"])
+def test_every_network_has_what_its_lines_ask_of_it(scale, monkeypatch):
+    """Recon follows a network by torch.fx, gradients of the representation want a trunk: else seen by a run alone."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv(CHECKED, sha256_of(ROOT / "params.yaml"))
+    lines = load(scale=scale)
+    recon, representation = dict[str, Network](), dict[str, Network]()
+    for line in lines.experiments.values():
+        settings, options = dict(line.declaration["settings"]), line.declaration.get("learner", {})
+        for asked, found in (
+            (line.declaration["transform"]["name"] == "recon", recon),
+            (options.get("gradients") == "representation", representation),
+        ):
+            if asked and (key := repr(settings["network"])) not in found:
+                arrays = _sizes.drawn(lines.problems[line.problem], lines.datasets, 8, 8)
+                small = {"batch_size": 4, "train_size": 4, "val_size": 4, "test_size": 4, "hold_out": True}
+                settings |= {name: value for name, value in small.items() if name in settings}
+                problem = parts_of({**line.declaration, "settings": settings}, arrays).problem
+                found[key] = problem.network(torch.Generator())
+    assert recon
+    assert representation
+    for network in recon.values():
+        trace(network)
+    for network in representation.values():
+        assert isinstance(network, Trunk), type(network).__name__

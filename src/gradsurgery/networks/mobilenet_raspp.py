@@ -49,9 +49,13 @@ class MobileNetRASPP(Network):
         self.register_buffer("sd", torch.tensor(_SD).view(3, 1, 1))
 
     def forward(self, inputs: Float[Tensor, "batch 3 height width"]) -> tuple[Tensor, ...]:
+        layers = list(self.trunk)  # one by one, as torch.fx takes no part of a Sequential for a module
         low = (inputs - self.mean) / self.sd
-        low = self.trunk[:_LOW](low)
-        high = self.trunk[_LOW:](low)
+        for layer in layers[:_LOW]:
+            low = layer(low)
+        high = low
+        for layer in layers[_LOW:]:
+            high = layer(high)
         near = self.near(high)
         whole = self.mean_of_all(high).expand_as(near)
         joined = self.joined(torch.cat([near, whole], dim=1))
