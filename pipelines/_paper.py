@@ -81,6 +81,12 @@ def read() -> dict[str, Record]:
         raise ValueError(f"{FOUND} must hold what `make paper-check` wrote, found something else: remove it.") from None
 
 
+def current(found: Mapping[str, Record], lines: Iterable[Experiment]) -> dict[str, Record]:
+    """Without what did not run and no line asks for any more."""
+    kinds = set(map(kind, lines))
+    return {name: own for name, own in found.items() if own["state"] == "ok" or name in kinds}
+
+
 def write(found: Mapping[str, Record], left: int) -> None:
     """File and table, which says how many kinds are left."""
     replace(FOUND, "\n".join(map(as_json, found.values())))

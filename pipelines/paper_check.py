@@ -5,9 +5,9 @@ Network, inputs and method are those of the paper's run; the data are random num
 CPU takes less of a large one, and what a step takes is reckoned from it (`pipelines/_steps.py`). Lines that run the
 same code on the same sizes are one kind, and one of each kind is run; on a CPU, where a step is very long, one of each
 method on a network. Each has a process of its own, as many at once as there are cores (one on a GPU), with a time limit
-and its part of the free memory; the largest come last, and what did not run beside others once more alone. What was
-run is not run again: an interrupted check goes on. Results go to reports/paper_check.jsonl, which `make plan
-SCALE=paper` reads, and as a table to reports/paper_check.md.
+and its part of the free memory; the largest come last, and what did not run beside others, or when it was asked last,
+once more alone. What ran is not run again: an interrupted check goes on. Results go to reports/paper_check.jsonl, which
+`make plan SCALE=paper` reads, and as a table to reports/paper_check.md.
 
 Examples:
     python -m pipelines.paper_check                     what is not there yet
@@ -19,7 +19,7 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return complain(unknown("line", name, params.experiments))
     try:
         device = asked_device(None, params.compute, "paper")
-        found = {} if arguments.again else _paper.read()
+        found = {} if arguments.again else _paper.current(_paper.read(), params.experiments.values())
         places = jobs(asked("JOBS", arguments.jobs)) if device == "cpu" else 1
     except ValueError as error:
         return complain(error)
@@ -67,15 +67,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         _paper.write(found, _paper.missing(params.experiments.values(), found))
         print(f"{line.name}: {_paper.said(record)}", flush=True)
 
+    again = [] if arguments.names else _not_running(lines, found)
     queue = sorted(lines, key=_turn)
     _share_out(queue, wanted, heard, params, device, places, arguments.limit)
     if places > 1:  # what did not run beside others, for their memory or time, has the machine to itself
-        _share_out([*failed.values()], lambda line: True, heard, params, device, 1, arguments.limit)
+        again += [line for line in failed.values() if line not in again]
+    _share_out(again, lambda line: True, heard, params, device, 1, arguments.limit)
     print(
         f"paper-check: {len(found)} kinds of lines are there, {len(failed)} of those that were run now do not run; "
         f"{(time.perf_counter() - began) / 60:.1f} minutes"
     )
     return 1 if failed else 0
+
+
+def _not_running(lines: Iterable[Experiment], found: Mapping[str, Mapping[str, Any]]) -> list[Experiment]:
+    """The first line of every kind that did not run when it was asked last, be it for want of memory or by a fault."""
+    first = {_paper.kind(line): line for line in reversed(list(lines))}
+    return [first[kind] for kind, own in found.items() if own["state"] != "ok" and kind in first]
 
 
 def _turn(line: Experiment) -> tuple[int, bool]:

@@ -1,5 +1,6 @@
 """`make paper-check` and `make plan SCALE=paper`: what is counted, what is reckoned of it, and what does not run."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,28 @@ def test_what_did_not_run_beside_others_is_run_once_more_alone(bare, monkeypatch
         assert seen[-1] == (1, ["yeast-pcgrad"])
         assert f"{int(hopeless)} of those that were run now do not run" in capsys.readouterr().out
     assert paper_check.main(["yeast-sum", "--jobs", "no"]) == 2
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_the_next_check_asks_again_what_did_not_run_and_forgets_what_no_line_is(bare, params, monkeypatch, jobs):
+    sound, broken = params.experiments["yeast-sum"], params.experiments["yeast-pcgrad"]
+    ran = _paper.labelled(sound, {"state": "ok"})
+    failed = _paper.labelled(broken, {"state": "no memory"})
+    gone = failed | {"line": "no-line", "kind": "no kind of any line"}
+    (bare / "reports").mkdir()
+    _paper.FOUND.write_text("\n".join(json.dumps(own) for own in (ran, failed, gone)))
+    seen = []
+
+    def share_out(lines, wanted, heard, params, device, places, limit):
+        seen.append([line.name for line in lines if wanted(line)])
+        if places == 1 and lines == [broken]:
+            heard(broken, {"state": "ok"})
+
+    monkeypatch.setattr(paper_check, "_share_out", share_out)
+    assert paper_check.main(["--jobs", jobs]) == 0
+    assert not {"yeast-sum", "yeast-pcgrad"} & set(seen[0])
+    assert seen[1] == ["yeast-pcgrad"]
+    assert {own["line"]: own["state"] for own in _paper.read().values()} == {"yeast-sum": "ok", "yeast-pcgrad": "ok"}
 
 
 def test_a_run_on_a_cpu_has_two_processes_at_once_and_writes_what_they_found(bare, capsys):
